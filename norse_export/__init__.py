@@ -1,0 +1,1 @@
+"""Takes trained torch spiking networks to neuromorphic formats and chips, with proof."""
