@@ -5,8 +5,9 @@ One class per remedy. `exit_code` is what the command line exits with; the table
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 Severity = Literal["error", "warning", "note"]
@@ -126,3 +127,14 @@ class ParityError(ExportError):
 
     exit_code = 1
     kind = "parity"
+
+
+@contextmanager
+def locating(where: str) -> Iterator[None]:
+    """Give errors raised inside the place in the user's model that they belong to."""
+    try:
+        yield
+    except ExportError as error:
+        error.where = where
+        error.findings = tuple(replace(finding, where=where) for finding in error.findings)
+        raise

@@ -1,0 +1,1 @@
+"""The graphs: nodes, edges, and the node types of each stage."""

@@ -1,0 +1,1 @@
+"""Pure functions from one graph to the next."""

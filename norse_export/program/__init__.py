@@ -1,0 +1,1 @@
+"""What a neuron step is: operations, symbolic trace, families."""

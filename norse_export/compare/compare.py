@@ -1,0 +1,126 @@
+"""Two runs -> a Comparison."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export import metrics
+from norse_export.compare.comparison import Comparison, LayerParity
+from norse_export.compare.judge import BoundsOf, Verdict, extent, judge, value_nodes
+from norse_export.errors import UsageError
+from norse_export.target import Run
+
+Array = NDArray[Any]
+
+
+def compare(
+    reference: Run,
+    actual: Run,
+    *,
+    rung: int,
+    bounds: BoundsOf | None = None,
+    labels: Array | None = None,
+) -> Comparison:
+    """Compare two runs of the same network on the same raster; layers stand in the order of `reference.spikes`.
+
+    bounds: gives the bounds of a slice of the samples, run along the reference's spikes; None demands bit equality.
+    labels: [B], the class of each sample, for the accuracy of both runs.
+
+    Raises:
+        UsageError: the runs have not the same populations, lengths or shapes.
+    """
+    _check_alike(reference, actual)
+    steps, samples = extent(reference)
+    verdict = judge(reference, actual, bounds)
+    values = value_nodes(reference)
+    integrators = tuple(name for name in reference.final_state if name not in reference.spikes)
+    layers = (
+        *(_spiking_layer(name, reference, actual, verdict) for name in reference.spikes),
+        *(_value_layer(name, verdict) for name in (*integrators, *values)),
+    )
+    flips = sum(verdict.explained.values())
+    allowed = max(1, sum(raster.size for raster in reference.spikes.values()) // 10**6) if bounds is not None else 0
+    silent = tuple(name for name, raster in reference.spikes.items() if not raster.any())
+    constant = all(bool(np.all(sent == sent.flat[0])) for sent in reference.outputs.values())
+    a, b = decisions(reference), decisions(actual)
+    return Comparison(
+        reference=reference.ran_by,
+        actual=actual.ran_by,
+        rung=rung,
+        steps=steps,
+        samples=samples,
+        equal=all(layer.equal for layer in layers) and flips <= allowed,
+        vacuous=bool(silent) or (not reference.spikes and constant),
+        silent=silent,
+        first_divergence=verdict.first,
+        layers=layers,
+        explained_flips=flips,
+        allowed_flips=allowed,
+        decisions_equal=None if a is None or b is None else (int(np.count_nonzero(a == b)), len(a)),
+        accuracy=None if labels is None or a is None or b is None else (_share(a, labels), _share(b, labels)),
+    )
+
+
+def decisions(run: Run) -> Array | None:
+    """Argmax over classes of the readout summed over time, [B], ties to the lowest; None where there is no vector."""
+    if len(run.outputs) != 1:
+        return None
+    (readout,) = run.outputs.values()
+    return np.asarray(readout.sum(axis=0, dtype=np.float64).argmax(axis=1)) if readout.ndim == 3 else None
+
+
+def _share(chosen: Array, labels: Array) -> float:
+    if labels.shape != chosen.shape:
+        message = f"labels have shape {labels.shape}, the run decides on {chosen.shape[0]} samples"
+        raise UsageError(message, where="labels", fix="give one label for each sample of the input")
+    return float(np.mean(chosen == labels))
+
+
+def _check_alike(reference: Run, actual: Run) -> None:
+    for kind in ("spikes", "outputs"):
+        expected = {name: array.shape for name, array in getattr(reference, kind).items()}
+        got = {name: array.shape for name, array in getattr(actual, kind).items()}
+        if expected != got:
+            names = sorted(name for name in {*expected, *got} if expected.get(name) != got.get(name))
+            name = names[0]
+            message = f"the two runs have not the same {kind}: {expected.get(name)} and {got.get(name)}"
+            raise UsageError(message, where=name, fix="compare runs of the same network on the same raster")
+
+
+def _spiking_layer(name: str, reference: Run, actual: Run, verdict: Verdict) -> LayerParity:
+    expected, got = reference.spikes[name], actual.spikes[name]
+    differing = verdict.differing.get(name, 0)
+    return LayerParity(
+        node=name,
+        kind="spikes",
+        spikes_expected=int(expected.sum(dtype=np.int64)),
+        spikes_actual=int(got.sum(dtype=np.int64)),
+        differing=differing,
+        explained=verdict.explained.get(name, 0),
+        consequences=verdict.consequences.get(name, 0),
+        jaccard=metrics.jaccard(expected, got) if differing else 1.0,
+        van_rossum=metrics.van_rossum(expected, got) if differing else 0.0,
+        victor_purpura=metrics.victor_purpura(expected, got) if differing else 0.0,
+        states_equal=verdict.states_equal.get(name),
+        states_max_abs=verdict.states_max_abs.get(name),
+    )
+
+
+def _value_layer(name: str, verdict: Verdict) -> LayerParity:
+    return LayerParity(
+        node=name,
+        kind="values",
+        spikes_expected=0,
+        spikes_actual=0,
+        differing=verdict.differing.get(name, 0),
+        explained=0,
+        consequences=0,
+        jaccard=1.0,
+        van_rossum=0.0,
+        victor_purpura=0.0,
+        states_equal=verdict.states_equal.get(name),
+        states_max_abs=verdict.states_max_abs.get(name),
+    )

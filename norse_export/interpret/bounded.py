@@ -1,0 +1,160 @@
+"""The margin rule's run: float64, forced to take a reference's spikes, with a bound of each value's rounding error.
+
+The reference and the run that is compared with it are both float runs of the same graph; each may be off from the
+float64 run by at most the bound. A spike in which they differ is explained when the float64 run is nearer to the
+threshold than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.engine import layers
+from norse_export.interpret.execute import execute
+from norse_export.interpret.plain import checked_inputs
+from norse_export.ir.graph import Graph, Shape
+from norse_export.ir.layers import Layer, Output
+from norse_export.ir.stages import DiscreteNode, Neuron
+from norse_export.program.affine import bounded_step
+
+Array = NDArray[Any]
+UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """Float64 values and the bound of their error, of one shape."""
+
+    value: Array
+    error: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of each spiking population the margin v - v_th before the reset; of outputs and final states the values."""
+
+    margins: Mapping[str, Bounded]
+    outputs: Mapping[str, Bounded]
+    final_state: Mapping[str, Mapping[str, Bounded]]
+
+
+def interpret_bounded(
+    graph: Graph[DiscreteNode], inputs: Mapping[str, Array], spikes: Mapping[str, Array], *, dtype: str
+) -> Bounds:
+    """Run the graph in float64 along the reference's spikes, bounding the error of a run in `dtype`.
+
+    inputs: rasters [T, B, *shape]. spikes: the reference's raster of every spiking population.
+    """
+    rasters = checked_inputs(graph, inputs)
+    steps, samples = next(iter(rasters.values())).shape[:2]
+    arithmetic = _Bounding(UNIT_ROUNDOFF[dtype], samples, spikes)
+    exact = {name: _Signal(raster.astype(dtype).astype(np.float64), None) for name, raster in rasters.items()}
+    sent = execute(graph, exact, steps, arithmetic)
+    neurons = {name: node for name, node in graph.nodes.items() if isinstance(node, Neuron)}
+    return Bounds(
+        margins={
+            name: Bounded(np.concatenate(arithmetic.margins[name]), np.concatenate(arithmetic.margin_errors[name]))
+            for name, node in neurons.items()
+            if node.spikes
+        },
+        outputs={
+            name: Bounded(sent[name].value, _or_zero(sent[name]))
+            for name, node in graph.nodes.items()
+            if isinstance(node, Output)
+        },
+        final_state={name: arithmetic.final_state(name, node) for name, node in neurons.items()},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Signal:
+    value: Array
+    error: Array | None  # None: exact
+
+    def at(self, t: int) -> tuple[Array, Array | float]:
+        """Value and bound at one step."""
+        return self.value[t], 0.0 if self.error is None else self.error[t]
+
+
+def _or_zero(signal: _Signal) -> Array:
+    return np.zeros_like(signal.value) if signal.error is None else signal.error
+
+
+@dataclass(slots=True)
+class _Bounding:
+    """Signals with error bounds; spikes are the reference's, and exact."""
+
+    u: float
+    samples: int
+    spikes: Mapping[str, Array]
+    state: dict[str, tuple[Array, ...]] = field(default_factory=dict)
+    state_error: dict[str, tuple[Array | float, ...]] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+    margins: dict[str, list[Array]] = field(default_factory=dict)
+    margin_errors: dict[str, list[Array]] = field(default_factory=dict)
+
+    def layer(self, node: Layer, x: _Signal) -> _Signal:
+        def merged(values: Array) -> Array:
+            return values.reshape(-1, *values.shape[2:])
+
+        shape = (*x.value.shape[:2], *node.output_shape)
+        error = layers.bound(node, merged(x.value), None if x.error is None else merged(x.error), self.u)
+        value = layers.apply(node, merged(x.value)).reshape(shape)
+        return _Signal(value, None if error is None else error.reshape(shape))
+
+    def population(self, name: str, node: Neuron, ports: tuple[_Signal, ...]) -> _Signal:
+        family, program = node.family, node.family.trace()
+        parameters = {key: value.astype(np.float64) for key, value in node.parameters.items()}
+        initial = tuple(
+            np.broadcast_to(value.astype(np.float64), (self.samples, *node.shape))
+            for value in node.initial_state.values()
+        )
+        state = self.state.get(name, initial)
+        error = self.state_error.get(name, (0.0,) * len(state))
+        start = self.taken.get(name, 0)
+        steps = ports[0].value.shape[0]
+        sent, sent_error = np.empty((2, steps, self.samples, *node.shape))
+        for t in range(steps):
+            fired = self.spikes[name][start + t] != 0 if node.spikes else None
+            step = bounded_step(
+                program,
+                {key: x.at(t) for key, x in zip(family.ports, ports, strict=True)},
+                dict(zip(family.state, zip(state, error, strict=True), strict=True)),
+                parameters,
+                fired,
+                self.u,
+            )
+            state, error = step.state, step.state_error
+            sent[t], sent_error[t] = step.output, step.output_error
+            if step.margin is not None and step.margin_error is not None:
+                self.margins.setdefault(name, []).append(step.margin[np.newaxis])
+                self.margin_errors.setdefault(name, []).append(step.margin_error[np.newaxis])
+        self.state[name], self.state_error[name], self.taken[name] = state, error, start + steps
+        return _Signal(sent, None if node.spikes else sent_error)
+
+    def final_state(self, name: str, node: Neuron) -> dict[str, Bounded]:
+        """State variables after the last step."""
+        pairs = zip(self.state[name], self.state_error[name], strict=True)
+        return {
+            variable: Bounded(value, np.broadcast_to(error, value.shape))
+            for variable, (value, error) in zip(node.family.state, pairs, strict=True)
+        }
+
+    def add(self, a: _Signal, b: _Signal) -> _Signal:
+        value = a.value + b.value
+        return _Signal(value, _or_zero(a) + _or_zero(b) + self.u * np.abs(value))
+
+    def silence(self, shape: Shape, steps: int) -> _Signal:
+        return _Signal(np.zeros((steps, self.samples, *shape)), None)
+
+    def part(self, x: _Signal, start: int, stop: int) -> _Signal:
+        return _Signal(x.value[start:stop], None if x.error is None else x.error[start:stop])
+
+    def join(self, pieces: list[_Signal]) -> _Signal:
+        error = None if all(piece.error is None for piece in pieces) else np.concatenate([*map(_or_zero, pieces)])
+        return _Signal(np.concatenate([piece.value for piece in pieces]), error)

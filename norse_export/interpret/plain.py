@@ -1,0 +1,134 @@
+"""The interpreter proper: each neuron step is the family's own function, called on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.engine import layers
+from norse_export.errors import UsageError
+from norse_export.interpret.execute import execute
+from norse_export.ir.graph import Graph, Shape
+from norse_export.ir.layers import Input, Layer, Output
+from norse_export.ir.stages import DiscreteNode, Neuron
+from norse_export.target import Run
+
+Array = NDArray[Any]
+
+
+def interpret(
+    graph: Graph[DiscreteNode], inputs: Mapping[str, Array], *, dtype: str | None = None, states: bool = False
+) -> Run:
+    """Run a discrete graph on rasters and give spikes, outputs and final states.
+
+    inputs: for each input node a raster [T, B, *shape] of any real dtype. dtype: "float32" or "float64", the type of
+    all arithmetic; None takes the model's own. states: also record every state variable at every step, as observables.
+
+    Raises:
+        UsageError: an input is missing, unknown, or of the wrong shape.
+    """
+    dtype = dtype or model_dtype(graph)
+    rasters = checked_inputs(graph, inputs)
+    steps, samples = next(iter(rasters.values())).shape[:2]
+    arithmetic = _Plain(np.dtype(dtype), samples, record=states)
+    signals = {name: raster.astype(dtype, copy=False) for name, raster in rasters.items()}
+    sent = execute(graph, signals, steps, arithmetic)
+    neurons = {name: node for name, node in graph.nodes.items() if isinstance(node, Neuron)}
+    return Run(
+        spikes={name: sent[name] != 0 for name, node in neurons.items() if node.spikes},
+        outputs={name: sent[name] for name, node in graph.nodes.items() if isinstance(node, Output)},
+        ran_by=f"interpreter ({dtype})",
+        observables={
+            name: {variable: np.stack(values) for variable, values in recorded.items()}
+            for name, recorded in arithmetic.recorded.items()
+        },
+        final_state={
+            name: dict(zip(node.family.state, arithmetic.state.get(name, ()), strict=False))
+            for name, node in neurons.items()
+        },
+    )
+
+
+def model_dtype(graph: Graph[DiscreteNode]) -> str:
+    """The float type in which the model computes: float64 where an input says so, else float32."""
+    return max((node.dtype for node in graph.nodes.values() if isinstance(node, Input)), default="float32")
+
+
+def checked_inputs(graph: Graph[DiscreteNode], inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Give the rasters by input node, checked against the graph's inputs.
+
+    Raises:
+        UsageError: missing, unknown, of the wrong shape, not finite, or of different lengths.
+    """
+    wanted = {name: node for name, node in graph.nodes.items() if isinstance(node, Input)}
+    if set(inputs) != set(wanted):
+        message = f"the inputs are named {', '.join(wanted)}, got {', '.join(map(repr, inputs)) or 'none'}"
+        raise UsageError(message, where="inputs", fix="give one raster for each input of the model")
+    leading = {name: np.shape(raster)[:2] for name, raster in inputs.items()}
+    if len(set(leading.values())) > 1:
+        message = f"inputs of different length or batch: {leading}"
+        raise UsageError(message, where="inputs", fix="give rasters [T, B, ...] of one T and B")
+    for name, node in wanted.items():
+        raster = np.asarray(inputs[name])
+        if raster.ndim < 2 or raster.shape[2:] != node.shape:
+            expected = ", ".join(["T", "B", *map(str, node.shape)])
+            message = f"wrong input shape {raster.shape}, the model takes [{expected}]"
+            raise UsageError(message, where=name, fix=f"give a raster of shape [{expected}]", kind="input_shape")
+        if not all(raster.shape[:2]):
+            message = f"an empty raster: {raster.shape[0]} steps of {raster.shape[1]} samples"
+            raise UsageError(message, where=name, fix="give at least one step and one sample", kind="input_shape")
+        if raster.dtype.kind not in "biuf" or not np.isfinite(raster).all():
+            message = f"the raster (dtype {raster.dtype}) does not hold finite real numbers"
+            raise UsageError(message, where=name, fix="give spikes or currents as real numbers", kind="input_values")
+    return {name: np.asarray(inputs[name]) for name in wanted}
+
+
+@dataclass(slots=True)
+class _Plain:
+    """Arrays [T, B, *shape] of one float type."""
+
+    dtype: np.dtype[Any]
+    samples: int
+    record: bool
+    state: dict[str, tuple[Array, ...]] = field(default_factory=dict)
+    recorded: dict[str, dict[str, list[Array]]] = field(default_factory=dict)
+
+    def layer(self, node: Layer, x: Array) -> Array:
+        merged = layers.apply(node, x.reshape(-1, *x.shape[2:]))
+        return merged.reshape(*x.shape[:2], *node.output_shape)
+
+    def population(self, name: str, node: Neuron, ports: tuple[Array, ...]) -> Array:
+        parameters = {key: value.astype(self.dtype, copy=False) for key, value in node.parameters.items()}
+        state = self.state.get(name) or tuple(
+            np.broadcast_to(value.astype(self.dtype, copy=False), (self.samples, *node.shape))
+            for value in node.initial_state.values()
+        )
+        sent = np.empty((ports[0].shape[0], self.samples, *node.shape), self.dtype)
+        recorded: dict[str, list[Array]] = {variable: [] for variable in node.family.state}
+        if self.record:
+            recorded = self.recorded.setdefault(name, recorded)
+        for t in range(sent.shape[0]):
+            step = node.family.step(*(port[t] for port in ports), *state, **parameters)
+            state = step.state
+            sent[t] = step.spike if step.output is None else step.output
+            if self.record:
+                for variable, value in zip(node.family.state, state, strict=True):
+                    recorded[variable].append(value)
+        self.state[name] = state
+        return sent
+
+    def add(self, a: Array, b: Array) -> Array:
+        return a + b
+
+    def silence(self, shape: Shape, steps: int) -> Array:
+        return np.zeros((steps, self.samples, *shape), self.dtype)
+
+    def part(self, x: Array, start: int, stop: int) -> Array:
+        return x[start:stop]
+
+    def join(self, pieces: list[Array]) -> Array:
+        return np.concatenate(pieces)

@@ -1,0 +1,72 @@
+"""Checked, read-only arrays for the nodes of a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import GraphError
+
+FloatArray = NDArray[np.floating[Any]]
+_CHUNK = 1 << 22  # elements looked at together, so that a check of a large weight needs no large temporary
+
+
+def first_non_finite(array: FloatArray) -> tuple[int, ...] | None:
+    """Index of the first NaN or infinity; None when all values are finite. Needs little memory beside the array."""
+    flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel()
+    for start in range(0, flat.size, _CHUNK):
+        finite = np.isfinite(flat[start : start + _CHUNK])
+        if not finite.all():
+            position = start + int(np.argmin(finite))
+            return tuple(int(k) for k in np.unravel_index(position, array.shape))
+    return None
+
+
+def checked(value: Any, *, where: str, field: str, ndim: int | None = None) -> FloatArray:
+    """Give `value` as a read-only float array of its own dtype, finite throughout.
+
+    Raises:
+        GraphError: not float32 or float64, the wrong number of axes, empty, or not finite (index and value are named).
+    """
+    array = np.asarray(value)
+    if array.dtype not in (np.float32, np.float64):
+        raise GraphError(
+            f"{field} has dtype {array.dtype}", where=where, fix="use float32 or float64: model.float()", kind="dtype"
+        )
+    if ndim is not None and array.ndim != ndim:
+        raise GraphError(
+            f"{field} has shape {array.shape}, {ndim} axes are needed", where=where, fix="check the layer", kind="shape"
+        )
+    if array.size == 0:
+        raise GraphError(f"{field} is empty: shape {array.shape}", where=where, fix="remove the layer", kind="shape")
+    if (index := first_non_finite(array)) is not None:
+        raise GraphError(
+            f"{field}{list(index)} is {array[index]}, not a finite number",
+            where=where,
+            fix="the model is damaged: load a checkpoint from before its training diverged",
+            kind="nan",
+        )
+    return read_only(array)
+
+
+def read_only(array: FloatArray) -> FloatArray:
+    """Give a view of the array that cannot be written through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def per_neuron(value: Any, shape: tuple[int, ...], *, where: str, field: str) -> FloatArray:
+    """Give a parameter as one value for each neuron: a scalar or an array that broadcasts to `shape` is spread."""
+    array = checked(value, where=where, field=field)
+    try:
+        return read_only(np.broadcast_to(array, shape))
+    except ValueError:
+        raise GraphError(
+            f"{field} has shape {array.shape}, the population has {shape}",
+            where=where,
+            fix="give one value, or one for each neuron",
+            kind="shape",
+        ) from None

@@ -1,0 +1,282 @@
+"""Nodes without a state: what stands between populations of neurons. The same in the continuous and discrete graph.
+
+All shapes are those of one sample of one step: without time and batch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from norse_export.errors import GraphError
+from norse_export.ir.arrays import FloatArray, checked
+from norse_export.ir.graph import Shape
+
+
+class _Single:
+    """Mixin: one input port."""
+
+    __slots__ = ()
+    ports: ClassVar[tuple[str, ...]] = ("x",)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Input:
+    """Where a raster enters; `dtype` is the float type in which the model computes."""
+
+    shape: Shape
+    dtype: Literal["float32", "float64"] = "float32"
+    ports: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def input_shape(self) -> Shape:
+        """The raster's feature shape."""
+        return self.shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """The raster's feature shape."""
+        return self.shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shaped(_Single):
+    """A node that keeps the shape."""
+
+    shape: Shape
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape taken."""
+        return self.shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape sent: the same."""
+        return self.shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Output(_Shaped):
+    """Where a result leaves."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sum(_Shaped):
+    """An addition: the edges that arrive are summed in their order. A residual connection ends in one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scale(_Single):
+    """y = scale * x, elementwise; scale has the feature shape."""
+
+    scale: FloatArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", checked(self.scale, where="Scale", field="scale"))
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape taken."""
+        return self.scale.shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape sent: the same."""
+        return self.scale.shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear(_Single):
+    """y = W x + b. weight [N_out, N_in]; bias [N_out] or None.
+
+    `folded` [N_out] is set where a batch normalisation was folded in: the sum of the magnitudes of the terms that the
+    bias was made of, which bounds the rounding of folding (used by the margin rule).
+    """
+
+    weight: FloatArray
+    bias: FloatArray | None = None
+    folded: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        _check_weights(self, "Linear", ndim=2)
+
+    @property
+    def input_shape(self) -> Shape:
+        """(N_in,)."""
+        return (self.weight.shape[1],)
+
+    @property
+    def output_shape(self) -> Shape:
+        """(N_out,)."""
+        return (self.weight.shape[0],)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conv(_Single):
+    """Cross-correlation over one or two spatial axes, zero padding, as torch.nn.Conv1d and Conv2d compute it.
+
+    weight [C_out, C_in / groups, *kernel]; bias [C_out] or None; stride, padding (both sides), dilation: one number
+    for each spatial axis; size: the spatial shape of the input. `folded`: see Linear.
+    """
+
+    weight: FloatArray
+    size: Shape
+    bias: FloatArray | None = None
+    stride: Shape = (1, 1)
+    padding: Shape = (0, 0)
+    dilation: Shape = (1, 1)
+    groups: int = 1
+    folded: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        axes = len(self.size)
+        if axes not in (1, 2):
+            raise GraphError(f"a convolution over {axes} axes", where="Conv", fix="use Conv1d or Conv2d", kind="shape")
+        _check_weights(self, "Conv", ndim=axes + 2)
+        _check_window(self, "conv", {"stride": self.stride, "dilation": self.dilation}, self.padding, axes)
+        if self.groups < 1 or self.weight.shape[0] % self.groups:
+            raise GraphError(
+                f"conv groups = {self.groups} does not divide {self.weight.shape[0]} output channels",
+                where="Conv",
+                fix="use a number of groups that divides both channel counts",
+                kind="conv_groups",
+            )
+        _check_output(self.output_shape, "Conv")
+
+    @property
+    def kernel(self) -> Shape:
+        """Spatial shape of the kernel."""
+        return self.weight.shape[2:]
+
+    @property
+    def input_shape(self) -> Shape:
+        """(C_in, *size)."""
+        return (self.weight.shape[1] * self.groups, *self.size)
+
+    @property
+    def output_shape(self) -> Shape:
+        """(C_out, *out): out = (size + 2 padding - dilation (kernel - 1) - 1) // stride + 1."""
+        window = zip(self.size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        return (self.weight.shape[0], *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in window))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool(_Single):
+    """Pooling over two spatial axes; shape (C, H, W).
+
+    `avg` divides the sum by the size of the window, padding included; `max` takes padding for -infinity.
+    """
+
+    kind: Literal["avg", "sum", "max"]
+    shape: Shape
+    kernel: Shape
+    stride: Shape
+    padding: Shape = (0, 0)
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 3:
+            raise GraphError(
+                f"pooling needs (channels, height, width), got {self.shape}",
+                where="Pool",
+                fix="pool 2-D maps",
+                kind="shape",
+            )
+        _check_window(self, "pool", {"stride": self.stride, "kernel": self.kernel}, self.padding, 2)
+        _check_output(self.output_shape, "Pool")
+
+    @property
+    def input_shape(self) -> Shape:
+        """(C, H, W)."""
+        return self.shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """(C, H_out, W_out)."""
+        window = zip(self.shape[1:], self.kernel, self.stride, self.padding, strict=True)
+        return (self.shape[0], *((n + 2 * p - k) // s + 1 for n, k, s, p in window))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flatten(_Single):
+    """Joins the feature axes start..end (both included, counted without time and batch) into one, in C order."""
+
+    shape: Shape
+    start: int = 0
+    end: int = -1
+
+    def __post_init__(self) -> None:
+        first, last = self.axes
+        if not 0 <= first <= last < len(self.shape):
+            raise GraphError(
+                f"flatten from axis {self.start} to {self.end} of shape {self.shape}",
+                where="Flatten",
+                fix="flatten feature axes only",
+                kind="shape",
+            )
+
+    @property
+    def axes(self) -> tuple[int, int]:
+        """First and last joined axis, both counted from 0."""
+        rank = len(self.shape)
+        return (self.start % rank if self.start < 0 else self.start, self.end % rank if self.end < 0 else self.end)
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape taken."""
+        return self.shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape sent."""
+        first, last = self.axes
+        return (*self.shape[:first], math.prod(self.shape[first : last + 1]), *self.shape[last + 1 :])
+
+
+Layer = Input | Output | Sum | Scale | Linear | Conv | Pool | Flatten
+
+
+def _check_weights(node: Linear | Conv, where: str, *, ndim: int) -> None:
+    object.__setattr__(node, "weight", checked(node.weight, where=where, field="weight", ndim=ndim))
+    for field in ("bias", "folded"):
+        value = getattr(node, field)
+        if value is None:
+            continue
+        value = checked(value, where=where, field=field, ndim=1)
+        if value.shape[0] != node.weight.shape[0]:
+            raise GraphError(
+                f"shape mismatch: {field} has {value.shape[0]} values, weight gives {node.weight.shape[0]} outputs",
+                where=where,
+                fix="give one value for each output",
+                kind="shape",
+            )
+        object.__setattr__(node, field, value)
+
+
+def _check_window(node: object, kind: str, positive: dict[str, Shape], padding: Shape, axes: int) -> None:
+    for field, values in positive.items():
+        if len(values) != axes or any(value < 1 for value in values):
+            raise GraphError(
+                f"{kind} {field} = {values}: {axes} numbers of at least 1 are needed",
+                where=type(node).__name__,
+                fix=f"use a {field} of 1 or more",
+                kind=f"{kind}_{field}",
+            )
+    if len(padding) != axes or any(value < 0 for value in padding):
+        raise GraphError(
+            f"{kind} padding = {padding}: {axes} numbers of at least 0 are needed",
+            where=type(node).__name__,
+            fix="use a padding of 0 or more",
+            kind=f"{kind}_padding",
+        )
+
+
+def _check_output(shape: Shape, where: str) -> None:
+    if any(size < 1 for size in shape):
+        raise GraphError(
+            f"shape mismatch: the output would have shape {shape}",
+            where=where,
+            fix="the kernel is larger than the padded input: use a smaller kernel or a larger input",
+            kind="shape",
+        )

@@ -1,0 +1,279 @@
+"""Populations of neurons in continuous time, as the user trained them. Names and equations are NIR's.
+
+Common to all. Shapes: parameters [*shape], one value for each neuron. Units: tau_* and dt in seconds; v_*, i in the
+trained model's own unit; r, w_in dimensionless unless said. A neuron spikes when v > v_th (strict), then v = v_reset.
+
+Coefficients are the framework's own: `alpha = dt/tau_mem` and `beta = dt/tau_syn`, rounded to the float type in which
+the model computes. Where they are not given they follow from tau; a front end gives them as the framework computes
+them, and tau is then dt/coefficient in float64, which rounds back to a float32 coefficient exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import GraphError
+from norse_export.ir.arrays import FloatArray, per_neuron, read_only
+from norse_export.ir.graph import Shape
+
+_UNIT_GAIN_ULPS = 2  # a product of gains this near to 1 is 1: it was made as tau_syn/dt * dt/tau_syn
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Population:
+    """What all populations share: their shape, their time step, the float type of their arithmetic."""
+
+    shape: Shape
+    dt: float
+    dtype: str = "float32"
+    v0: FloatArray | None = None
+    ports: ClassVar[tuple[str, ...]] = ("x",)
+
+    @property
+    def input_shape(self) -> Shape:
+        """One value for each neuron."""
+        return self.shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """One value for each neuron."""
+        return self.shape
+
+    def _freeze(self, *names: str) -> None:
+        kind = type(self).__name__
+        if not (np.isfinite(self.dt) and self.dt > 0):
+            raise GraphError(f"dt = {self.dt} s", where=kind, fix="dt is a positive number of seconds", kind="dt")
+        if self.dtype not in ("float32", "float64"):
+            raise GraphError(f"dtype {self.dtype}", where=kind, fix="use float32 or float64", kind="dtype")
+        if any(size < 1 for size in self.shape):
+            raise GraphError(
+                f"a population of shape {self.shape}", where=kind, fix="remove the empty layer", kind="shape"
+            )
+        for name in names:
+            value = getattr(self, name)
+            object.__setattr__(self, name, per_neuron(value, self.shape, where=kind, field=name))
+
+    def _set_coefficient(self, name: str, tau_name: str) -> None:
+        """Fill in dt/tau where it is not given, and check it against tau where it is."""
+        kind, given, tau = type(self).__name__, getattr(self, name), getattr(self, tau_name)
+        tau = _checked_tau(tau, self.shape, kind, tau_name)
+        object.__setattr__(self, tau_name, tau)
+        derived = np.where(np.isinf(tau), 0.0, self.dt / tau)
+        if given is None:
+            value = read_only(derived.astype(self.dtype))
+        else:
+            value = per_neuron(np.asarray(given, dtype=self.dtype), self.shape, where=kind, field=name)
+            if np.any(np.abs(value - derived) > 1e-6 * np.abs(derived)):
+                message = f"{name} is not dt/{tau_name}"
+                raise GraphError(message, where=kind, fix="give tau and dt that belong together", kind="coefficient")
+        if np.any(value >= 2):
+            worst = float(tau.min())
+            raise GraphError(
+                f"dt = {self.dt:g} s is twice {tau_name} = {worst:g} s or more, so the step diverges",
+                where=kind,
+                fix=f"choose dt < {tau_name}, or give {tau_name} in seconds (not ms)",
+                kind="tau",
+            )
+        object.__setattr__(self, name, value)
+
+
+def _checked_tau(value: Any, shape: Shape, kind: str, field: str) -> FloatArray:
+    """A time constant: positive; infinite is legal and means a coefficient of exactly 0."""
+    tau = np.asarray(value)
+    if tau.dtype not in (np.float32, np.float64):
+        raise GraphError(f"{field} has dtype {tau.dtype}", where=kind, fix="use float32 or float64", kind="dtype")
+    bad = ~(tau > 0)
+    if bad.any():
+        index = tuple(int(k) for k in np.argwhere(bad)[0])
+        raise GraphError(
+            f"{field}{list(index)} = {tau[index]}: a time constant must be above 0",
+            where=kind,
+            fix=f"give {field} in seconds, above 0",
+            kind="tau" if not np.isnan(tau[index]) else "nan",
+        )
+    try:
+        return read_only(np.broadcast_to(tau, shape))
+    except ValueError:
+        raise GraphError(
+            f"{field} has shape {tau.shape}, the population has {shape}",
+            where=kind,
+            fix="give one value, or one for each neuron",
+            kind="shape",
+        ) from None
+
+
+def unit_gain(gain: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the gain with every value within 2 ulp of 1 set to 1 exactly."""
+    near = np.abs(gain - 1.0) <= _UNIT_GAIN_ULPS * np.finfo(np.float64).eps
+    return np.where(near, 1.0, gain)
+
+
+def _synaptic_gain(node: CubaLIF | CubaLI) -> NDArray[np.float64]:
+    return unit_gain(np.float64(1) * node.r * (np.float64(1) * node.w_in * (node.dt / node.tau_syn)))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CubaLIF(_Population):
+    """Current-based leaky integrate-and-fire population.
+
+        tau_syn di/dt = -i + w_in x        tau_mem dv/dt = (v_leak - v) + r i
+
+    Norse's LIF is w_in = tau_syn/dt, r = 1. With `recurrent` there are two ports, x and r, added in this order.
+    i0 is the current before the first step, after its decay (Norse's i).
+    Source: nir.CubaLIF; norse.torch.functional.lif.lif_feed_forward_step and lif_step.
+    """
+
+    tau_mem: FloatArray
+    tau_syn: FloatArray
+    v_leak: FloatArray
+    v_th: FloatArray
+    v_reset: FloatArray
+    r: FloatArray
+    w_in: FloatArray
+    alpha: FloatArray | None = None
+    beta: FloatArray | None = None
+    i0: FloatArray | None = None
+    recurrent: bool = False
+
+    def __post_init__(self) -> None:
+        _default(self, v0=self.v_leak, i0=np.zeros((), np.float32))
+        self._freeze("v_leak", "v_th", "v_reset", "r", "w_in", "v0", "i0")
+        self._set_coefficient("alpha", "tau_mem")
+        self._set_coefficient("beta", "tau_syn")
+        if self.recurrent and np.any(self.gain != 1.0):
+            message = "a recurrent population with r w_in dt/tau_syn other than 1"
+            raise GraphError(message, where="CubaLIF", fix="fold the gain into the weights", kind="gain")
+
+    @property
+    def ports(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on `recurrent`
+        """x, and r where the population is recurrent."""
+        return ("x", "r") if self.recurrent else ("x",)
+
+    @property
+    def gain(self) -> NDArray[np.float64]:
+        """What an input is multiplied by before it is added to the current: r w_in dt/tau_syn."""
+        return _synaptic_gain(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CubaLI(_Population):
+    """Current-based leaky integrator; sends v.
+
+        tau_syn di/dt = -i + w_in x        tau_mem dv/dt = (v_leak - v) + r i
+
+    Source: nir.CubaLI; norse.torch.functional.leaky_integrator.li_feed_forward_step.
+    """
+
+    tau_mem: FloatArray
+    tau_syn: FloatArray
+    v_leak: FloatArray
+    r: FloatArray
+    w_in: FloatArray
+    alpha: FloatArray | None = None
+    beta: FloatArray | None = None
+    i0: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        _default(self, v0=self.v_leak, i0=np.zeros((), np.float32))
+        self._freeze("v_leak", "r", "w_in", "v0", "i0")
+        self._set_coefficient("alpha", "tau_mem")
+        self._set_coefficient("beta", "tau_syn")
+
+    @property
+    def gain(self) -> NDArray[np.float64]:
+        """What an input is multiplied by before it is added to the current: r w_in dt/tau_syn."""
+        return _synaptic_gain(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LIF(_Population):
+    """Leaky integrate-and-fire population without a synapse.
+
+        tau_mem dv/dt = (v_leak - v) + r x
+
+    Source: nir.LIF; norse.torch.functional.lif_box.lif_box_feed_forward_step with reset_value.
+    """
+
+    tau_mem: FloatArray
+    v_leak: FloatArray
+    v_th: FloatArray
+    v_reset: FloatArray
+    r: FloatArray
+    alpha: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        _default(self, v0=self.v_leak)
+        self._freeze("v_leak", "v_th", "v_reset", "r", "v0")
+        self._set_coefficient("alpha", "tau_mem")
+
+    @property
+    def gain(self) -> NDArray[np.float64]:
+        """What an input is multiplied by: r."""
+        return unit_gain(np.asarray(self.r, np.float64))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LI(_Population):
+    """Leaky integrator without a synapse; sends v.
+
+        tau_mem dv/dt = (v_leak - v) + r x
+
+    Source: nir.LI; norse.torch.functional.leaky_integrator_box.li_box_feed_forward_step.
+    """
+
+    tau_mem: FloatArray
+    v_leak: FloatArray
+    r: FloatArray
+    alpha: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        _default(self, v0=self.v_leak)
+        self._freeze("v_leak", "r", "v0")
+        self._set_coefficient("alpha", "tau_mem")
+
+    @property
+    def gain(self) -> NDArray[np.float64]:
+        """What an input is multiplied by: r."""
+        return unit_gain(np.asarray(self.r, np.float64))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class IF(_Population):
+    """Integrate-and-fire population without a leak.
+
+        dv/dt = r x            r in 1/s
+
+    Norse's IAF adds its input once a step: r = 1/dt.
+    Source: nir.IF; norse.torch.functional.iaf.iaf_feed_forward_step.
+    """
+
+    v_th: FloatArray
+    v_reset: FloatArray
+    r: FloatArray
+
+    def __post_init__(self) -> None:
+        _default(self, v0=self.v_reset)
+        self._freeze("v_th", "v_reset", "r", "v0")
+
+    @property
+    def gain(self) -> NDArray[np.float64]:
+        """What an input is multiplied by before it is added to v: r dt."""
+        return unit_gain(np.asarray(self.r, np.float64) * self.dt)
+
+
+NeuronModel = CubaLIF | CubaLI | LIF | LI | IF
+
+
+def _default(node: NeuronModel, **values: FloatArray) -> None:
+    for field, value in values.items():
+        if getattr(node, field) is None:
+            object.__setattr__(node, field, value)
+
+
+def array_fields(node: NeuronModel) -> tuple[str, ...]:
+    """Names of the fields that hold one value for each neuron."""
+    return tuple(field.name for field in fields(node) if isinstance(getattr(node, field.name), np.ndarray))

@@ -1,0 +1,83 @@
+"""The node types of each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from norse_export.errors import GraphError
+from norse_export.ir.arrays import FloatArray, per_neuron
+from norse_export.ir.graph import Shape
+from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
+from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
+from norse_export.program.families import FAMILIES
+from norse_export.program.program import Family
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Neuron:
+    """A population whose step is a program: one update a step, with nothing implicit.
+
+    parameters and initial_state: one value for each neuron, [*shape], in the float type of the model.
+    """
+
+    family: Family
+    shape: Shape
+    parameters: Mapping[str, FloatArray]
+    initial_state: Mapping[str, FloatArray]
+    dt: float
+
+    def __post_init__(self) -> None:
+        wanted = {"parameters": self.family.parameters, "initial_state": self.family.state}
+        for field, names in wanted.items():
+            values = getattr(self, field)
+            if tuple(values) != names:
+                message = f"family {self.family.name} has {field} {names}, got {tuple(values)}"
+                raise GraphError(message, where="Neuron", fix="give every one of them, in this order")
+            arrays = {n: per_neuron(v, self.shape, where="Neuron", field=n) for n, v in values.items()}
+            object.__setattr__(self, field, MappingProxyType(arrays))
+
+    @property
+    def input_shape(self) -> Shape:
+        """One value for each neuron."""
+        return self.shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """One value for each neuron."""
+        return self.shape
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The family's ports."""
+        return self.family.ports
+
+    @property
+    def spikes(self) -> bool:
+        """Whether the population spikes."""
+        return self.family.spikes
+
+
+ContinuousNode = Layer | NeuronModel
+DiscreteNode = Layer | Neuron
+
+__all__ = [
+    "FAMILIES",
+    "IF",
+    "LI",
+    "LIF",
+    "ContinuousNode",
+    "Conv",
+    "CubaLI",
+    "CubaLIF",
+    "DiscreteNode",
+    "Flatten",
+    "Input",
+    "Linear",
+    "Neuron",
+    "Output",
+    "Pool",
+    "Scale",
+    "Sum",
+]

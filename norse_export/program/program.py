@@ -1,0 +1,95 @@
+"""A neuron family: one step function, and the straight-line program that it leaves when called on symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from inspect import Parameter, signature
+from typing import Any
+
+from norse_export.program.operations import Instruction, Op, Tape
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one time step gives: the spikes (None for a family that never spikes), the new state, in order.
+
+    `output` is what the neuron sends on; None means the spikes. `observe` names further values that a recording holds.
+    """
+
+    state: tuple[Any, ...]
+    spike: Any = None
+    output: Any = None
+    observe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A step as data: numbered instructions in the order of execution, and the numbers of what it gives."""
+
+    instructions: tuple[Instruction, ...]
+    state: tuple[int, ...]
+    spike: int | None
+    output: int
+    observe: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"%{number} = {step.op} {step.name or ' '.join(f'%{operand}' for operand in step.operands)}"
+            for number, step in enumerate(self.instructions)
+        ]
+        spike = "none" if self.spike is None else f"%{self.spike}"
+        lines.append(f"spike {spike}  output %{self.output}  state {' '.join(f'%{number}' for number in self.state)}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of neuron: the step function, with its ordered input ports and state variables.
+
+    The step is called as `step(*ports, *state, **parameters)`; its keyword-only arguments are the parameters.
+    """
+
+    name: str
+    step: Callable[..., Step]
+    ports: tuple[str, ...]
+    state: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        arguments = signature(self.step).parameters.values()
+        positional = tuple(a.name for a in arguments if a.kind is not Parameter.KEYWORD_ONLY)
+        if positional != self.ports + self.state:
+            raise TypeError(f"family {self.name}: step takes {positional}, declared {self.ports + self.state}")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters, in the order in which the step declares them."""
+        arguments = signature(self.step).parameters.values()
+        return tuple(a.name for a in arguments if a.kind is Parameter.KEYWORD_ONLY)
+
+    @property
+    def spikes(self) -> bool:
+        """Whether neurons of this family spike."""
+        return self.trace().spike is not None
+
+    def trace(self) -> Program:
+        """Call the step once on symbols and give the program that it leaves."""
+        return _trace(self)
+
+
+@cache
+def _trace(family: Family) -> Program:
+    tape = Tape()
+    ports = [tape.record(Op.PORT, name=name) for name in family.ports]
+    state = [tape.record(Op.STATE, name=name) for name in family.state]
+    parameters = {name: tape.record(Op.PARAMETER, name=name) for name in family.parameters}
+    step = family.step(*ports, *state, **parameters)
+    output = step.spike if step.output is None else step.output
+    return Program(
+        instructions=tuple(tape.instructions),
+        state=tuple(value.number for value in step.state),
+        spike=None if step.spike is None else step.spike.number,
+        output=output.number,
+        observe=tuple((name, value.number) for name, value in step.observe.items()),
+    )
