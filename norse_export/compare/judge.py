@@ -3,7 +3,7 @@
 The first cell in which a sample's spikes differ, by step, then by layer depth, then by index, is explained when a
 float64 run along the reference's spikes is nearer to the threshold there than the bound of its rounding error. What
 differs later in that sample is its consequence, and counted apart. A value without a threshold is equal when both runs
-are within the bound of the float64 run, up to the sample's first explained flip. Without bounds every difference counts.
+are within the bound of the float64 run, up to the sample's first flip. Without bounds every difference counts.
 """
 
 from __future__ import annotations
@@ -104,15 +104,15 @@ def _judge_spikes(reference: Run, actual: Run, part: slice, bounds: Bounds | Non
         flat = int(differs[name][step, sample].argmax())
         shape = reference.spikes[name].shape[2:]
         index = tuple(int(k) for k in np.unravel_index(flat, shape))
-        cell = (step, sample, *index)
+        cell = (step, int(sample), *index)
         if bounds is not None and abs(bounds.margins[name].value[cell]) <= bounds.margins[name].error[cell]:
             explained[sample] = True
             verdict.count(verdict.explained, name, 1)
             verdict.count(verdict.consequences, name, -1)
         else:
-            at = (step, part.start + sample, *index)
-            expected, got = reference.spikes[name][at], actual.spikes[name][at]
             sample_number = part.start + int(sample)
+            at = (step, sample_number, *index)
+            expected, got = reference.spikes[name][at], actual.spikes[name][at]
             verdict.diverge(depth, Divergence(name, step, sample_number, index, "spikes", float(expected), float(got)))
     for name, cells in differs.items():
         per_sample = cells.sum(axis=(0, 2))

@@ -20,6 +20,7 @@ from norse_export.errors import GraphError
 from norse_export.ir.arrays import FloatArray, per_neuron, read_only
 from norse_export.ir.graph import Shape
 
+_ONE = np.ones((), np.float32)
 _UNIT_GAIN_ULPS = 2  # a product of gains this near to 1 is 1: it was made as tau_syn/dt * dt/tau_syn
 
 
@@ -55,6 +56,8 @@ class _Population:
             )
         for name in names:
             value = getattr(self, name)
+            if value is None:
+                continue
             object.__setattr__(self, name, per_neuron(value, self.shape, where=kind, field=name))
 
     def _set_coefficient(self, name: str, tau_name: str) -> None:
@@ -113,6 +116,8 @@ def unit_gain(gain: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _synaptic_gain(node: CubaLIF | CubaLI) -> NDArray[np.float64]:
+    if node.w_in is None:
+        return np.asarray(node.r, np.float64)
     return unit_gain(np.float64(1) * node.r * (np.float64(1) * node.w_in * (node.dt / node.tau_syn)))
 
 
@@ -122,7 +127,7 @@ class CubaLIF(_Population):
 
         tau_syn di/dt = -i + w_in x        tau_mem dv/dt = (v_leak - v) + r i
 
-    Norse's LIF is w_in = tau_syn/dt, r = 1. With `recurrent` there are two ports, x and r, added in this order.
+    Norse's LIF is r = 1 and w_in = tau_syn/dt, which None stands for: an input is added to i as it is. With `recurrent` there are two ports, x and r, added in this order.
     i0 is the current before the first step, after its decay (Norse's i).
     Source: nir.CubaLIF; norse.torch.functional.lif.lif_feed_forward_step and lif_step.
     """
@@ -132,8 +137,8 @@ class CubaLIF(_Population):
     v_leak: FloatArray
     v_th: FloatArray
     v_reset: FloatArray
-    r: FloatArray
-    w_in: FloatArray
+    r: FloatArray = _ONE
+    w_in: FloatArray | None = None
     alpha: FloatArray | None = None
     beta: FloatArray | None = None
     i0: FloatArray | None = None
@@ -171,8 +176,8 @@ class CubaLI(_Population):
     tau_mem: FloatArray
     tau_syn: FloatArray
     v_leak: FloatArray
-    r: FloatArray
-    w_in: FloatArray
+    r: FloatArray = _ONE
+    w_in: FloatArray | None = None
     alpha: FloatArray | None = None
     beta: FloatArray | None = None
     i0: FloatArray | None = None
@@ -202,7 +207,7 @@ class LIF(_Population):
     v_leak: FloatArray
     v_th: FloatArray
     v_reset: FloatArray
-    r: FloatArray
+    r: FloatArray = _ONE
     alpha: FloatArray | None = None
 
     def __post_init__(self) -> None:
@@ -227,7 +232,7 @@ class LI(_Population):
 
     tau_mem: FloatArray
     v_leak: FloatArray
-    r: FloatArray
+    r: FloatArray = _ONE
     alpha: FloatArray | None = None
 
     def __post_init__(self) -> None:
@@ -247,13 +252,13 @@ class IF(_Population):
 
         dv/dt = r x            r in 1/s
 
-    Norse's IAF adds its input once a step: r = 1/dt.
+    Norse's IAF adds its input once a step: r = 1/dt, which None stands for.
     Source: nir.IF; norse.torch.functional.iaf.iaf_feed_forward_step.
     """
 
     v_th: FloatArray
     v_reset: FloatArray
-    r: FloatArray
+    r: FloatArray | None = None
 
     def __post_init__(self) -> None:
         _default(self, v0=self.v_reset)
@@ -262,7 +267,7 @@ class IF(_Population):
     @property
     def gain(self) -> NDArray[np.float64]:
         """What an input is multiplied by before it is added to v: r dt."""
-        return unit_gain(np.asarray(self.r, np.float64) * self.dt)
+        return np.ones(self.shape) if self.r is None else unit_gain(np.asarray(self.r, np.float64) * self.dt)
 
 
 NeuronModel = CubaLIF | CubaLI | LIF | LI | IF
