@@ -1,0 +1,83 @@
+"""The child process: calls one parser on the descriptor it was given, and leaves the result in the memory file.
+
+Run by `norse_export.files.child` as `python -m norse_export.files.child_main`, with the request as JSON on stdin.
+It opens no path: the input and the result are descriptors that it inherits. It ends like any program, so that what is
+registered with atexit runs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any
+
+from norse_export import errors
+from norse_export.errors import ExportError
+from norse_export.files import budget, exchange
+from norse_export.files.limits import Limits
+
+
+def main() -> int:
+    """Serve one request. The exit code is 0 whenever an answer was left, be it an error."""
+    request = json.load(sys.stdin.buffer)
+    result: int = request["result"]
+    exchange.write_stage(result, exchange.Stage.STARTED)
+    document, entries, arrays = _answer(request)
+    try:
+        exchange.write_result(result, document, entries, arrays)
+    except (OSError, MemoryError) as error:  # EFBIG: larger than the memory file may be
+        budget.release_reserve()
+        exchange.write_result(result, _encoded({"status": "result", "reason": str(error)}), [], {})
+    return 0
+
+
+def _answer(request: dict[str, Any]) -> tuple[bytes, list[exchange.ArrayEntry], dict[str, Any]]:
+    """The document to leave, and its arrays. The frames of a failed parse are gone when this returns."""
+    try:
+        content, arrays = _parse(request)
+        entries = [exchange.entry_of(name, array) for name, array in arrays.items()]
+        return _encoded({"status": "ok", "document": content, "arrays": entries}), entries, arrays
+    except ExportError as error:
+        return _encoded(_error_document(error)), [], {}
+    except MemoryError:
+        status = "memory"
+    except RecursionError:
+        status = "recursion"
+    except Exception:  # whatever else a parser raises is our bug, and the parent says so
+        return _encoded({"status": "bug", "traceback": _traceback()}), [], {}
+    budget.release_reserve()
+    return _encoded({"status": status}), [], {}
+
+
+def _parse(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    module, _, function = request["parser"].partition(":")
+    parser = getattr(import_module(module), function)
+    limits = Limits(**request["limits"])
+    budget.apply(budget.Budget(**request["budget"]))
+    exchange.write_stage(request["result"], exchange.Stage.PARSING)
+    with open(request["name"], "rb", opener=lambda _path, _flags: int(request["input"])) as file:
+        file.seek(0)
+        content, arrays = parser(file, limits, **request["options"])
+    return content, dict(arrays)
+
+
+def _error_document(error: ExportError) -> dict[str, Any]:
+    """The nearest class that the parent knows, and all findings."""
+    known = next(base for base in type(error).__mro__ if getattr(errors, base.__name__, None) is base)
+    return {"status": "error", "class": known.__name__, "findings": [asdict(finding) for finding in error.findings]}
+
+
+def _encoded(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode("ascii")
+
+
+def _traceback() -> str:
+    import traceback  # only where it is needed: a start of the child should cost little
+
+    return traceback.format_exc()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
