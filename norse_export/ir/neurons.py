@@ -10,7 +10,7 @@ them, and tau is then dt/coefficient in float64, which rounds back to a float32 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,10 @@ from norse_export.errors import GraphError
 from norse_export.ir.arrays import FloatArray, per_neuron, read_only
 from norse_export.ir.graph import Shape
 
-_ONE = np.ones((), np.float32)
+def _one() -> FloatArray:
+    return np.ones((), np.float32)
+
+
 _UNIT_GAIN_ULPS = 2  # a product of gains this near to 1 is 1: it was made as tau_syn/dt * dt/tau_syn
 
 
@@ -127,7 +130,8 @@ class CubaLIF(_Population):
 
         tau_syn di/dt = -i + w_in x        tau_mem dv/dt = (v_leak - v) + r i
 
-    Norse's LIF is r = 1 and w_in = tau_syn/dt, which None stands for: an input is added to i as it is. With `recurrent` there are two ports, x and r, added in this order.
+    Norse's LIF is r = 1 and w_in = tau_syn/dt, which None stands for: an input is added to i as it is.
+    With `recurrent` there are two ports, x and r, added in this order.
     i0 is the current before the first step, after its decay (Norse's i).
     Source: nir.CubaLIF; norse.torch.functional.lif.lif_feed_forward_step and lif_step.
     """
@@ -137,7 +141,7 @@ class CubaLIF(_Population):
     v_leak: FloatArray
     v_th: FloatArray
     v_reset: FloatArray
-    r: FloatArray = _ONE
+    r: FloatArray = field(default_factory=_one)
     w_in: FloatArray | None = None
     alpha: FloatArray | None = None
     beta: FloatArray | None = None
@@ -176,7 +180,7 @@ class CubaLI(_Population):
     tau_mem: FloatArray
     tau_syn: FloatArray
     v_leak: FloatArray
-    r: FloatArray = _ONE
+    r: FloatArray = field(default_factory=_one)
     w_in: FloatArray | None = None
     alpha: FloatArray | None = None
     beta: FloatArray | None = None
@@ -207,7 +211,7 @@ class LIF(_Population):
     v_leak: FloatArray
     v_th: FloatArray
     v_reset: FloatArray
-    r: FloatArray = _ONE
+    r: FloatArray = field(default_factory=_one)
     alpha: FloatArray | None = None
 
     def __post_init__(self) -> None:
@@ -232,7 +236,7 @@ class LI(_Population):
 
     tau_mem: FloatArray
     v_leak: FloatArray
-    r: FloatArray = _ONE
+    r: FloatArray = field(default_factory=_one)
     alpha: FloatArray | None = None
 
     def __post_init__(self) -> None:

@@ -1,0 +1,1 @@
+"""Results, and how they are shown: text for people, JSON for programs."""

@@ -1,0 +1,166 @@
+"""What each command gives. The pipeline fills these in; text.py and document.py show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from norse_export.compare import Comparison
+from norse_export.errors import ExportError, Finding
+from norse_export.target import Limit
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A file or folder that was written; of a folder, sha256 is over its files' names and sha256 sums, sorted."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class InputSummary:
+    """Where the rasters came from: "stored in the model", a file's name, or "random, rate 0.1, seed 0"."""
+
+    origin: str
+    steps: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetExport:
+    """The export to one target. `error` is why it failed; then `artefact` is None and no file stands under its name."""
+
+    target: str
+    artefact: Artefact | None
+    parity: tuple[Comparison, ...]
+    verified: bool
+    findings: tuple[Finding, ...]
+    error: ExportError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """An export to one or several targets."""
+
+    model: str
+    inputs: InputSummary | None
+    targets: tuple[TargetExport, ...]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def error(self) -> ExportError | None:
+        """The error that decides the exit code: the first that is there of 70, 2, 5, 3, 4, 1."""
+        errors = [target.error for target in self.targets if target.error is not None]
+        return min(errors, key=lambda error: EXIT_ORDER.index(error.exit_code), default=None)
+
+
+EXIT_ORDER = (70, 2, 5, 3, 4, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetCheck:
+    """Whether a model fits a target: every finding, and the use of every resource that has a limit."""
+
+    target: str
+    fits: bool
+    findings: tuple[Finding, ...]
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What fits and what blocks, for each target asked for."""
+
+    model: str
+    targets: tuple[TargetCheck, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSummary:
+    """One node: its type, shapes, number of stored parameters, and its parameters as short text ("tau_mem 0.01 s")."""
+
+    name: str
+    type: str
+    input_shape: Shape
+    output_shape: Shape
+    parameters: int
+    dt: float | None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSummary:
+    """One edge."""
+
+    source: str
+    target: str
+    port: str
+    delay_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class InspectResult:
+    """A file: what kind it is, its graph, and where it comes from."""
+
+    file: str
+    kind: str
+    sha256: str
+    bytes: int
+    nodes: tuple[NodeSummary, ...]
+    edges: tuple[EdgeSummary, ...]
+    dt: tuple[float, ...]
+    provenance: Mapping[str, str]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerActivity:
+    """What one population did in a run; rate: spikes per neuron and step; states: name -> (lowest, highest)."""
+
+    node: str
+    neurons: int
+    spikes: int | None
+    rate: float | None
+    states: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run of a model or artefact."""
+
+    file: str
+    ran_by: str
+    law: str
+    inputs: InputSummary
+    layers: tuple[LayerActivity, ...]
+    trace: Artefact | None
+    accuracy: float | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParityResult:
+    """Two things compared."""
+
+    a: str
+    b: str
+    inputs: InputSummary | None
+    parity: tuple[Comparison, ...]
+    findings: tuple[Finding, ...] = ()
+    error: ExportError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSummary:
+    """One target of the registry; runners: what on this machine can run its artefacts."""
+
+    name: str
+    stage: str
+    description: str
+    runners: tuple[str, ...]
+    origin: str
