@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from norse_export.errors import Finding
 
+from .datasets import Sort
 from .document import NIRDocument, NIRNode, Value
 
 NodePath = tuple[str, ...]  # names of nested nodes, the outermost first
-Sort = Literal["numbers", "integers", "truth values", "text", "texts", "a group"]
 
 # No shape, stride or padding of NIR has more entries than numpy has axes.
 MAX_INTEGERS = 32

@@ -12,17 +12,17 @@ from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
-from h5py import h5d, h5s
 from numpy.typing import NDArray
 
 from norse_export.errors import Finding, GraphError, InputFileError
 from norse_export.files.limits import Limits
 
 from .checks import problems_of
+from .datasets import Dataset, Group, at, decoded, name_of, opened, read_array, read_raw
 from .declared import MAX_INTEGERS, Declared, DeclaredGraph, DeclaredNode, NodePath, Problem, place, problem
 from .document import Metadata, NIRDocument, NIRNode, Value
 from .packed import Packed, pack, unpack
-from .prescan import Dataset, Group, opened, prescan, reading_hdf5
+from .prescan import prescan
 from .primitives import GRAPH
 from .values import value_problems
 
@@ -45,7 +45,7 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[Packed, dict[str, NDArray[Any
     with opened(file) as hdf5:
         tree = prescan(hdf5, limits)
         reader = _Reader(hdf5, limits)
-        root = reader.root(tree)
+        root = reader.root(tree, name_of(file))
         declared = reader.graph(root, ())
         reader.problems += problems_of(declared)
         document = reader.document(root, declared, (), {node for p in reader.problems for node in p.nodes})
@@ -79,15 +79,15 @@ class _Reader:
 
     # What the file declares
 
-    def root(self, tree: Group) -> Group:
+    def root(self, tree: Group, where: str) -> Group:
         """Give the group of the graph."""
         root = tree.members.get("node")
         if not isinstance(root, Group) or (found := self._type(root)) is None:
             message = "an HDF5 file, but not a NIR file: /node/type is missing"
-            raise InputFileError(message, where="the file", fix=_REWRITE)
+            raise InputFileError(message, where=where, fix=_REWRITE)
         if found != GRAPH:
             message = f"the file holds a single {found[:80]!r}, not a {GRAPH}"
-            raise InputFileError(message, where="HDF5 object '/node/type'", fix="write a whole graph, Input to Output")
+            raise InputFileError(message, where=at("/node/type"), fix="write a whole graph, Input to Output")
         return root
 
     def graph(self, group: Group, path: NodePath) -> DeclaredGraph:
@@ -99,13 +99,11 @@ class _Reader:
             self._fault("missing_field", path, "the graph has no nodes", _REWRITE)
         nodes: dict[str, DeclaredNode | DeclaredGraph] = {}
         for name, node in members.members.items() if isinstance(members, Group) else ():
-            if not isinstance(node, Group):
-                self._fault("field_type", (*path, name), "it is a dataset, not a node", _REWRITE)
-                nodes[name] = DeclaredNode("", {})
-            elif self._type(node) == GRAPH:
+            type_ = (self._type(node) or "") if isinstance(node, Group) else ""
+            if isinstance(node, Group) and type_ == GRAPH:
                 nodes[name] = self.graph(node, (*path, name))
             else:
-                nodes[name] = self._node(node)
+                nodes[name] = DeclaredNode(type_, self._fields(node) if isinstance(node, Group) else {})
         return DeclaredGraph(nodes, self._edges(group, path))
 
     def version(self, tree: Group) -> tuple[str, tuple[Finding, ...]]:
@@ -113,23 +111,22 @@ class _Reader:
         stored = tree.members.get("version")
         version = self._text(stored) if isinstance(stored, Dataset) and _is_text(stored) else ""
         warnings = [
-            Finding("ignored", "warning", f"HDF5 object {f'/{name}'!r}", "not part of NIR; it is not read", "remove it")
+            Finding("ignored", "warning", at(f"/{name}"), "not part of NIR; it is not read", "remove it")
             for name in sorted(tree.members.keys() - {"node", "version"})
         ]
         major = re.match(r"\d{1,9}", version)
         if major is None or int(major[0]) not in KNOWN_MAJOR_VERSIONS:
             message = f"the NIR version of the file, {version[:80]!r}, is unknown; it was read as version 1"
             fix = "compare the outcome with the framework that wrote the file"
-            warnings.append(Finding("version", "warning", "HDF5 object '/version'", message, fix))
+            warnings.append(Finding("version", "warning", at("/version"), message, fix))
         return version, tuple(warnings)
 
-    def _node(self, group: Group) -> DeclaredNode:
-        fields = {
+    def _fields(self, node: Group) -> dict[str, Declared]:
+        return {
             name: self._declared(member)
-            for name, member in group.members.items()
+            for name, member in node.members.items()
             if name != "type" and not (name == "metadata" and isinstance(member, Group))
         }
-        return DeclaredNode(self._type(group) or "", fields)
 
     def _declared(self, member: Group | Dataset) -> Declared:
         if isinstance(member, Group):
@@ -138,7 +135,7 @@ class _Reader:
             return Declared("text", text=self._text(member))
         values = None
         if member.sort == "integers" and math.prod(member.shape) <= MAX_INTEGERS:
-            values = tuple(int(k) for k in self._array(member).reshape(-1))
+            values = tuple(int(k) for k in read_array(self.hdf5, member).reshape(-1))
         return Declared("texts" if member.sort == "text" else member.sort, member.shape, values)
 
     def _type(self, group: Group) -> str | None:
@@ -159,13 +156,13 @@ class _Reader:
         self.limits.check("max_edges", self.edges, where=place(path))
         edges: list[tuple[str, str]] = []
         for start in range(0, stored.shape[0], _EDGES_AT_ONCE):
-            pairs = self._raw(stored, slice(start, start + _EDGES_AT_ONCE))
+            pairs = read_raw(self.hdf5, stored, slice(start, start + _EDGES_AT_ONCE))
             edges += [(self._name(a, path), self._name(b, path)) for a, b in pairs]
         return tuple(edges)
 
     def _name(self, raw: bytes, path: NodePath) -> str:
         self.limits.check("max_name_bytes", len(raw), where=f"{place(path)}, edges")
-        return _decoded(raw, "edges")
+        return decoded(raw, f"{place(path)}, edges")
 
     def _fault(self, kind: str, path: NodePath, message: str, fix: str) -> None:
         self.problems.append(problem(kind, place(path), message, fix, path))
@@ -207,50 +204,29 @@ class _Reader:
         if isinstance(member, Group):
             raise TypeError(f"a group where data were declared: {member.path}")
         if member.sort != "text":
-            return _plain(self._array(member))
+            return _plain(read_array(self.hdf5, member))
         if not member.shape:
             return self._text(member)
-        raw = np.asarray(self._raw(member))
+        raw = np.asarray(read_raw(self.hdf5, member))
         texts = np.empty(raw.size, dtype=object)
         for k, item in enumerate(raw.reshape(-1)):
             self._count(len(item), member.path)
-            texts[k] = _decoded(item, member.path)
+            texts[k] = decoded(item, at(member.path))
         return texts.reshape(raw.shape)
 
     def _text(self, member: Dataset) -> str:
-        self.limits.check("max_header_bytes", member.nbytes, where=f"HDF5 object {member.path!r}")
-        raw = self._raw(member)
+        self.limits.check("max_header_bytes", member.nbytes, where=at(member.path))
+        raw = read_raw(self.hdf5, member)
         self._count(len(raw), member.path)
-        return _decoded(raw, member.path)
+        return decoded(raw, at(member.path))
 
     def _count(self, nbytes: int, path: str) -> None:
         self.metadata_bytes += nbytes
-        self.limits.check("max_header_bytes", self.metadata_bytes, where=f"HDF5 object {path!r}")
-
-    def _array(self, member: Dataset) -> NDArray[Any]:
-        array = np.empty(member.shape, dtype=member.dtype)
-        with reading_hdf5():
-            if array.size:
-                h5d.open(self.hdf5.id, member.path.encode()).read(h5s.ALL, h5s.ALL, array)
-            if array.dtype == np.bool_ and array.size and array.view(np.uint8).max() > 1:
-                raise ValueError(f"{member.path} holds truth values other than 0 and 1")
-        return array
-
-    def _raw(self, member: Dataset, rows: Any = ()) -> Any:
-        """Read texts as bytes: all of them, or some rows."""
-        with reading_hdf5():
-            return h5py.Dataset(h5d.open(self.hdf5.id, member.path.encode()))[rows]
+        self.limits.check("max_header_bytes", self.metadata_bytes, where=at(path))
 
 
 def _is_text(member: Dataset) -> bool:
     return member.sort == "text" and member.shape == ()
-
-
-def _decoded(raw: bytes, where: str) -> str:
-    try:
-        return bytes(raw).decode("utf-8")
-    except UnicodeDecodeError:
-        raise InputFileError("a text is not UTF-8", where=where, fix=_REWRITE, kind="hdf5") from None
 
 
 def _plain(array: NDArray[Any]) -> Value:

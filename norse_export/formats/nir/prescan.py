@@ -10,86 +10,33 @@ No rule of compression ratios: legal arrays of one constant compress 500 to 1000
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5g, h5l, h5o, h5pl, h5s, h5t, h5z
+from h5py import h5d, h5g, h5l, h5o, h5s, h5t, h5z
 
 from norse_export.errors import Finding, InputFileError, UnsafeFileError
+from norse_export.files import budget
 from norse_export.files.limits import Limits
 
-from .declared import Sort
+from .datasets import Dataset, Group, Sort, at, reading_hdf5
 from .names import name_fault
 
 _FILTERS = frozenset({h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF})
 _SORTS: Mapping[str, Sort] = {"f": "numbers", "i": "integers", "u": "integers", "b": "truth values"}
 _ITEM_BYTES = {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "b": (1,)}
-_LINKS = {h5l.TYPE_SOFT: "soft link", h5l.TYPE_EXTERNAL: "external link"}
-_SHOWN = 300  # characters of a path that a message repeats
+_LINKS = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
 _UNSAFE = frozenset({"link", "shared_object", "external", "virtual", "filter"})
 _COPY = "copy the file with h5repack, or write it again with nir"
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """One dataset that may be read: where it is, and what it declares. `dtype` is native; None for text."""
-
-    path: str
-    sort: Sort
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any] | None
-    nbytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """One group and what stands in it, by name, in the order of the file's index."""
-
-    path: str
-    members: Mapping[str, Group | Dataset]
-
-
-_RAISED_BY_H5PY = (OSError, RuntimeError, ValueError, LookupError, TypeError, OverflowError)
-
-
-@contextmanager
-def reading_hdf5() -> Iterator[None]:
-    """Turn whatever h5py raises on a damaged file into InputFileError."""
-    try:
-        yield
-    except _RAISED_BY_H5PY as error:
-        reason = str(error).strip("'\"").splitlines()
-        raise InputFileError(
-            f"truncated or corrupt HDF5: {reason[0][:200] if reason else type(error).__name__}",
-            where="the file",
-            fix="copy or download the file again, or write it again with nir",
-            kind="hdf5",
-        ) from error
-
-
-@contextmanager
-def opened(file: BinaryIO) -> Iterator[h5py.File]:
-    """Open an HDF5 file through the open file itself (no path is followed), without plugins.
-
-    Raises:
-        InputFileError: HDF5 cannot open it.
-    """
-    while h5pl.size():
-        h5pl.remove(0)
-    with reading_hdf5():
-        hdf5 = h5py.File(file, "r")
-    try:
-        yield hdf5
-    finally:
-        hdf5.close()
-
-
 def prescan(hdf5: h5py.File, limits: Limits) -> Group:
     """Walk the whole file and give what it declares; nothing is read but headers.
+
+    In the child process, memory for what is declared is asked for.
 
     Raises:
         UnsafeFileError: a link that is not hard, an object linked twice, external or virtual storage, another filter.
@@ -97,13 +44,14 @@ def prescan(hdf5: h5py.File, limits: Limits) -> Group:
         InputFileError: a damaged file, a type that is not float, integer, text or truth value, an impossible name.
     """
     walk = _Walk(limits)
-    with reading_hdf5():
+    with reading_hdf5("the HDF5 file"):
         root = h5g.open(hdf5.id, b"/")
         walk.addresses.add(h5o.get_info(root).addr)
         tree = walk.group(root, "", 0)
     if walk.findings:
         unsafe = any(finding.kind in _UNSAFE for finding in walk.findings)
         raise (UnsafeFileError if unsafe else InputFileError).of(walk.findings)
+    budget.declare_bytes(walk.nbytes)
     return tree
 
 
@@ -118,25 +66,29 @@ class _Walk:
     nbytes: int = 0
 
     def group(self, group: h5g.GroupID, path: str, depth: int) -> Group:
-        self.limits.check("max_objects", self.objects + group.get_num_objs(), where=_at(path))
+        self.limits.check("max_objects", self.objects + group.get_num_objs(), where=at(path))
+        links: list[tuple[bytes, int]] = []
+        group.links.iterate(lambda name, link: links.append((name, link.type)), info=True)
         members: dict[str, Group | Dataset] = {}
-        for raw in group:
+        for raw, link in links:
             name = raw.decode("utf-8", "surrogateescape")
             where = f"{path}/{name}"
-            self.limits.check("max_name_bytes", len(raw), where=_at(where))
+            if len(raw) > self.limits.max_name_bytes:
+                self.limits.check("max_name_bytes", len(raw), where=at(where))
             if fault := name_fault(name):
                 self._found("name", where, fault, "rename it")
-            elif (link := group.links.get_info(raw)).type != h5l.TYPE_HARD:
-                message = f"an {_LINKS.get(link.type, 'user-defined link')}".replace("an soft", "a soft")
-                self._found("link", where, f"{message}, where only data may stand", _COPY)
+            elif link != h5l.TYPE_HARD:
+                self._found("link", where, f"{_LINKS.get(link, 'a user-defined link')}, where data should stand", _COPY)
             elif member := self._member(group, raw, where, depth + 1):
                 members[name] = member
         return Group(path or "/", members)
 
     def _member(self, group: h5g.GroupID, name: bytes, path: str, depth: int) -> Group | Dataset | None:
-        self.limits.check("max_depth", depth, where=_at(path))
+        if depth > self.limits.max_depth:
+            self.limits.check("max_depth", depth, where=at(path))
         self.objects += 1
-        self.limits.check("max_objects", self.objects, where=_at(path))
+        if self.objects > self.limits.max_objects:
+            self.limits.check("max_objects", self.objects, where=at(path))
         member = h5o.open(group, name)
         address = h5o.get_info(member).addr
         if address in self.addresses:
@@ -162,32 +114,25 @@ class _Walk:
         if unknown := sorted(filters - _FILTERS):
             self._found("filter", path, f"data packed with filter {unknown[0]}", "pack with gzip, lzf or not at all")
             return None
-        kind = _kind(dataset.get_type())
-        if kind is None or dataset.get_space().get_simple_extent_type() == h5s.NULL:
+        type_id, space = dataset.get_type(), dataset.get_space()
+        kind = _kind(type_id)
+        if kind is None or space.get_simple_extent_type() == h5s.NULL:
             message = "the type of the data is none of float, integer, text, truth value"
             self._found("hdf5_type", path, message, "store numbers or text")
             return None
-        return self._declared(dataset, path, *kind)
-
-    def _declared(self, dataset: h5d.DatasetID, path: str, sort: Sort, dtype: np.dtype[Any] | None) -> Dataset | None:
-        shape = tuple(int(n) for n in dataset.shape)
-        item = int(dataset.get_type().get_size())
-        creation = dataset.get_create_plist()
+        shape = tuple(int(n) for n in space.get_simple_extent_dims())
         chunk = math.prod(creation.get_chunk()) if creation.get_layout() == h5d.CHUNKED else 0
-        nbytes = math.prod(shape) * item
-        self.nbytes += max(nbytes, chunk * item)
-        self.limits.check("max_bytes", self.nbytes, where=_at(path))
+        nbytes = math.prod(shape) * int(type_id.get_size())
+        self.nbytes += max(nbytes, chunk * int(type_id.get_size()))
+        if self.nbytes > self.limits.max_bytes:
+            self.limits.check("max_bytes", self.nbytes, where=at(path))
         if nbytes and not dataset.get_storage_size():
             self._found("hdf5", path, "truncated or corrupt HDF5: declared, but its data were never written", _COPY)
             return None
-        return Dataset(path, sort, shape, dtype, nbytes)
+        return Dataset(path, *kind, shape, nbytes)
 
     def _found(self, kind: str, path: str, message: str, fix: str) -> None:
-        self.findings.append(Finding(kind, "error", _at(path), message, fix))
-
-
-def _at(path: str) -> str:
-    return f"HDF5 object {path[:_SHOWN] or '/'!r}"
+        self.findings.append(Finding(kind, "error", at(path), message, fix))
 
 
 def _kind(type_id: h5t.TypeID) -> tuple[Sort, np.dtype[Any] | None] | None:
