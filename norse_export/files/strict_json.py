@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 from norse_export.errors import InputFileError
@@ -11,21 +12,22 @@ from norse_export.files.limits import Limits
 _FIX = "get the file again from its source, or save the model again"
 
 
-def loads(data: bytes | str, *, where: str, limits: Limits) -> Any:
+def loads(data: bytes | str, *, where: str, limits: Limits | None) -> Any:
     """Parse JSON text (UTF-8). `where` is the file, and the place in it, for messages.
 
-    Nesting is counted in containers: `[[1]]` has depth 2. Every value and every key counts as one object.
+    Nesting is counted in containers: `[[1]]` has depth 2. Every value and every key counts as one object. With no
+    limits, only what Python cannot parse is too deep.
 
     Raises:
-        InputFileError: not JSON, not UTF-8, a key twice in one object, NaN or Infinity.
+        InputFileError: not JSON, not UTF-8, a key twice in one object, NaN or Infinity, nested beyond parsing.
         LimitError: deeper than `max_depth`, more than `max_objects` values and keys.
     """
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         parsed = dict(items)
         if len(parsed) != len(items):
-            keys = [key for key, _ in items]
-            raise _corrupt(f"duplicate key {next(key for key in keys if keys.count(key) > 1)!r}", where)
+            keys = Counter(key for key, _ in items)
+            raise _corrupt(f"duplicate key {keys.most_common(1)[0][0]!r}", where)
         return parsed
 
     def constant(name: str) -> NoReturn:
@@ -34,12 +36,12 @@ def loads(data: bytes | str, *, where: str, limits: Limits) -> Any:
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
         parsed = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
-    except RecursionError:
-        limits.check("max_depth", _nesting(text), where=where)
-        raise
+    except RecursionError as error:
+        raise _corrupt("nested too deep", where) from error
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are; so is an integer of 4301 digits
         raise _corrupt(str(error), where) from error
-    _check_size(parsed, where, limits)
+    if limits is not None:
+        _check_size(parsed, where, limits)
     return parsed
 
 
@@ -55,18 +57,6 @@ def _check_size(parsed: Any, where: str, limits: Limits) -> None:
         objects += sum(len(value) * (2 if isinstance(value, dict) else 1) for value in level)
         limits.check("max_objects", objects, where=where)
         level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
-
-
-def _nesting(text: str) -> int:
-    """Deepest nesting of brackets; those inside strings count too, since the text was too deep to be parsed."""
-    depth = deepest = 0
-    for character in text:
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
 
 
 def _corrupt(what: str, where: str) -> InputFileError:
