@@ -124,10 +124,10 @@ def _shape_problems(node: DeclaredNode, primitive: Primitive, path: NodePath) ->
     match primitive.rule:
         case Rule.ELEMENTWISE:
             shapes = {n: f.shape for n, f in node.fields.items() if f.shape or not primitive.fields[n].scalar}
-            expected = next(iter(shapes.values()))
+            ((expected, _),) = Counter(shapes.values()).most_common(1)
             for name, shape in shapes.items():
                 if shape != expected:
-                    yield _shape_problem(name, shape, f"{list(expected)}, as {next(iter(shapes))} has", path)
+                    yield _shape_problem(name, shape, f"{list(expected)}, as most parameters of the node have", path)
         case Rule.LINEAR:
             weight, bias = node.fields["weight"].shape, node.fields.get("bias")
             if len(weight) < 2:

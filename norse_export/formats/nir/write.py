@@ -35,8 +35,8 @@ def write(path: Path, document: NIRDocument) -> None:
             refuse; every fault at once, before anything is written.
     """
     faults = list(_document_faults(document))
-    faults += faults or [p.finding for p in problems_of(declare(document))]
-    faults += faults or [p.finding for p in value_problems(document)]
+    faults = faults or [p.finding for p in problems_of(declare(document))]
+    faults = faults or [p.finding for p in value_problems(document)]
     if faults:
         raise GraphError.of(faults)
     # The file is the caller's own, and may be locked by the caller already.
