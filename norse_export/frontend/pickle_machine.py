@@ -193,8 +193,10 @@ class Machine:
 
     def marked_object(self, _: Any) -> None:
         """OBJ."""
-        callable_, *args = self._pop_to_mark() or [None]
-        self.call("inst", callable_, tuple(args))
+        values = self._pop_to_mark()
+        if not values:
+            raise corrupt("an object has no class")
+        self.call("inst", values[0], tuple(values[1:]))
 
     def build(self, _: Any) -> None:
         """BUILD: a record only notes the state."""

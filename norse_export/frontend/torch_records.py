@@ -113,7 +113,7 @@ class RecordReader:
                 self._account_plain(value)
             elif name in fields:
                 before = len(self._findings)
-                values[name] = self._value(value, path, owner=record)
+                values[name] = self._value(value, path, name, owner=record)
                 if len(self._findings) == before and not fields[name].accepts(values[name]):
                     expected = fields[name].expected
                     self._refuse(path, f"{class_of(record)}.{name} is {described(value)} and not {expected}")
@@ -135,7 +135,9 @@ class RecordReader:
             return {}
         found: dict[str, Any] = {}
         for name, value in named.items():
-            found[name if isinstance(name, str) else shown(name)] = None if value is None else self._value(value, path)
+            found[name if isinstance(name, str) else shown(name)] = (
+                None if value is None else self._value(value, path, shown(name))
+            )
             if value is not None and not is_tensor(value):
                 self._refuse(path, f"corrupt: {part} holds {described(value)} for {shown(name)}")
         return found
@@ -154,7 +156,7 @@ class RecordReader:
             inner = f"{path}.{name}" if path else name
             if class_of(record) in known.MODULES:
                 nodes[name] = self._module(record, inner, depth + 1)
-            elif class_of(record) not in ALLOWED:
+            elif class_of(record) not in ("", *ALLOWED):
                 self._places.setdefault(class_of(record), inner)
             else:
                 self._refuse(inner, f"{described(record)} stands where a module should")
@@ -172,8 +174,8 @@ class RecordReader:
 
     # Values
 
-    def _value(self, value: Any, path: str, owner: Call | None = None) -> Any:
-        """A value in its form for the document; None, and a finding, for what has none."""
+    def _value(self, value: Any, path: str, name: str, owner: Call | None = None) -> Any:
+        """The value called `name` in its form for the document; None, and a finding, for what has none."""
         match value:
             case None | bool() | str():
                 return value
@@ -194,7 +196,7 @@ class RecordReader:
                 return self._neuron_parameters(value, path)
         unsafe = isinstance(value, Call | Global)
         kind = UnsafeFileError.kind if unsafe else InputFileError.kind
-        self._refuse(path, f"{described(value)} is not allowed here" + (": unsafe" if unsafe else ""), kind=kind)
+        self._refuse(path, f"{name} is {described(value)}: not allowed" + (", unsafe" if unsafe else ""), kind=kind)
         return None
 
     def _neuron_parameters(self, record: Call, path: str) -> dict[str, Any]:
@@ -206,7 +208,7 @@ class RecordReader:
         values: dict[str, Any] = {}
         for (field, expected), value in zip(fields.items(), record.args, strict=False):
             before = len(self._findings)
-            values[field] = self._value(value, path)
+            values[field] = self._value(value, path, f"p.{field}")
             if len(self._findings) == before and not expected.accepts(values[field]):
                 self._refuse(path, f"{name}.{field} is {described(value)} and not {expected.expected}")
         return {"class": name, "fields": values}

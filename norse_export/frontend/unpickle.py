@@ -9,6 +9,7 @@ Source of the meaning of each instruction: CPython, Lib/pickle.py (`_Unpickler`)
 
 from __future__ import annotations
 
+import codecs
 from collections import deque
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -18,6 +19,8 @@ from typing import Any
 from norse_export.errors import InputFileError
 from norse_export.frontend.pickle_machine import Machine
 from norse_export.frontend.records import Pickle, contents, corrupt, too_large
+
+codecs.lookup("raw-unicode-escape")  # of texts in protocol 0; looked up here so that reading a file imports nothing
 
 #: Instructions allowed for one object; a pickler needs about three.
 _OPERATIONS_PER_OBJECT = 10
