@@ -34,9 +34,9 @@ def check_output(path: Path, *, force: bool, inputs: Iterable[Path] = (), folder
         raise OutputError(
             "cannot write the output: a NUL in its name", where=repr(str(path)), fix="choose another name"
         )
-    place = _place(path)
-    recover(place)
     with reporting_write_errors(path):
+        place = _place(path)
+        recover(place)
         _check_existing(place, path, inputs=tuple(inputs), folder=folder)
         if os.path.lexists(place) and not force:
             raise OutputError(
@@ -186,7 +186,7 @@ def _check_folder(status: os.stat_result, place: Path, path: Path, inputs: tuple
             fix="choose another output",
             kind="same_file",
         )
-    if os.path.ismount(place) or any(_contains(inside, Path(used)) for used in (".", Path.home())):
+    if os.path.ismount(place) or any(_contains(inside, used) for used in (".", os.path.expanduser("~"))):
         raise OutputError(
             "the output folder holds the current or the home folder, or is a mount: it is not replaced",
             where=str(path),
@@ -202,7 +202,7 @@ def _is_same(source: Path, status: os.stat_result) -> bool:
         return False
 
 
-def _contains(folder: str, inner: Path) -> bool:
+def _contains(folder: str, inner: Path | str) -> bool:
     real = os.path.realpath(inner)
     return os.path.commonpath([folder, real]) == folder
 

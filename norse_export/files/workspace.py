@@ -51,9 +51,14 @@ class Workspace:
         return _aside(self.folder, self.target)
 
     def close(self) -> None:
-        """Remove the folder with all that is left in it, and give up the lock; never raises."""
-        _clear(self.folder, self.target)
-        os.close(self.lock)
+        """Remove the folder with all that is left in it, and give up the lock. Never raises an error of its own."""
+        try:
+            _clear(self.folder, self.target)
+        except BaseException:  # a Ctrl-C just now must not leave half of it
+            _clear(self.folder, self.target)
+            raise
+        finally:
+            os.close(self.lock)
 
 
 def open_workspace(target: Path) -> Workspace:
@@ -116,14 +121,21 @@ def _stem(target: Path) -> str:
 
 def _create(target: Path) -> tuple[Path, int]:
     """Make and lock a new folder. A sweep by another run may come between the two: then the next one is tried."""
+    lost: OSError | None = None
     for _ in range(_ATTEMPTS):
         folder = target.parent / f".{_stem(target)}.{secrets.token_hex(_RANDOM_BYTES)}{SUFFIX}"
-        folder.mkdir(mode=0o700)
         try:
+            folder.mkdir(mode=0o700)
             return folder, _lock(folder)
-        except (BlockingIOError, FileNotFoundError):
-            continue
-    raise FileExistsError(errno.EEXIST, "no temporary folder could be made", str(target.parent))
+        except (BlockingIOError, FileNotFoundError) as error:
+            if not target.parent.is_dir():
+                raise
+            lost = error
+        except BaseException:
+            with suppress(OSError):
+                folder.rmdir()
+            raise
+    raise OSError(errno.EBUSY, "no temporary folder could be locked", str(target.parent)) from lost
 
 
 def _lock(folder: Path) -> int:
