@@ -80,9 +80,12 @@ def _share(chosen: Array, labels: Array) -> float:
 
 
 def _check_alike(reference: Run, actual: Run) -> None:
-    for kind in ("spikes", "outputs"):
-        expected = {name: array.shape for name, array in getattr(reference, kind).items()}
-        got = {name: array.shape for name, array in getattr(actual, kind).items()}
+    states = tuple({k: tuple(sorted(v)) for k, v in run.final_state.items()} for run in (reference, actual))
+    for kind in ("spikes", "outputs", "final states"):
+        if kind == "final states":
+            expected, got = states if states[0] else ({}, {})
+        else:
+            expected, got = ({k: v.shape for k, v in getattr(run, kind).items()} for run in (reference, actual))
         if expected != got:
             names = sorted(name for name in {*expected, *got} if expected.get(name) != got.get(name))
             name = names[0]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import torch
@@ -144,11 +145,11 @@ def recording_modules(recording: Recording) -> Iterator[None]:
         finally:
             recording.stack.pop()
 
-    torch.nn.Module.__call__ = call
+    torch.nn.Module.__call__ = call  # type: ignore[method-assign]  # undone below
     try:
         yield
     finally:
-        torch.nn.Module.__call__ = original
+        torch.nn.Module.__call__ = original  # type: ignore[method-assign]
 
 
 def _recorded_leaf(
@@ -171,7 +172,9 @@ def _recorded_leaf(
         builder.refuse("constant_input", path, f"{name} is applied to something that is not the input", _ASK)
         return Value(None, 1)
     if module._forward_hooks or module._forward_pre_hooks:
-        builder.refuse("hooks", path, f"{name} has forward hooks, which may change what it computes", "remove the hooks")
+        builder.refuse(
+            "hooks", path, f"{name} has forward hooks, which may change what it computes", "remove the hooks"
+        )
         return Value(None, 1)
     if isinstance(result, tuple) and not _check_state(recording, module, path, args, kwargs):
         return Value(None, 1)
@@ -272,10 +275,10 @@ def _join(stack: list[str], name: str) -> str:
 
 def _user_line() -> str:
     """File and line of the user's code that made the call: the first frame outside the libraries."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         if module.split(".")[0] not in ("torch", "norse", "norse_export"):
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
+        frame = frame.f_back
     return "unknown line"

@@ -1,0 +1,49 @@
+# Everything here needs Python 3.11 or later, git and make; the rest is installed into .venv on first use.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+OUT := build/demo
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-slow coverage lint format bench clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,norse]'
+	touch $@
+
+demo: $(STAMP)  ## export the trained digits network to NIR, and prove the file equal on real test images
+	mkdir -p $(OUT)
+	$(BIN)/norse-export examples/digits/model.pt --target nir --inputs examples/digits/test.npz -o $(OUT)/digits.nir --force
+
+test: $(STAMP)  ## the default suite
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(STAMP)  ## what the default suite is too short for
+	$(BIN)/python -m pytest -m slow
+
+coverage: $(STAMP)  ## the default suite with line coverage, child processes counted
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n 2
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered --fail-under=95
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy norse_export
+	$(BIN)/mypy targets
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## ratios measured in one run, with a description of the machine
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/large_export.py
+
+clean:
+	rm -rf $(VENV) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,174 @@
+"""Rung 0 on rasters that are not stored in a model file: torch's layers and Norse's own steps on the traced graph.
+
+Norse multiplies dt by the inverse time constant; called with dt = 1 and the coefficient in the place of the inverse,
+its step computes with the very coefficient that the model had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from norse_export.frontend.reference import describe
+from norse_export.interpret.execute import execute
+from norse_export.interpret.plain import checked_inputs, model_dtype
+from norse_export.ir.graph import Graph, Shape
+from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
+from norse_export.ir.stages import ContinuousNode, Neuron
+from norse_export.passes.discretise import discretise
+from norse_export.target import Run
+
+Array = NDArray[Any]
+
+
+def replay(graph: Graph[ContinuousNode], inputs: Mapping[str, Array]) -> Run:
+    """Run the graph with torch and Norse on rasters [T, B, *shape]."""
+    discrete = discretise(graph)
+    rasters = checked_inputs(discrete, inputs)
+    dtype = getattr(torch, model_dtype(discrete))
+    signals = {name: torch.as_tensor(np.ascontiguousarray(raster)).to(dtype) for name, raster in rasters.items()}
+    example = next(iter(signals.values()))
+    arithmetic = _Framework(dtype, example.shape[1])
+    with torch.no_grad():
+        sent = execute(discrete, signals, example.shape[0], arithmetic)
+    neurons = {name: node for name, node in discrete.nodes.items() if isinstance(node, Neuron)}
+    return Run(
+        spikes={name: sent[name].numpy() != 0 for name, node in neurons.items() if node.spikes},
+        outputs={name: sent[name].numpy() for name, node in discrete.nodes.items() if isinstance(node, Output)},
+        ran_by=f"{describe(example)}, on the traced graph",
+        final_state={
+            name: dict(zip(node.family.state, (value.numpy() for value in arithmetic.state[name]), strict=True))
+            for name, node in neurons.items()
+        },
+    )
+
+
+class _Framework:
+    """Signals are torch tensors [T, B, *shape]; layers are applied step by step, as the model applied them."""
+
+    def __init__(self, dtype: Any, samples: int) -> None:
+        self.dtype, self.samples = dtype, samples
+        self.state: dict[str, tuple[Any, ...]] = {}
+        self._tensors: dict[int, tuple[Array, Any]] = {}
+
+    def layer(self, node: Layer, x: Any) -> Any:
+        return torch.stack([_apply(node, step, self._own) for step in x])
+
+    def _own(self, value: Array | None) -> Any:
+        """The array as a tensor, made once."""
+        if value is None:
+            return None
+        if id(value) not in self._tensors:
+            self._tensors[id(value)] = (value, _tensor(value, self.dtype))
+        return self._tensors[id(value)][1]
+
+    def population(self, name: str, node: Neuron, ports: tuple[Any, ...]) -> Any:
+        state = self.state.get(name) or tuple(
+            _tensor(value, self.dtype).expand(self.samples, *node.shape) for value in node.initial_state.values()
+        )
+        parameters = {key: _tensor(value, self.dtype) for key, value in node.parameters.items()}
+        sent = []
+        for step in zip(*ports, strict=True):
+            out, state = _STEPS[node.family.name](step, state, parameters)
+            sent.append(out)
+        self.state[name] = state
+        return torch.stack(sent)
+
+    def add(self, a: Any, b: Any) -> Any:
+        return a + b
+
+    def silence(self, shape: Shape, steps: int) -> Any:
+        return torch.zeros((steps, self.samples, *shape), dtype=self.dtype)
+
+    def part(self, x: Any, start: int, stop: int) -> Any:
+        return x[start:stop]
+
+    def join(self, pieces: list[Any]) -> Any:
+        return torch.cat(pieces)
+
+
+def _tensor(value: Array, dtype: Any) -> Any:
+    return torch.as_tensor(np.array(value)).to(dtype)
+
+
+def _apply(node: Layer, x: Any, own: Callable[[Array | None], Any]) -> Any:
+    match node:
+        case Input() | Output() | Sum():
+            return x
+        case Scale():
+            return x * own(node.scale)
+        case Linear():
+            return functional.linear(x, own(node.weight), own(node.bias))
+        case Conv():
+            convolve: Any = functional.conv1d if len(node.size) == 1 else functional.conv2d
+            return convolve(x, own(node.weight), own(node.bias), node.stride, node.padding, node.dilation, node.groups)
+        case Pool():
+            if node.kind == "max":
+                return functional.max_pool2d(x, node.kernel, node.stride, node.padding)
+            mean = functional.avg_pool2d(x, node.kernel, node.stride, node.padding)
+            return mean * int(np.prod(node.kernel)) if node.kind == "sum" else mean
+        case Flatten():
+            return x.reshape(x.shape[0], *node.output_shape)
+
+
+def _cuba_lif(x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+    from norse.torch.functional import lif
+
+    own = lif.LIFParameters(p["beta"], p["alpha"], p["v_leak"], p["v_th"], p["v_reset"])
+    z, after = lif.lif_feed_forward_step(x[0], lif.LIFFeedForwardState(*state), own, 1.0)
+    return z, (after.v, after.i)
+
+
+def _cuba_lif_recurrent(
+    x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]
+) -> tuple[Any, tuple[Any, ...]]:
+    """(i + x) + r: Norse adds the two products itself, so the first is added to i before its step."""
+    v, i = state
+    return _cuba_lif((x[1],), (v, i + x[0]), p)
+
+
+def _cuba_li(x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+    from norse.torch.functional import leaky_integrator as li
+
+    own = li.LIParameters(p["beta"], p["alpha"], p["v_leak"])
+    v, after = li.li_feed_forward_step(x[0], li.LIState(*state), own, 1.0)
+    return v, (after.v, after.i)
+
+
+def _lif(x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+    from norse.torch.functional import lif_box
+
+    own = lif_box.LIFBoxParameters(p["alpha"], p["v_leak"], p["v_th"], p["v_reset"])
+    z, after = lif_box.lif_box_feed_forward_step(x[0], lif_box.LIFBoxFeedForwardState(*state), own, 1.0)
+    return z, (after.v,)
+
+
+def _li(x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+    from norse.torch.functional import leaky_integrator_box as li_box
+
+    own = li_box.LIBoxParameters(p["alpha"], p["v_leak"])
+    v, after = li_box.li_box_feed_forward_step(x[0], li_box.LIBoxState(*state), own, 1.0)
+    return v, (after.v,)
+
+
+def _if(x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+    from norse.torch.functional import iaf
+
+    own = iaf.IAFParameters(p["v_th"], p["v_reset"])
+    z, after = iaf.iaf_feed_forward_step(x[0], iaf.IAFFeedForwardState(*state), own, 1.0)
+    return z, (after.v,)
+
+
+_STEPS = {
+    "cuba_lif": _cuba_lif,
+    "cuba_lif_recurrent": _cuba_lif_recurrent,
+    "cuba_li": _cuba_li,
+    "lif": _lif,
+    "li": _li,
+    "if": _if,
+}

@@ -1,0 +1,50 @@
+"""The one place where the stages meet: save, load, export, check, inspect, run, parity."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from norse_export.pipeline.checking import check, targets
+    from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress
+    from norse_export.pipeline.comparing import parity
+    from norse_export.pipeline.exporting import export
+    from norse_export.pipeline.inspecting import inspect
+    from norse_export.pipeline.loading import load
+    from norse_export.pipeline.running import run
+    from norse_export.pipeline.saving import save
+
+_HOME = {
+    "InputChoice": "choices",
+    "LoadChoice": "choices",
+    "Progress": "choices",
+    "check": "checking",
+    "export": "exporting",
+    "inspect": "inspecting",
+    "load": "loading",
+    "parity": "comparing",
+    "run": "running",
+    "save": "saving",
+    "targets": "checking",
+}
+
+__all__ = [
+    "InputChoice",
+    "LoadChoice",
+    "Progress",
+    "check",
+    "export",
+    "inspect",
+    "load",
+    "parity",
+    "run",
+    "save",
+    "targets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'norse_export.pipeline' has no attribute {name!r}")
+    return getattr(import_module(f"norse_export.pipeline.{_HOME[name]}"), name)

@@ -1,0 +1,46 @@
+"""What the caller chooses: the rasters, and what an input file does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from norse_export.files.limits import Limits
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class InputChoice:
+    """Rasters from a file, or random ones; neither: those stored in the model file, else random.
+
+    random_steps: length T of random rasters. rate: chance of a spike in a cell. samples: batch size. seed: theirs.
+    """
+
+    file: Path | None = None
+    random_steps: int | None = None
+    rate: float = 0.1
+    samples: int = 8
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadChoice:
+    """What the input file does not say.
+
+    dt: step in seconds, for files that hold none; override: let it contradict the file. factory: "module:function"
+    that builds the model of a state_dict. input_shape: features of one sample of one step, and time, for models that
+    are traced on loading (pickled modules and factories). limits: what the file may ask for.
+    """
+
+    dt: float | None = None
+    override: bool = False
+    factory: str | None = None
+    input_shape: tuple[int, ...] | None = None
+    time: str = "auto"
+    limits: Limits = field(default_factory=Limits)
+
+
+def silent(stage: str, fraction: float) -> None:
+    """A progress callback that shows nothing."""

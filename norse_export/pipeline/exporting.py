@@ -1,0 +1,190 @@
+"""export: a model file -> artefacts, each run back from its bytes and compared with the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from norse_export import registry
+from norse_export.compare import Comparison, compare
+from norse_export.errors import CapacityError, ExportError, Finding, ParityError, UnsupportedError, UsageError
+from norse_export.files.atomic import check_output, writing_file, writing_folder
+from norse_export.files.write_errors import reporting_write_errors
+from norse_export.ir.graph import Graph
+from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, silent
+from norse_export.pipeline.loading import file_digest, load_model
+from norse_export.pipeline.model import Model
+from norse_export.pipeline.provenance import with_provenance
+from norse_export.pipeline.rasters import Chosen, choose
+from norse_export.report.results import Artefact, ExportResult, TargetExport
+from norse_export.target import Stage, Target
+
+
+def export(
+    model: str | Path,
+    targets: Sequence[str],
+    *,
+    out: str | Path | None = None,
+    inputs: InputChoice | None = None,
+    loading: LoadChoice | None = None,
+    verify: bool = True,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> ExportResult:
+    """Export a model file to one or several targets; each artefact appears under its name only when it is equal.
+
+    out: the artefact's path for one target, a folder with one entry a target for several; default: named after the
+    model, in the current folder. verify=False writes without running back, and says so in the artefact.
+
+    Raises:
+        ExportError: the call, or the model as a whole, is wrong. What goes wrong with one target stands in its result.
+    """
+    inputs, loading, report = inputs or InputChoice(), loading or LoadChoice(), progress or silent
+    model = Path(model)
+    if not targets:
+        raise UsageError("no target is given", where="--target", fix=f"use one of: {', '.join(registry.names())}")
+    loaded_targets = [registry.load(name) for name in dict.fromkeys(targets)]
+    sources = (model,) if inputs.file is None else (model, inputs.file)
+    paths = _paths(model, loaded_targets, None if out is None else Path(out))
+    for target, path in zip(loaded_targets, paths, strict=True):
+        if path.parent.exists() or len(loaded_targets) == 1:
+            check_output(path, force=force, inputs=sources, folder=target.folder)
+    report("load", 0.0)
+    loaded = load_model(model, loading, inputs)
+    chosen = None
+    if verify:
+        report("reference", 0.2)
+        chosen = choose(loaded, inputs, loading.limits)
+    if len(loaded_targets) > 1:
+        paths[0].parent.mkdir(exist_ok=True)
+    done = []
+    for number, (target, path) in enumerate(zip(loaded_targets, paths, strict=True)):
+        report(target.name, 0.4 + 0.6 * number / len(loaded_targets))
+        done.append(_export_one(loaded, target, path, chosen, force=force, sources=sources))
+    report("done", 1.0)
+    return ExportResult(model.name, None if chosen is None else chosen.summary, tuple(done), loaded.findings)
+
+
+def staged(graph: Any, target: Target) -> Graph[Any]:
+    """The graph of the stage that a target takes."""
+    match target.stage:
+        case Stage.CONTINUOUS:
+            return graph  # type: ignore[no-any-return]
+        case Stage.DISCRETE:
+            from norse_export.passes.discretise import discretise
+
+            return discretise(graph)
+        case Stage.FIXED:
+            raise UnsupportedError(
+                f"target {target.name} takes integers, and this version does not quantise",
+                where=f"--target {target.name}",
+                fix="export to nir",
+            )
+
+
+def blocking(findings: Sequence[Finding]) -> ExportError | None:
+    """The error that a target's findings amount to; None where they are only warnings."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return None
+    kind = CapacityError if all(finding.kind == "capacity" for finding in errors) else UnsupportedError
+    return kind.of(errors)
+
+
+def artefact_of(path: Path) -> Artefact:
+    """Name, digest and size of what was written."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        digests = [(str(file.relative_to(path)), *_digest(file)) for file in files]
+        listing = "".join(f"{sha256}  {name}\n" for name, sha256, _ in digests)
+        return Artefact(str(path), hashlib.sha256(listing.encode()).hexdigest(), sum(size for *_, size in digests))
+    return Artefact(str(path), *_digest(path))
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        return file_digest(file)
+
+
+def _paths(model: Path, targets: Sequence[Target], out: Path | None) -> list[Path]:
+    names = [f"{model.stem}{target.suffix}" for target in targets]
+    if len(targets) == 1:
+        return [out or Path(names[0])]
+    return [(out or Path()) / name for name in names]
+
+
+def _export_one(
+    model: Model, target: Target, path: Path, chosen: Chosen | None, *, force: bool, sources: tuple[Path, ...]
+) -> TargetExport:
+    findings: tuple[Finding, ...] = ()
+    comparison: tuple[Comparison, ...] = ()
+    try:
+        graph = staged(with_provenance(model, target.name, verified=chosen is not None), target)
+        findings = target.check(graph)
+        if (error := blocking(findings)) is not None:
+            raise error
+        writing = writing_folder if target.folder else writing_file
+        with writing(path, force=force, inputs=sources) as temporary:
+            with reporting_write_errors(path):
+                target.emit(graph, temporary)
+            if chosen is not None:
+                comparison = (_compared(model, target, temporary, chosen),)
+                _require_equal(comparison[0], chosen)
+    except ExportError as error:
+        return TargetExport(target.name, None, comparison, chosen is not None, findings, error)
+    if comparison and comparison[0].vacuous:
+        findings = (*findings, _vacuous_warning(comparison[0]))
+    return TargetExport(target.name, artefact_of(path), comparison, chosen is not None, findings)
+
+
+def _compared(model: Model, target: Target, artefact: Path, chosen: Chosen) -> Comparison:
+    reference = chosen.truth
+    actual = target.run(artefact, chosen.rasters)
+    return compare(
+        reference.run, actual, rung=1, bounds=model.bounds(chosen.rasters, reference.run), labels=chosen.labels
+    )
+
+
+def _require_equal(comparison: Comparison, chosen: Chosen) -> None:
+    """Raise for a difference, and for a vacuous comparison on rasters that the user chose."""
+    found = comparison.first_divergence
+    if not comparison.equal:
+        at = "more explained flips than the rule allows" if found is None else _place(comparison)
+        raise ParityError(
+            f"the artefact differs from the model: {at}",
+            where=comparison.layers[0].node if found is None else found.node,
+            fix="this is a fault of the export: please report it with the model file; no artefact was written",
+        )
+    if comparison.vacuous and not chosen.searched:
+        what = (
+            f"the layer never fires: {', '.join(comparison.silent)}" if comparison.silent else "the output is constant"
+        )
+        raise ParityError(
+            f"the comparison proves nothing (vacuous): {what}",
+            where=comparison.silent[0] if comparison.silent else "output",
+            fix="give inputs on which every layer fires (--inputs, or --random T --rate P), or pass --no-verify",
+            kind="vacuous",
+        )
+
+
+def _place(comparison: Comparison) -> str:
+    found = comparison.first_divergence
+    if found is None:
+        return "nowhere"
+    return (
+        f"step {found.step}, sample {found.sample}, {found.quantity}{list(found.index)}: "
+        f"expected {found.expected:g}, got {found.actual:g}"
+    )
+
+
+def _vacuous_warning(comparison: Comparison) -> Finding:
+    silent_layers = ", ".join(comparison.silent) or "the output"
+    return Finding(
+        "vacuous",
+        "warning",
+        silent_layers,
+        "vacuous: random input at every rate left it silent, so its equality proves nothing",
+        "give inputs on which it fires (--inputs)",
+    )

@@ -1,0 +1,127 @@
+"""inspect: what is in a file: graph, dt, shapes, parameters, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from norse_export.files.checked import open_input
+from norse_export.files.child import parse_in_child
+from norse_export.files.kind import Kind, kind_of
+from norse_export.ir.neurons import NeuronModel
+from norse_export.pipeline.choices import InputChoice, LoadChoice
+from norse_export.pipeline.loading import file_digest, load_model
+from norse_export.pipeline.model import Model
+from norse_export.report.results import EdgeSummary, InspectResult, NodeSummary
+
+_UNITS = {"tau_mem": " s", "tau_syn": " s"}
+
+
+def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectResult:
+    """Describe a model file, a .nir file, or a file of torch.save (which is read, and not traced).
+
+    Raises:
+        ExportError: the file cannot be read, or what is in it is impossible.
+    """
+    path, choice = Path(file), loading or LoadChoice()
+    with open_input(path) as opened:
+        kind = kind_of(opened)
+        if kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY) and choice.factory is None:
+            return _torch_file(opened, path, choice)
+    model = load_model(path, choice, InputChoice())
+    return InspectResult(
+        file=path.name,
+        kind=model.kind,
+        sha256=model.sha256,
+        bytes=model.bytes,
+        nodes=tuple(_node(name, node) for name, node in model.graph.nodes.items()),
+        edges=tuple(EdgeSummary(e.source, e.target, e.port, e.delay_steps) for e in model.graph.edges),
+        dt=tuple(dict.fromkeys(node.dt for node in model.graph.nodes.values() if isinstance(node, NeuronModel))),
+        provenance=_provenance(model),
+        findings=model.findings,
+    )
+
+
+def _provenance(model: Model) -> dict[str, str]:
+    found = dict(model.provenance or {})
+    if model.stored is not None:
+        rasters, truth = model.stored
+        shapes = ", ".join(f"{name} {list(raster.shape)}" for name, raster in rasters.items())
+        found["stored_input"] = shapes
+        found["stored_reference"] = truth.run.ran_by
+    return found
+
+
+def _node(name: str, node: Any) -> NodeSummary:
+    arrays = {field.name: getattr(node, field.name) for field in fields(node)}
+    arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
+    return NodeSummary(
+        name=name,
+        type=type(node).__name__,
+        input_shape=node.input_shape,
+        output_shape=node.output_shape,
+        parameters=sum(_stored(value) for value in arrays.values()),
+        dt=node.dt if isinstance(node, NeuronModel) else None,
+        details=dict(_details(node, arrays)),
+    )
+
+
+def _stored(value: np.ndarray[Any, Any]) -> int:
+    """Numbers in memory: a parameter shared by all neurons is one."""
+    return 1 if value.size and all(stride == 0 for stride in value.strides) else int(value.size)
+
+
+def _details(node: Any, arrays: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if isinstance(node, NeuronModel):
+        for name, value in arrays.items():
+            low, high = float(value.min()), float(value.max())
+            yield name, (f"{low:g}" if low == high else f"{low:g} .. {high:g}") + _UNITS.get(name, "")
+        return
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if isinstance(value, np.ndarray):
+            yield field.name, f"{value.dtype} {list(value.shape)}"
+        elif value is not None:
+            yield field.name, str(list(value) if isinstance(value, tuple) else value)
+
+
+def _torch_file(opened: Any, path: Path, choice: LoadChoice) -> InspectResult:
+    """The modules or tensors of a torch.save file, by name; nothing of it is run."""
+    sha256, size = file_digest(opened)
+    parsed = parse_in_child("norse_export.frontend.torch_file:parse", opened, name=path.name, limits=choice.limits)
+    document = parsed.document
+    if document["kind"] == "state_dict":
+        nodes = tuple(_tensor_summary(name, parsed.arrays, key) for name, key in document["tensors"].items())
+    else:
+        nodes = tuple(_module_summaries("", document["root"], parsed.arrays))
+    kind = f"file of torch.save: a {document['kind']}"
+    return InspectResult(path.name, kind, sha256, size, nodes, (), (), {})
+
+
+def _tensor_summary(name: str, arrays: Any, key: Any) -> NodeSummary:
+    array = arrays[key["tensor"] if isinstance(key, dict) else key]
+    return NodeSummary(name, str(array.dtype), (), tuple(array.shape), int(array.size), None)
+
+
+def _module_summaries(path: str, tree: Any, arrays: Any) -> Iterator[NodeSummary]:
+    held = [value["tensor"] for value in _walk(tree["attributes"]) if "tensor" in value]
+    count = sum(int(arrays[key].size) for key in held if key in arrays)
+    yield NodeSummary(path or "(root)", tree["class"].rpartition(".")[2], (), (), count, None)
+    for name, child in tree["children"].items():
+        if child is not None:
+            yield from _module_summaries(f"{path}.{name}" if path else name, child, arrays)
+
+
+def _walk(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if isinstance(value.get("tensor"), str):
+            yield value
+            return
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _walk(part)

@@ -1,0 +1,78 @@
+"""A loaded model: its graph, and what is true about it: the run that everything else is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from norse_export.compare.judge import BoundsOf
+from norse_export.errors import Finding
+from norse_export.interpret import interpret, interpret_bounded, model_dtype
+from norse_export.ir.graph import Graph
+from norse_export.ir.stages import ContinuousNode, DiscreteNode, Neuron
+from norse_export.passes.discretise import discretise
+from norse_export.target import Run
+
+Array = NDArray[Any]
+Rasters = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The reference run on some rasters, and the rung of the ladder that it stands on: 0 the framework itself."""
+
+    run: Run
+    rung: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as it was read from a file.
+
+    truth: runs the reference on rasters. exact: the truth is a float64 replay, which is compared bit for bit; else the
+    margin rule holds. stored: the rasters in the file, and their truth.
+    """
+
+    name: str
+    kind: str
+    sha256: str
+    bytes: int
+    graph: Graph[ContinuousNode]
+    truth: Callable[[Rasters], Truth]
+    exact: bool
+    stored: tuple[Rasters, Truth] | None = None
+    provenance: Mapping[str, str] | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def discrete(self) -> Graph[DiscreteNode]:
+        """The graph with the framework's own steps."""
+        return discretise(self.graph)
+
+    @property
+    def spiking(self) -> set[str]:
+        """Names of the populations that spike."""
+        return {name for name, node in self.discrete.nodes.items() if isinstance(node, Neuron) and node.spikes}
+
+    def bounds(self, inputs: Rasters, reference: Run) -> BoundsOf | None:
+        """Error bounds along the reference's spikes, sample by sample; None where equality is demanded."""
+        if self.exact:
+            return None
+        graph = self.discrete
+        dtype = model_dtype(graph)
+
+        def of(part: slice) -> Any:
+            spikes = {name: raster[:, part] for name, raster in reference.spikes.items()}
+            return interpret_bounded(graph, {k: v[:, part] for k, v in inputs.items()}, spikes, dtype=dtype)
+
+        return of
+
+
+def graph_truth(graph: Graph[ContinuousNode], note: str = "") -> Callable[[Rasters], Truth]:
+    """The interpreter as the truth: of a graph that no framework on this machine can run."""
+    discrete = discretise(graph)
+    return lambda inputs: Truth(interpret(discrete, inputs), 1, note)

@@ -1,0 +1,119 @@
+"""Which rasters a command runs on: given in a file, stored in the model, or random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import UsageError
+from norse_export.files.limits import Limits
+from norse_export.formats.inputs import InputFile, read_inputs
+from norse_export.interpret import interpret
+from norse_export.ir.layers import Input
+from norse_export.pipeline.choices import InputChoice
+from norse_export.pipeline.model import Model, Rasters, Truth
+from norse_export.report.results import InputSummary
+
+Array = NDArray[Any]
+RISING_RATES = (0.1, 0.3, 0.6, 1.0)
+RANDOM_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The rasters of a command, and the truth on them. searched: random ones, tried until every layer fires."""
+
+    rasters: Rasters
+    truth: Truth
+    summary: InputSummary
+    labels: Array | None = None
+    recorded: Mapping[str, Array] = field(default_factory=dict)
+    searched: bool = False
+
+
+def choose(model: Model, choice: InputChoice, limits: Limits) -> Chosen:
+    """Give the rasters to compare on: from the file, stored in the model, or random.
+
+    Raises:
+        UsageError: the file's arrays do not fit the model's inputs.
+    """
+    if choice.file is not None:
+        given = read_rasters(choice.file, limits)
+        rasters = _matched(model, given)
+        summary = _summary(choice.file.name, rasters)
+        return Chosen(rasters, model.truth(rasters), summary, given.labels, given.recorded)
+    if choice.random_steps is not None:
+        rasters = _random(model, choice.random_steps, choice.samples, choice.rate, choice.seed)
+        return Chosen(rasters, model.truth(rasters), _summary(_words(choice.rate, choice.seed), rasters))
+    if model.stored is not None:
+        stored, truth = model.stored
+        return Chosen(stored, truth, _summary("stored in the model", stored))
+    rate, rasters = _firing(model, choice)
+    return Chosen(rasters, model.truth(rasters), _summary(_words(rate, choice.seed), rasters), searched=True)
+
+
+def read_rasters(path: Path, limits: Limits) -> InputFile:
+    """Read a file of rasters; see formats/inputs.py."""
+    return read_inputs(path, limits)
+
+
+def random_raster(shape: tuple[int, ...], steps: int, samples: int, rate: float, seed: int) -> NDArray[np.float32]:
+    """Independent spikes [T, B, *shape], each cell with chance `rate`."""
+    generator = np.random.default_rng(seed)
+    return (generator.random((steps, samples, *shape)) < rate).astype(np.float32)
+
+
+def _firing(model: Model, choice: InputChoice) -> tuple[float, dict[str, Array]]:
+    """Random rasters at the lowest rate at which every population fires; else at the highest."""
+    for rate in RISING_RATES:
+        rasters = _random(model, RANDOM_STEPS, choice.samples, rate, choice.seed)
+        if all(raster.any() for raster in interpret(model.discrete, rasters).spikes.values()):
+            break
+    return rate, rasters
+
+
+def _random(model: Model, steps: int, samples: int, rate: float, seed: int) -> dict[str, Array]:
+    return {
+        name: random_raster(node.shape, steps, samples, rate, seed + number)
+        for number, (name, node) in enumerate(_inputs(model))
+    }
+
+
+def _inputs(model: Model) -> Iterator[tuple[str, Input]]:
+    return ((name, node) for name, node in model.graph.nodes.items() if isinstance(node, Input))
+
+
+def _matched(model: Model, given: InputFile) -> dict[str, Array]:
+    """Rasters by input node: by key, or the only raster for the only input."""
+    names = [name for name, _ in _inputs(model)]
+    rasters = dict(given.rasters)
+    if len(names) == len(rasters) == 1:
+        rasters = {names[0]: next(iter(rasters.values()))}
+    if set(rasters) != set(names):
+        raise UsageError(
+            f"the file holds {', '.join(rasters)}, the model's inputs are {', '.join(names)}",
+            where="--inputs",
+            fix="name the arrays after the model's inputs",
+        )
+    return {name: _as_features(rasters[name], node.shape) for name, node in _inputs(model)}
+
+
+def _as_features(raster: Array, shape: tuple[int, ...]) -> Array:
+    """A recording of one neuron [T, 1, 1] also fits an input without feature axes, or with several of size 1."""
+    if raster.shape[2:] == (1,) and int(np.prod(shape)) == 1:
+        return raster.reshape(*raster.shape[:2], *shape)
+    return raster
+
+
+def _words(rate: float, seed: int) -> str:
+    return f"random, rate {rate:g}, seed {seed}"
+
+
+def _summary(origin: str, rasters: Rasters) -> InputSummary:
+    raster = next(iter(rasters.values()))
+    return InputSummary(origin, int(raster.shape[0]), int(raster.shape[1]))
