@@ -1,0 +1,177 @@
+"""The options that several commands share, and what the pipeline is handed of them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from norse_export.cli import values
+from norse_export.errors import UsageError
+from norse_export.files.limits import Limits
+
+if TYPE_CHECKING:
+    from norse_export.pipeline import InputChoice, LoadChoice
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+Given = Mapping[str, Any]  # options as click gives them; None: not on the command line
+
+_TIMES = ("auto", "outside", "inside")
+_LIMITS = ("max_bytes", "max_objects", "max_depth", "max_edges", "max_name_bytes")
+_COUNTED_LIMITS = {
+    "--max-objects": "objects in an input file",
+    "--max-depth": "levels of nesting in an input file",
+    "--max-edges": "edges in a graph",
+    "--max-name-bytes": "bytes in a name",
+}
+
+
+def _option(name: str, convert: Callable[[str], Any], metavar: str, text: str) -> Decorator[Any]:
+    return click.option(name, type=convert, metavar=metavar, help=text)
+
+
+def _all(decorators: Sequence[Decorator[Any]]) -> Decorator[Any]:
+    """One decorator that applies all; the options stand in the help in this order."""
+
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def _count_limit(name: str, counted: str) -> Decorator[Any]:
+    default = getattr(Limits(), name[2:].replace("-", "_"))
+    return _option(name, values.whole(name, default, minimum=1), "N", f"Refuse more {counted} (default {default}).")
+
+
+inputs = _all(
+    [
+        _option(
+            "--inputs",
+            values.file_name("--inputs"),
+            "FILE",
+            "Rasters [T, B, ...]: .npz (keys are the input nodes' names; optional labels), .npy, or CSV. "
+            "Without it, and without --random: those stored in the model, else random ones.",
+        ),
+        _option("--random", values.whole("--random", 100, minimum=1), "T", "Random rasters of T steps."),
+        _option(
+            "--rate",
+            values.positive("--rate", "0.1", at_most=1.0),
+            "P",
+            "With --random: the share of ones, in (0, 1] (default 0.1).",
+        ),
+        _option("--samples", values.whole("--samples", 8, minimum=1), "N", "Samples of random rasters (default 8)."),
+        _option("--seed", values.whole("--seed", 0, minimum=0), "N", "Seed of random rasters (default 0)."),
+    ]
+)
+
+loading = _all(
+    [
+        _option(
+            "--dt",
+            values.positive("--dt", "1e-3", unit=" (in seconds)"),
+            "SECONDS",
+            "Length of a step, where the file does not say it.",
+        ),
+        click.option("--override", is_flag=True, help="Let --dt replace what the file says; the provenance says so."),
+        _option(
+            "--factory",
+            str,
+            "MODULE:FUNCTION",
+            "For a state_dict: a function of yours that makes the model. This runs your code.",
+        ),
+        _option(
+            "--input-shape",
+            values.shape("--input-shape", "3,28,28"),
+            "3,28,28",
+            "For a pickled model or a state_dict: the shape of one sample of one step.",
+        ),
+        _option(
+            "--time",
+            values.one_of("--time", _TIMES),
+            "|".join(_TIMES),
+            "Whether the model takes one step a call (outside) or a whole raster (inside) (default auto).",
+        ),
+        _option(
+            "--max-bytes",
+            values.size("--max-bytes", "4G"),
+            "SIZE",
+            "Refuse more bytes of tensors in a file (default 1G).",
+        ),
+        *(_count_limit(name, counted) for name, counted in _COUNTED_LIMITS.items()),
+    ]
+)
+
+presentation = _all(
+    [
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object (see norse-export schema)."),
+        click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors (and what --json asks for)."),
+        click.option("-v", "--verbose", is_flag=True, help="Print more: details, all findings, tracebacks of bugs."),
+    ]
+)
+
+force = click.option("--force", is_flag=True, help="Replace what stands under the output's name.")
+
+
+def targets(*, required: bool, text: str) -> Decorator[Any]:
+    """The repeatable option --target."""
+    return click.option("--target", "targets", multiple=True, required=required, metavar="T", help=text)
+
+
+def file_argument(name: str) -> Decorator[Any]:
+    """A positional file, shown as the capitalised name."""
+    return click.argument(name, type=values.file_name(name.upper()), metavar=name.upper())
+
+
+def check_inputs(given: Given) -> None:
+    """Refuse options of inputs that contradict each other.
+
+    Raises:
+        UsageError: rasters from a file and random ones; a rate or a number of samples for rasters that are not random.
+    """
+    if given["inputs"] is not None:
+        for name in ("random", "rate", "samples"):
+            if given[name] is not None:
+                message = f"--inputs and --{name} contradict each other"
+                raise UsageError(message, where=f"--{name}", fix=f"give either --inputs or --{name}")
+    if given["rate"] is not None and given["random"] is None:
+        message = "--rate is of random rasters, and none are asked for"
+        raise UsageError(
+            message, where="--rate", fix=f"add --random T, for example --random 100 --rate {given['rate']:g}"
+        )
+
+
+def input_choice(given: Given) -> InputChoice:
+    """What the options say about the rasters."""
+    from norse_export.pipeline import InputChoice
+
+    names = {"inputs": "file", "random": "random_steps", "rate": "rate", "samples": "samples", "seed": "seed"}
+    return InputChoice(**{field: given[name] for name, field in names.items() if given[name] is not None})
+
+
+def load_choice(given: Given) -> LoadChoice:
+    """What the options say about the loading of files."""
+    from norse_export.pipeline import LoadChoice
+
+    limits = Limits(**{name: given[name] for name in _LIMITS if given[name] is not None})
+    choices = {name: given[name] for name in ("dt", "factory", "input_shape", "time") if given[name] is not None}
+    return LoadChoice(override=given["override"], limits=limits, **choices)
+
+
+def check_line(file: Path, given: Given) -> str:
+    """The command line that lists every finding about a file, with the same choices of target and loading."""
+    words = ["norse-export", "check", str(file)]
+    for target in given.get("targets", ()):
+        words += ["--target", target]
+    for name in ("dt", "factory", "time", *_LIMITS):
+        if given[name] is not None:
+            words += [f"--{name.replace('_', '-')}", str(given[name])]
+    if given["input_shape"] is not None:
+        words += ["--input-shape", ",".join(map(str, given["input_shape"]))]
+    return shlex.join([*words, *(["--override"] if given["override"] else [])])

@@ -1,0 +1,96 @@
+"""Comparisons as text: one line a layer, then the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from norse_export.report.columns import count, exact, indented, one_line, short, table
+
+if TYPE_CHECKING:
+    from norse_export.compare import Comparison, Divergence, LayerParity
+
+_COLUMNS = ("node", "expected", "actual", "differing", "explained")
+_CONSEQUENCES = "consequences"
+_DETAILS = ("jaccard", "van Rossum", "Victor-Purpura", "states max abs")
+
+
+def checklist(comparison: Comparison, *, verbose: bool = False) -> list[str]:
+    """The layers of a comparison in columns, its first divergence, and its verdict.
+
+    `consequences` (what differs in a sample after an explained flip) has a column only where there are any.
+    """
+    return [*_layers(comparison, verbose), "", *_verdict(comparison)]
+
+
+def _layers(comparison: Comparison, verbose: bool) -> list[str]:
+    followed = any(layer.consequences for layer in comparison.layers)
+    header = (*_COLUMNS, *([_CONSEQUENCES] if followed else []), "equal", *(_DETAILS if verbose else []))
+    rows = [_layer(layer, followed, verbose) for layer in comparison.layers]
+    return table(header, rows, right=range(1, len(_COLUMNS) + followed))
+
+
+def _layer(layer: LayerParity, followed: bool, verbose: bool) -> tuple[object, ...]:
+    if layer.kind == "spikes":
+        counts: tuple[object, ...] = (layer.spikes_expected, layer.spikes_actual, layer.differing, layer.explained)
+    else:
+        counts = ("values", "values", layer.differing, "-")
+    consequences = (layer.consequences if layer.kind == "spikes" else "-",) if followed else ()
+    details: tuple[str, ...] = ()
+    if verbose:
+        distances = (layer.jaccard, layer.van_rossum, layer.victor_purpura) if layer.kind == "spikes" else (None,) * 3
+        details = tuple(short(number) for number in (*distances, layer.states_max_abs))
+    return (layer.node, *counts, *consequences, _equal(layer), *details)
+
+
+def _equal(layer: LayerParity) -> str:
+    if layer.equal:
+        return "yes"
+    return "NO (final states)" if layer.differing == layer.explained + layer.consequences else "NO"
+
+
+def _verdict(comparison: Comparison) -> list[str]:
+    word = "equal" if comparison.equal else "DIFFERENT"
+    lines = [one_line(f"{word}: {comparison.actual}, against {comparison.reference} (rung {comparison.rung})")]
+    return [*lines, *indented([*_extent(comparison), *_reasons(comparison), *_readout(comparison)])]
+
+
+def _extent(comparison: Comparison) -> Iterator[str]:
+    compared = f"{count(comparison.spikes, 'spike')} compared"
+    flips = f"{count(comparison.explained_flips, 'explained flip')} of {comparison.allowed_flips} allowed"
+    yield ", ".join((count(comparison.steps, "step"), count(comparison.samples, "sample"), compared, flips))
+    if comparison.skew_steps:
+        yield f"the second run is compared {count(comparison.skew_steps, 'step')} later"
+
+
+def _reasons(comparison: Comparison) -> Iterator[str]:
+    if comparison.vacuous:
+        yield one_line(vacuity(comparison))
+    if comparison.first_divergence is not None:
+        yield divergence(comparison.first_divergence)
+    if comparison.explained_flips > comparison.allowed_flips:
+        yield "more flips than are allowed, although each of them is explained"
+
+
+def vacuity(comparison: Comparison) -> str:
+    """Why a vacuous comparison proves nothing."""
+    if comparison.silent:
+        return f"VACUOUS: never fired, so nothing is proved about: {', '.join(comparison.silent)}"
+    return "VACUOUS: the outputs never change, so nothing is proved"
+
+
+def divergence(first: Divergence) -> str:
+    """The first differing cell, in full."""
+    return one_line(
+        f"first divergence: node {first.node}, step {first.step}, sample {first.sample}, index {list(first.index)}: "
+        f"{first.quantity} expected {exact(first.expected)}, actual {exact(first.actual)}"
+    )
+
+
+def _readout(comparison: Comparison) -> Iterator[str]:
+    if comparison.decisions_equal is not None:
+        same, samples = comparison.decisions_equal
+        yield f"decisions: {same} of {samples} equal"
+    if comparison.accuracy is not None:
+        expected, actual = comparison.accuracy
+        yield f"accuracy: {expected:.4f} expected, {actual:.4f} actual"

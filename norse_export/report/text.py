@@ -1,0 +1,192 @@
+"""Results as plain text for people: what the command line prints on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from norse_export.report.checklist import checklist
+from norse_export.report.columns import count, indented, one_line, short, table
+
+if TYPE_CHECKING:
+    from norse_export.errors import Finding
+    from norse_export.report.results import (
+        Artefact,
+        CheckResult,
+        ExportResult,
+        InputSummary,
+        InspectResult,
+        LayerActivity,
+        ParityResult,
+        RunResult,
+        TargetCheck,
+        TargetExport,
+        TargetSummary,
+    )
+
+NOT_VERIFIED = "NOT VERIFIED: the artefact was not run and not compared (--no-verify)"
+
+
+def text_of(command: str, result: Any, *, verbose: bool = False) -> list[str]:
+    """What a command gave, as lines without their ends; each line is one line, whatever the names in it hold."""
+    return _SHOWN[command](result, verbose)
+
+
+def of_export(result: ExportResult, verbose: bool) -> list[str]:
+    """The checklist of every target: layers, verdict, artefact."""
+    lines: list[str] = []
+    for target in result.targets:
+        lines += [
+            "",
+            one_line(f"{result.model} -> {target.target}"),
+            *indented(_export(target, result.inputs, verbose)),
+        ]
+    return lines[1:]
+
+
+def _export(target: TargetExport, inputs: InputSummary | None, verbose: bool) -> list[str]:
+    lines = [_inputs(inputs)] if inputs is not None and target.parity else []
+    for comparison in target.parity:
+        lines += ["", *checklist(comparison, verbose=verbose)]
+    if target.artefact is None:
+        return [*lines, "FAILED: nothing was written"]
+    if not target.verified:
+        lines.append(NOT_VERIFIED)
+    return [*lines, f"written: {_artefact(target.artefact)}"]
+
+
+def of_check(result: CheckResult, verbose: bool) -> list[str]:
+    """Per target whether the model fits, all findings, and the use of what is limited."""
+    lines = [one_line(result.model), *indented(of_findings(result.findings))]
+    for target in result.targets:
+        lines += indented(_check(target))
+    return lines
+
+
+def _check(target: TargetCheck) -> list[str]:
+    lines = [one_line(f"{target.target}: {'fits' if target.fits else 'does NOT fit'}")]
+    lines += indented(of_findings(target.findings))
+    if target.limits:
+        rows = [(limit.name, short(limit.used), short(limit.maximum), limit.source) for limit in target.limits]
+        lines += indented(table(("limit", "used", "maximum", "source"), rows, right=(1, 2)))
+    return lines
+
+
+def of_findings(findings: Iterable[Finding]) -> list[str]:
+    """Every finding in full, three lines each."""
+    lines: list[str] = []
+    for finding in findings:
+        lines += [
+            one_line(f"{finding.severity}: {finding.message}"),
+            f"  where: {one_line(finding.where)}",
+            f"  fix:   {one_line(finding.fix)}",
+        ]
+    return lines
+
+
+def of_inspect(result: InspectResult, verbose: bool) -> list[str]:
+    """The file, its nodes, its edges, and where it comes from; verbose: the parameters of each node."""
+    steps = ", ".join(f"{dt:.12g} s" for dt in result.dt)
+    lines = [
+        one_line(f"{result.file}: {result.kind}, {count(result.bytes, 'byte')}, sha256 {result.sha256}"),
+        f"dt: {steps or 'not given in the file'}",
+        "",
+        *_nodes(result, verbose),
+        "",
+        *table(
+            ("source", "target", "port", "delay_steps"),
+            [(edge.source, edge.target, edge.port, edge.delay_steps) for edge in result.edges],
+            right=(3,),
+        ),
+    ]
+    if result.provenance:
+        lines += ["", "provenance", *indented(table(*_pairs(result.provenance)))]
+    return lines
+
+
+def _nodes(result: InspectResult, verbose: bool) -> list[str]:
+    header = ("node", "type", "input", "output", "parameters", "dt", *(["details"] if verbose else []))
+    rows = [
+        (
+            node.name,
+            node.type,
+            _shape(node.input_shape),
+            _shape(node.output_shape),
+            node.parameters,
+            "-" if node.dt is None else f"{node.dt:.12g} s",
+            *([", ".join(f"{key} {value}" for key, value in node.details.items())] if verbose else []),
+        )
+        for node in result.nodes
+    ]
+    return table(header, rows, right=(4,))
+
+
+def _pairs(mapping: Mapping[str, str]) -> tuple[tuple[str, str], list[tuple[str, str]]]:
+    return ("key", "value"), list(mapping.items())
+
+
+def of_run(result: RunResult, verbose: bool) -> list[str]:
+    """What ran, and for each layer its spikes, rate and the range of its states."""
+    lines = [
+        one_line(f"{result.file}, run by {result.ran_by}; law: {result.law}"),
+        _inputs(result.inputs),
+        "",
+        *table(
+            ("layer", "neurons", "spikes", "rate", "states (lowest to highest)"),
+            [_activity(layer) for layer in result.layers],
+            right=(1, 2, 3),
+        ),
+    ]
+    if result.accuracy is not None:
+        lines.append(f"accuracy: {result.accuracy:.4f}")
+    if result.trace is not None:
+        lines.append(f"trace: {_artefact(result.trace)}")
+    return lines
+
+
+def _activity(layer: LayerActivity) -> tuple[object, ...]:
+    ranges = ", ".join(f"{name} {short(low)} to {short(high)}" for name, (low, high) in layer.states.items())
+    spikes = "values" if layer.spikes is None else layer.spikes
+    return (layer.node, layer.neurons, spikes, short(layer.rate), ranges or "-")
+
+
+def of_parity(result: ParityResult, verbose: bool) -> list[str]:
+    """The checklist of two things compared."""
+    lines = [one_line(f"{result.a} against {result.b}")]
+    if result.inputs is not None:
+        lines.append(_inputs(result.inputs))
+    for comparison in result.parity:
+        lines += ["", *checklist(comparison, verbose=verbose)]
+    return lines
+
+
+def of_targets(result: tuple[TargetSummary, ...], verbose: bool) -> list[str]:
+    """Every target: what it is, and what can run it here."""
+    rows = [
+        (target.name, target.stage, target.description, ", ".join(target.runners) or "nothing", target.origin)
+        for target in result
+    ]
+    return table(("target", "takes", "what it is", "can run it here", "from"), rows)
+
+
+def _inputs(inputs: InputSummary) -> str:
+    extent = f"{count(inputs.steps, 'step')}, {count(inputs.samples, 'sample')}"
+    return one_line(f"inputs: {inputs.origin}; {extent}")
+
+
+def _artefact(artefact: Artefact) -> str:
+    return f"{one_line(artefact.path)}, {count(artefact.bytes, 'byte')}, sha256 {artefact.sha256}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(str(size) for size in shape) or "scalar"
+
+
+_SHOWN: Mapping[str, Callable[[Any, bool], list[str]]] = {
+    "export": of_export,
+    "check": of_check,
+    "inspect": of_inspect,
+    "run": of_run,
+    "parity": of_parity,
+    "targets": of_targets,
+}
