@@ -83,9 +83,9 @@ class Archive:
                     left -= len(chunk)
                     yield chunk
         except _ZIP_ERRORS as error:
-            raise self._corrupt(f"record {record!r}: {error}") from error
+            raise self._corrupt(f"record {record!a}: {error}") from error
         if left:
-            raise self._corrupt(f"record {record!r} is {left} bytes short")
+            raise self._corrupt(f"record {record!a} is {left} bytes short")
 
     def _corrupt(self, what: str) -> InputFileError:
         return InputFileError(f"truncated or corrupt zip: {what}", where=self.name, fix=_GET_AGAIN, kind="corrupt")

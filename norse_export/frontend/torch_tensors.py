@@ -73,15 +73,13 @@ class TensorReader:
         """Records of which no tensor has read the bytes."""
         return [name for name in self._archive.records if name not in self._storages]
 
-    def key(self, record: Any, where: str) -> str | None:
-        """The key of a tensor or parameter; None when `record` is neither, or was refused (see `findings`).
+    def key(self, record: Call, where: str) -> str | None:
+        """The key of a tensor or parameter; None when it was refused (see `findings`).
 
         Raises:
             InputFileError: the storage's record has a wrong checksum.
             LimitError: the tensors are too large together.
         """
-        if not is_tensor(record):
-            return None
         if id(record) in self._keys:
             return self._keys[id(record)]
         try:

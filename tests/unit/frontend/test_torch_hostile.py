@@ -69,6 +69,18 @@ HOSTILE: dict[str, tuple[str, Hostile]] = {  # what is refused by name, and the 
     ),
     "an append to a known class": ("torch.nn.modules.linear.Linear", lambda command: name(LINEAR) + b"K\x01a0}"),
     "the call of a call": ("not allowed", lambda command: call("collections OrderedDict") + b")R0}"),
+    "the result of a call as an attribute": (
+        "the result of a call",
+        lambda command: module(in_features=call("collections OrderedDict") + b")R"),
+    ),
+    "neuron parameters of another length": (
+        "has 1 values instead of 3",
+        lambda command: module(
+            "norse.torch.module.leaky_integrator LICell",
+            p=name("norse.torch.functional.leaky_integrator LIParameters") + b"K\x01\x85\x81",
+            state_fallback=call("builtins getattr", 1, "initial_state"),
+        ),
+    ),
     "a known call that nothing uses": (
         "collections.OrderedDict",
         lambda command: call("collections OrderedDict") + b"0}",

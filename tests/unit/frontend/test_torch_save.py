@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from norse_export.frontend import torch_save
+
 SAVE = """
 import io, sys, torch
 import norse.torch as norse
@@ -30,3 +34,12 @@ print(sorted(names - set(vars(pytree))))
 def test_torch_save_is_mended_only_where_norse_is_broken() -> None:
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", SAVE], capture_output=True, text=True, check=True)
     assert run.stdout.split("\n")[:2] == ["broken", "['LIFParameters']"]
+
+
+def test_another_package_that_norse_misses_is_not_called_norse(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(name: str) -> None:
+        raise ModuleNotFoundError(f"{name} wants matplotlib", name="matplotlib")
+
+    monkeypatch.setattr(torch_save, "import_module", fails)
+    with pytest.raises(ModuleNotFoundError, match="matplotlib"):
+        torch_save.enable_torch_save()
