@@ -128,8 +128,6 @@ def _check_parent(parent: Path, path: Path) -> None:
             fix=f"create it first: mkdir -p {parent}",
             kind="no_folder",
         )
-    if not parent.is_dir():
-        raise output_error(path, errno.ENOTDIR)
     if not os.access(parent, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise output_error(path, errno.EACCES)
 

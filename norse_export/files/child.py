@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,9 +123,7 @@ def _run(request: int, descriptors: tuple[int, ...], budget: Budget) -> outcome.
 
 def _drain(process: subprocess.Popen[bytes], deadline: float) -> bytes:
     """The last bytes that the child prints on stderr, until it closes it or the time is over."""
-    if process.stderr is None:  # never with PIPE; for the type checker
-        return b""
-    descriptor, tail = process.stderr.fileno(), b""
+    descriptor, tail = cast(IO[bytes], process.stderr).fileno(), b""
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         while (remaining := deadline - time.monotonic()) > 0:

@@ -191,10 +191,7 @@ def _raw_header(file: BinaryIO, limits: Limits, where: str) -> tuple[bytes, int]
     if size < _LENGTH_BYTES or length > size - _LENGTH_BYTES:
         raise _corrupt("truncated in its header", where)
     limits.check("max_header_bytes", length, where=where)
-    raw = file.read(length)
-    if len(raw) != length:
-        raise _corrupt("truncated in its header", where)
-    return raw, size - _LENGTH_BYTES - length
+    return file.read(length), size - _LENGTH_BYTES - length
 
 
 def _checked_metadata(header: Any, where: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import gc
+import mmap
 import os
 import resource
 import signal
@@ -100,8 +101,8 @@ def segfaults(_file: BinaryIO, _limits: Limits) -> Answer:
     return {}, {}
 
 
-def kills_itself(_file: BinaryIO, _limits: Limits) -> Answer:
-    os.kill(os.getpid(), signal.SIGKILL)
+def kills_itself(_file: BinaryIO, _limits: Limits, number: int = signal.SIGKILL) -> Answer:
+    os.kill(os.getpid(), number)
     return {}, {}
 
 
@@ -190,6 +191,19 @@ def leaves_a_survivor(_file: BinaryIO, _limits: Limits, pid_file: str) -> Answer
             outcome = "refused"
         Path(pid_file).write_text(outcome)
         os._exit(0)
+    return {}, {"a": np.arange(1000, dtype=np.int64)}
+
+
+def leaves_a_mapping(_file: BinaryIO, _limits: Limits, pid_file: str) -> Answer:
+    """Another process, which could change the memory file without writing to it."""
+    mapping = mmap.mmap(_result(), exchange.HEADER.size)
+    if (pid := os.fork()) == 0:
+        os.setsid()
+        os.close(2)
+        time.sleep(20)
+        os._exit(0)
+    mapping.close()
+    Path(pid_file).write_text(str(pid))
     return {}, {"a": np.arange(1000, dtype=np.int64)}
 
 

@@ -229,6 +229,42 @@ def test_a_folder_without_permission_is_refused(when: str) -> None:
     assert "a folder that you may write to" in fix
 
 
+def test_a_folder_that_must_not_be_written_to_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    refused(tmp_path / "out", "cannot write the output: permission denied", "a folder that you may write to")
+
+
+def test_renames_without_the_system_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    assert rename.swap(tmp_path / "a", tmp_path / "b") is (sys.platform == "linux")
+    with pytest.raises(FileNotFoundError):
+        rename.swap(tmp_path / "a", tmp_path / "missing")
+    monkeypatch.setattr(sys, "platform", "other")
+    assert rename.swap(tmp_path / "a", tmp_path / "b") is False
+    assert (tmp_path / "a").read_text() == "b"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EACCES])
+def test_a_folder_that_cannot_be_synced_is_not_an_error_but_a_device_that_fails_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    sync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, "no")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    _write(tmp_path / "out")
+    number = errno.EIO
+    with pytest.raises(OutputError, match="device reports an error"):
+        _write(tmp_path / "out")
+
+
 @pytest.mark.parametrize("hard_links", [True, False])
 @pytest.mark.parametrize("noreplace", [True, False])
 def test_without_force_a_file_that_appears_meanwhile_is_kept(

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,6 +130,19 @@ except InputFileError as error:
             [sys.executable, "-P", "-c", script, str(path)], capture_output=True, text=True, check=True
         )
     assert run.stdout.strip() == f"2|permission denied: the file cannot be read|{path}|allow it: chmod u+r"
+
+
+def test_no_permission_is_told_from_other_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    def refuse(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "open", refuse)
+    error = PermissionError(13, "x")
+    refused(tmp_path / "file", "permission denied", kind="permission")
+    error = OSError(5, "Input/output error")
+    assert "check the disk" in refused(tmp_path / "file", "cannot be read: Input/output", kind="unreadable").fix
 
 
 def test_nothing_is_created_by_opening(tmp_path: Path) -> None:
