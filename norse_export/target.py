@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from norse_export.errors import Finding
 from norse_export.ir.graph import Graph
+from norse_export.ir.run import Run
 
 Array = NDArray[Any]
+
+__all__ = ["Limit", "Run", "Stage", "Target"]
 
 
 class Stage(StrEnum):
@@ -23,28 +25,6 @@ class Stage(StrEnum):
     CONTINUOUS = "continuous"
     DISCRETE = "discrete"
     FIXED = "fixed"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a run gave.
-
-    spikes: for each population that spikes, its raster [T, B, *shape]: bool, or int32 where a step can hold several.
-    outputs: for each output of the graph, what it sent, [T, B, *shape].
-    observables: for each node, named recordings [T, B, *shape] ("v", "i").
-    final_state: for each population, its state variables after the last step, [B, *shape].
-    ran_by: what ran, for people: framework and versions, interpreter, emulation, vendor simulator, chip.
-    """
-
-    spikes: Mapping[str, Array]
-    outputs: Mapping[str, Array]
-    ran_by: str
-    observables: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
-    final_state: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("spikes", "outputs", "observables", "final_state"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from norse_export import metrics
 from norse_export.compare.comparison import Comparison, LayerParity
 from norse_export.compare.judge import BoundsOf, Verdict, extent, judge, value_nodes
 from norse_export.errors import UsageError
-from norse_export.target import Run
+from norse_export.ir.run import Run
 
 Array = NDArray[Any]
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.compare.comparison import Divergence
-from norse_export.interpret import Bounded, Bounds
-from norse_export.target import Run
+from norse_export.ir.run import Bounded, Bounds, Run
 
 Array = NDArray[Any]
 BoundsOf = Callable[[slice], Bounds]

@@ -22,8 +22,8 @@ from norse_export.files.limits import Limits
 from norse_export.formats import safetensors_file
 from norse_export.formats.node_codec import corrupt, decode_node, encode_node
 from norse_export.ir.graph import Edge, Graph
+from norse_export.ir.run import Run
 from norse_export.ir.stages import ContinuousNode
-from norse_export.target import Run
 
 FORMAT = 1
 _KEY = "norse_export"

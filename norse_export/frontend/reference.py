@@ -13,8 +13,8 @@ from norse_export.errors import ExportError, UsageError
 from norse_export.frontend import norse
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Output
+from norse_export.ir.run import Run
 from norse_export.ir.stages import IF, LIF, ContinuousNode, CubaLIF
-from norse_export.target import Run
 
 Array = NDArray[Any]
 

@@ -15,20 +15,18 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from norse_export.frontend.reference import describe
-from norse_export.interpret.execute import execute
-from norse_export.interpret.plain import checked_inputs, model_dtype
 from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.stages import ContinuousNode, Neuron
-from norse_export.passes.discretise import discretise
-from norse_export.target import Run
+from norse_export.ir.rasters import checked_inputs, model_dtype
+from norse_export.ir.run import Run
+from norse_export.ir.stages import DiscreteNode, Neuron
+from norse_export.ir.walk import execute
 
 Array = NDArray[Any]
 
 
-def replay(graph: Graph[ContinuousNode], inputs: Mapping[str, Array]) -> Run:
-    """Run the graph with torch and Norse on rasters [T, B, *shape]."""
-    discrete = discretise(graph)
+def replay(discrete: Graph[DiscreteNode], inputs: Mapping[str, Array]) -> Run:
+    """Run a discrete graph with torch and Norse on rasters [T, B, *shape]."""
     rasters = checked_inputs(discrete, inputs)
     dtype = getattr(torch, model_dtype(discrete))
     signals = {name: torch.as_tensor(np.ascontiguousarray(raster)).to(dtype) for name, raster in rasters.items()}

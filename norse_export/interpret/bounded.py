@@ -15,32 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.engine import layers
-from norse_export.interpret.execute import execute
-from norse_export.interpret.plain import checked_inputs
 from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Layer, Output
+from norse_export.ir.rasters import checked_inputs
+from norse_export.ir.run import Bounded, Bounds
 from norse_export.ir.stages import DiscreteNode, Neuron
+from norse_export.ir.walk import execute
 from norse_export.program.affine import bounded_step
 
 Array = NDArray[Any]
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
-
-
-@dataclass(frozen=True, slots=True)
-class Bounded:
-    """Float64 values and the bound of their error, of one shape."""
-
-    value: Array
-    error: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Of each spiking population the margin v - v_th before the reset; of outputs and final states the values."""
-
-    margins: Mapping[str, Bounded]
-    outputs: Mapping[str, Bounded]
-    final_state: Mapping[str, Mapping[str, Bounded]]
 
 
 def interpret_bounded(

@@ -20,6 +20,7 @@ from norse_export.errors import GraphError
 from norse_export.ir.arrays import FloatArray, per_neuron, read_only
 from norse_export.ir.graph import Shape
 
+
 def _one() -> FloatArray:
     return np.ones((), np.float32)
 
@@ -278,11 +279,11 @@ NeuronModel = CubaLIF | CubaLI | LIF | LI | IF
 
 
 def _default(node: NeuronModel, **values: FloatArray) -> None:
-    for field, value in values.items():
-        if getattr(node, field) is None:
-            object.__setattr__(node, field, value)
+    for name, value in values.items():
+        if getattr(node, name) is None:
+            object.__setattr__(node, name, value)
 
 
 def array_fields(node: NeuronModel) -> tuple[str, ...]:
     """Names of the fields that hold one value for each neuron."""
-    return tuple(field.name for field in fields(node) if isinstance(getattr(node, field.name), np.ndarray))
+    return tuple(f.name for f in fields(node) if isinstance(getattr(node, f.name), np.ndarray))

@@ -18,6 +18,7 @@ from norse_export.files.kind import Kind, kind_of
 from norse_export.ir.graph import Graph
 from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.stages import ContinuousNode
+from norse_export.passes.discretise import discretise
 from norse_export.pipeline.choices import InputChoice, LoadChoice
 from norse_export.pipeline.model import Model, Rasters, Truth, graph_truth
 from norse_export.pipeline.rasters import random_raster, read_rasters
@@ -105,10 +106,12 @@ def _replayed(graph: Any) -> Any:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("norse") is None:
         return graph_truth(graph, "rung 1 only: norse is not installed, so the framework itself could not run")
 
+    discrete = discretise(graph)
+
     def truth(inputs: Rasters) -> Truth:
         from norse_export.frontend.replay import replay
 
-        return Truth(replay(graph, inputs), 0)
+        return Truth(replay(discrete, inputs), 0)
 
     return truth
 

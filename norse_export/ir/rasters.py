@@ -1,0 +1,49 @@
+"""Input rasters, checked against the inputs of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import UsageError
+from norse_export.ir.graph import Graph, Node
+from norse_export.ir.layers import Input
+
+Array = NDArray[Any]
+
+
+def model_dtype(graph: Graph[Node]) -> str:
+    """The float type in which the model computes: float64 where an input says so, else float32."""
+    return max((node.dtype for node in graph.nodes.values() if isinstance(node, Input)), default="float32")
+
+
+def checked_inputs(graph: Graph[Node], inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Give the rasters by input node, checked against the graph's inputs.
+
+    Raises:
+        UsageError: missing, unknown, of the wrong shape, not finite, or of different lengths.
+    """
+    wanted = {name: node for name, node in graph.nodes.items() if isinstance(node, Input)}
+    if set(inputs) != set(wanted):
+        message = f"the inputs are named {', '.join(wanted)}, got {', '.join(map(repr, inputs)) or 'none'}"
+        raise UsageError(message, where="inputs", fix="give one raster for each input of the model")
+    leading = {name: np.shape(raster)[:2] for name, raster in inputs.items()}
+    if len(set(leading.values())) > 1:
+        message = f"inputs of different length or batch: {leading}"
+        raise UsageError(message, where="inputs", fix="give rasters [T, B, ...] of one T and B")
+    for name, node in wanted.items():
+        raster = np.asarray(inputs[name])
+        if raster.ndim < 2 or raster.shape[2:] != node.shape:
+            expected = ", ".join(["T", "B", *map(str, node.shape)])
+            message = f"wrong input shape {raster.shape}, the model takes [{expected}]"
+            raise UsageError(message, where=name, fix=f"give a raster of shape [{expected}]", kind="input_shape")
+        if not all(raster.shape[:2]):
+            message = f"an empty raster: {raster.shape[0]} steps of {raster.shape[1]} samples"
+            raise UsageError(message, where=name, fix="give at least one step and one sample", kind="input_shape")
+        if raster.dtype.kind not in "biuf" or not np.isfinite(raster).all():
+            message = f"the raster (dtype {raster.dtype}) does not hold finite real numbers"
+            raise UsageError(message, where=name, fix="give spikes or currents as real numbers", kind="input_values")
+    return {name: np.asarray(inputs[name]) for name in wanted}
