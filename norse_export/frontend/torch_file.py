@@ -6,8 +6,9 @@ the file holds, and the tensors as arrays under the keys that the document names
     {"kind": "state_dict", "tensors": {name: {"tensor": key}}, "stored": {key: ...}}
     {"kind": "module", "root": node, "stored": {key: {"dtype", "requires_grad", "parameter"}}}
 
-A node is {"class", "attributes", "parameters", "buffers", "children"}, and {"same": path} where the module at that path
-stands once more. The values of attributes are described in `attribute_fields`, the classes in `known_classes`.
+A node is {"class", "attributes", "children"}. The attributes are those of the module's `__dict__` that matter, with
+`_parameters` and `_buffers` by name; their values are described in `attribute_fields`, the classes in `known_classes`.
+Where a module stands once more, its node has no attributes and no children, but "same": the path where it stands first.
 """
 
 from __future__ import annotations

@@ -149,7 +149,11 @@ class _Builder:
             module.p = parameters
         else:
             arguments = {argument: _argument(attributes[argument]) for argument in spec.arguments}
-            if "bias" in spec.parameters and attributes.get("affine", True) and node["parameters"]["bias"] is None:
+            if (
+                "bias" in spec.parameters
+                and attributes.get("affine", True)
+                and attributes["_parameters"]["bias"] is None
+            ):
                 arguments["bias"] = False  # of normalisations only newer torch has this argument
             module = make(**arguments, **({"device": "meta"} if spec.parameters else {}))
         if "record_states" in attributes:
@@ -161,7 +165,7 @@ class _Builder:
         import torch
 
         attributes = node["attributes"]
-        sources = {**node["parameters"], **attributes}
+        sources = {**attributes["_parameters"], **attributes}
         weights, sizes = [], []
         for weight, size in zip(known.WEIGHTS, ("input_size", "hidden_size"), strict=True):
             weights.append(self._value(sources[weight]))
@@ -190,15 +194,15 @@ class _Builder:
 
     def _fill(self, module: torch.nn.Module, node: Node) -> None:
         """Put in the file's parameters and buffers, where shapes agree."""
-        for part in ("parameters", "buffers"):
-            for name, reference in node[part].items():
+        for part in ("_parameters", "_buffers"):
+            for name, reference in node["attributes"][part].items():
                 expected = getattr(module, name)
                 if (expected is None) != (reference is None):
                     raise _WrongError(f"{name} is {'there' if expected is None else 'missing'}, against its attributes")
                 if reference is None:
                     continue
                 tensor = self._value(reference)
-                if self._is_parameter(reference) != (part == "parameters"):
+                if self._is_parameter(reference) != (part == "_parameters"):
                     raise _WrongError(f"{name} stands among the {part}, where it does not belong")
                 if tensor.shape != expected.shape:
                     raise _WrongError(f"{name} has shape {tuple(tensor.shape)} instead of {tuple(expected.shape)}")

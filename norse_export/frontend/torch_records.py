@@ -67,26 +67,23 @@ class RecordReader:
     # Modules
 
     def _module(self, record: Call, path: str, depth: int) -> dict[str, Any]:
-        """The node of a module: {"class", "attributes", "parameters", "buffers", "children"}, or {"same": path}."""
+        """The node of a module; one that stands elsewhere already is only named again (see `torch_file`)."""
         self._limits.check("max_depth", depth, where=path or PICKLE)
         if id(record) in self._paths:
             if id(record) in self._open:
                 self._refuse(path, "a module that contains itself cannot be read")
-            return {"same": self._paths[id(record)]}
+            return {"class": class_of(record), "attributes": {}, "children": {}, "same": self._paths[id(record)]}
         self._paths[id(record)] = path
         self._open.add(id(record))
         name = class_of(record)
         state = self._state(record, path)
-        node = {
-            "class": name,
-            "attributes": self._attributes(record, known.MODULES[name], state, path),
-            "parameters": self._named_tensors(state, "_parameters", path),
-            "buffers": self._named_tensors(state, "_buffers", path),
-            "children": self._children(known.MODULES[name], state, path, depth),
-        }
-        self._check_names(known.MODULES[name], name, node, path)
+        spec = known.MODULES[name]
+        attributes = self._attributes(record, spec, state, path)
+        tensors = {part: self._named_tensors(state, part, path) for part in ("_parameters", "_buffers")}
+        self._check_names(name, attributes, tensors, path)
+        children = self._children(spec, state, path, depth)
         self._open.discard(id(record))
-        return node
+        return {"class": name, "attributes": {**attributes, **tensors}, "children": children}
 
     def _state(self, record: Call, path: str) -> dict[str, Any]:
         """The `__dict__` of a module."""
@@ -162,13 +159,12 @@ class RecordReader:
                 self._refuse(inner, f"{described(record)} stands where a module should")
         return nodes
 
-    def _check_names(self, spec: ModuleClass, name: str, node: dict[str, Any], path: str) -> None:
+    def _check_names(self, name: str, attributes: dict[str, Any], tensors: dict[str, Any], path: str) -> None:
         """Parameters and buffers are exactly those of the class; recurrent weights may be attributes instead."""
-        expected = set(spec.parameters)
-        if name in known.RECURRENT:
-            expected = set(known.WEIGHTS) - node["attributes"].keys()
-        for part, names in (("parameters", expected), ("buffers", set(spec.buffers))):
-            for odd in sorted(names ^ node[part].keys()):
+        spec = known.MODULES[name]
+        weights = set(known.WEIGHTS) - attributes.keys() if name in known.RECURRENT else set()
+        for part, names in (("_parameters", weights | set(spec.parameters)), ("_buffers", set(spec.buffers))):
+            for odd in sorted(names ^ tensors[part].keys()):
                 state = "no" if odd in names else "an unknown"
                 self._refuse(path, f"{name} has {state} {odd!a} among its {part}")
 

@@ -64,8 +64,7 @@ CONTRADICTIONS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
         lambda: changed(nn.Conv2d(4, 2, 1), _reversed_padding_repeated_twice=[1, 1, 1, 1]),
     ),
     "a dropout of 2": ("dropout probability", lambda: changed(nn.Dropout(), p=2.0)),
-    "a weight of whole numbers": ("", lambda: with_parameter(nn.Parameter(torch.ones(2, 4, dtype=torch.int8), False))),
-    "a weight that is no parameter": ("among the parameters", lambda: with_parameter(torch.ones(2, 3))),
+    "a weight that is no parameter": ("among the _parameters", lambda: with_parameter(torch.ones(2, 3))),
     "a weight that is None": ("weight is missing", lambda: with_parameter(None)),
     "a normalisation without a mean": (
         "running_mean is missing",

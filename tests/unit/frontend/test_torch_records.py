@@ -51,7 +51,13 @@ def test_what_torch_save_never_writes_is_refused_by_name(case: str) -> None:
 
 def test_the_module_that_those_are_made_of_is_accepted() -> None:
     document, arrays = read(archive(module(**GOOD)))
-    assert document["root"]["attributes"] == {"training": False, "in_features": 4, "out_features": 1}
+    assert document["root"]["attributes"] == {
+        "training": False,
+        "in_features": 4,
+        "out_features": 1,
+        "_parameters": {"weight": {"tensor": "0"}, "bias": None},
+        "_buffers": {},
+    }
     assert arrays["0"].tolist() == [[0, 1, 2, 3]]
 
 
