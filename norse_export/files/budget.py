@@ -87,6 +87,12 @@ def declare_bytes(total: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
 
 
+def lift_file_size() -> None:
+    """Lift the soft limit of the shell on the size of files: the memory file is no file on a disk."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
 def release_reserve() -> None:
     """After memory ran out: lift the soft limit to the hard one, so that this can be reported."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)

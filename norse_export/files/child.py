@@ -71,15 +71,13 @@ def parse_in_child(
     size = os.fstat(descriptor).st_size
     position = os.lseek(descriptor, 0, os.SEEK_CUR)  # the child shares it
     budget = Budget.of(size, limits.max_bytes)
-    with _memory_file("result") as result, _memory_file("request") as request:
+    with _memory_file() as result:
         asked = {
             "parser": parser, "name": name, "input": descriptor, "result": result, "limits": asdict(limits),
             "budget": asdict(budget), "options": dict(options or {}),
         }  # fmt: skip
-        os.write(request, json.dumps(asked).encode("ascii"))
-        os.lseek(request, 0, os.SEEK_SET)
         try:
-            ending = _run(request, (descriptor, result), budget)
+            ending = _run(json.dumps(asked), (descriptor, result), budget)
         finally:
             os.lseek(descriptor, position, os.SEEK_SET)
         _seal(result, name)
@@ -89,19 +87,14 @@ def parse_in_child(
         return _read_result(result, length, parser=parser, name=name, budget=budget)
 
 
-def _run(request: int, descriptors: tuple[int, ...], budget: Budget) -> outcome.Ending:
+def _run(request: str, descriptors: tuple[int, ...], budget: Budget) -> outcome.Ending:
     """Run the child to its end, or to the end of its time. However this is left, the child is gone afterwards."""
-    command = [
-        sys.executable,
-        "-P",
-        *(["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []),
-        "-m",
-        CHILD_MODULE,
-    ]
+    optimised = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
+    command = [sys.executable, "-P", *optimised, "-m", CHILD_MODULE, request]
     deadline = time.monotonic() + budget.wall_seconds
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command,
-        stdin=request,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         pass_fds=descriptors,
@@ -185,10 +178,10 @@ def _checked(array: NDArray[Any]) -> NDArray[Any]:
 
 
 @contextmanager
-def _memory_file(purpose: str) -> Iterator[int]:
+def _memory_file() -> Iterator[int]:
     """A descriptor of an anonymous file: in memory where the system can, else an unlinked temporary."""
     if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create(f"norse-export-{purpose}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        descriptor = os.memfd_create("norse-export-result", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:
         with tempfile.TemporaryFile() as temporary:
             descriptor = os.dup(temporary.fileno())

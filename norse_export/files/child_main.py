@@ -1,12 +1,13 @@
 """The child process: calls one parser on the descriptor it was given, and leaves the result in the memory file.
 
-Run by `norse_export.files.child` as `python -m norse_export.files.child_main`, with the request as JSON on stdin.
+Run by `norse_export.files.child` as `python -m norse_export.files.child_main`, with the request as JSON.
 It opens no path: the input and the result are descriptors that it inherits. It ends like any program, so that what is
 registered with atexit runs.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from dataclasses import asdict
@@ -19,17 +20,17 @@ from norse_export.files import budget, exchange
 from norse_export.files.limits import Limits
 
 
-def main() -> int:
+def main(request: dict[str, Any]) -> int:
     """Serve one request. The exit code is 0 whenever an answer was left, be it an error."""
-    request = json.load(sys.stdin.buffer)
     result: int = request["result"]
-    exchange.write_stage(result, exchange.Stage.STARTED)
-    document, entries, arrays = _answer(request)
+    budget.lift_file_size()
     try:
-        exchange.write_result(result, document, entries, arrays)
-    except (OSError, MemoryError) as error:  # EFBIG: larger than the memory file may be
-        budget.release_reserve()
-        exchange.write_result(result, _encoded({"status": "result", "reason": str(error)}), [], {})
+        exchange.write_stage(result, exchange.Stage.STARTED)
+        exchange.write_result(result, *_answer(request))
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        return exchange.NO_ROOM
     return 0
 
 
@@ -80,4 +81,4 @@ def _traceback() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(json.loads(sys.argv[1])))

@@ -27,6 +27,9 @@ HEADER = struct.Struct("<8sQQ")
 ALIGNMENT = 64  # a cache line, and the widest vector register
 MAX_DIMENSIONS = 64  # numpy 2: NPY_MAXDIMS
 
+# Exit code of the child when the memory file must not become as large as the answer. Source: sysexits.h, EX_CANTCREAT.
+NO_ROOM = 73
+
 # dtypes that may pass: fixed size, no pointers, little endian.
 DTYPES = frozenset({"|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8"})
 
@@ -44,7 +47,7 @@ class Stage(IntEnum):
 
 def write_stage(descriptor: int, stage: Stage, length: int = 0) -> None:
     """Record the stage; `length` is that of the document, in bytes."""
-    os.pwrite(descriptor, HEADER.pack(MAGIC, stage, length), 0)
+    _write_at(descriptor, memoryview(HEADER.pack(MAGIC, stage, length)), 0)
 
 
 def read_stage(descriptor: int) -> tuple[Stage, int]:

@@ -10,7 +10,7 @@ from typing import Any
 from norse_export import errors
 from norse_export.errors import ExportError, Finding, InputFileError, LimitError
 from norse_export.files.budget import MB, Budget
-from norse_export.files.exchange import Stage
+from norse_export.files.exchange import NO_ROOM, Stage
 
 GET_AGAIN = "get the file again from its source, or save the model again"
 _STDERR_LINES = 30
@@ -34,6 +34,12 @@ def failure(ending: Ending, stage: Stage, *, parser: str, name: str, budget: Bud
     """The error for a child that left no answer."""
     if ending.timed_out or ending.code == -signal.SIGXCPU or ending.code == -signal.SIGALRM:
         return _too_slow(name, budget)
+    if ending.code in (NO_ROOM, -signal.SIGXFSZ):
+        return LimitError(
+            "too large: cannot write the content of the file to memory: it exceeds the limit on the size of files",
+            where=name,
+            fix="raise the limit of the shell (ulimit -f), or pass a larger --max-bytes",
+        )
     if stage in (Stage.NOTHING, Stage.STARTED) and ending.code > 0:
         printed = "\n".join(ending.stderr.splitlines()[-_STDERR_LINES:])
         return RuntimeError(f"the process that reads files did not start (exit code {ending.code}):\n{printed}")
@@ -43,7 +49,7 @@ def failure(ending: Ending, stage: Stage, *, parser: str, name: str, budget: Bud
             where=name,
             fix="free some memory and try again; if it happens again, the file is corrupt or too large",
         )
-    if ending.code == -signal.SIGXFSZ or "MemoryError" in ending.stderr:
+    if "MemoryError" in ending.stderr:
         return _too_much_memory(name, budget)
     if ending.code < 0:
         how = f"the process that reads it crashed ({_signal_name(-ending.code)})"
@@ -67,12 +73,6 @@ def reported(document: dict[str, Any], *, parser: str, name: str, budget: Budget
             return _too_much_memory(name, budget)
         case {"status": "recursion"}:
             return LimitError("nested too deep: deeper than any limit that could be read", where=name, fix=GET_AGAIN)
-        case {"status": "result", "reason": str() as reason}:
-            return LimitError(
-                f"too large: its content, written to memory, exceeds the limit on a file's size ({reason})",
-                where=name,
-                fix="raise the limit of the shell (ulimit -f), or pass a larger --max-bytes",
-            )
     raise ValueError("it reports nothing that is known")
 
 

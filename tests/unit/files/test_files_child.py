@@ -282,7 +282,31 @@ def test_a_result_passes_up_to_max_bytes_and_is_refused_beyond_its_file(file: Bi
     assert parse(file, "returns_bytes", limits=limits, size=63 * 10**6).arrays["a"].nbytes == 63 * 10**6
     error = refused(file, "returns_bytes", LimitError, "too large", "limit", limits=limits, size=65 * 10**6)
     assert "--max-bytes" in error.fix
-    refused(file, "exceeds_the_size_of_a_file", LimitError, "memory", "limit")
+    refused(file, "exceeds_the_size_of_a_file", LimitError, "too large", "limit")
+
+
+def test_a_limit_of_the_shell_on_the_size_of_files_is_reported(file: BinaryIO) -> None:
+    script = f"""
+import resource, signal, sys
+from pathlib import Path
+from norse_export.errors import LimitError
+from norse_export.files.checked import open_input
+from norse_export.files.child import parse_in_child
+from norse_export.files.limits import Limits
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+parser = "hostile_parsers:echo"
+for size, hard in ((0, resource.RLIM_INFINITY), (5000, 5000), (1000, 1000), (30, 30), (10, 10), (0, 0)):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    with open_input(Path(sys.argv[1])) as file:
+        try:
+            print(size, parse_in_child(parser, file, name={NAME!r}, limits=Limits()).arrays["content"].size)
+        except LimitError as error:
+            print(size, "cannot write" in error.what, "ulimit -f" in error.fix)
+"""
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", script, str(file.name)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines() == ["0 1024", "5000 1024", *(f"{size} True True" for size in (1000, 30, 10, 0))]
 
 
 def test_what_a_parser_prints_changes_nothing(file: BinaryIO, capfd: pytest.CaptureFixture[str]) -> None:
@@ -311,7 +335,7 @@ ARRAY = '{"status": "ok", "document": 1, "arrays": [%s]}'
         answer("[1]"),
         answer("{", length=1),
         answer("{}", length=2**63),
-        answer("[" * 100_000),
+        answer("[" * 10_000),
         answer('{"status": "fine"}'),
         answer('{"status": "ok"}'),
         answer('{"status": "ok", "document": 1, "arrays": 5}'),
