@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from norse_export.errors import Finding, UsageError
+from norse_export.frontend.records import shown
 
 if TYPE_CHECKING:
     import torch
@@ -115,11 +116,10 @@ def _misfits(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], where:
 
     own = model.state_dict()
     belongs = "name the function that builds the model that was trained"
-    missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
-    if missing:
-        yield finding(f"the file has no {', '.join(missing)}, which the model has", belongs)
-    if unexpected:
-        yield finding(f"the file has {', '.join(unexpected)}, which the model has not", belongs)
+    for name in sorted(own.keys() - tensors.keys()):
+        yield finding(f"the file has no {shown(name)}, which the model has", belongs)
+    for name in sorted(tensors.keys() - own.keys()):
+        yield finding(f"the file has {shown(name)}, which the model has not", belongs)
     for name in sorted(own.keys() & tensors.keys()):
         expected, found = own[name], tensors[name]
         if expected.shape != found.shape:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from norse_export.errors import Finding, InputFileError
 from norse_export.frontend import known_classes as known
 from norse_export.frontend.factory import from_factory
+from norse_export.frontend.records import shown
 from norse_export.frontend.torch_archive import SAVE
 from norse_export.frontend.torch_save import import_norse
 
@@ -115,7 +116,7 @@ class _Builder:
         except (_WrongError, TypeError, ValueError, RuntimeError, KeyError) as error:
             words = (str(error).splitlines() or [""])[0]
             what = f"{node['class']} cannot be built: {words}"
-            self.findings.append(Finding("module", "error", path or "data.pkl", what, SAVE))
+            self.findings.append(Finding("module", "error", shown(path or "data.pkl"), what, SAVE))
             return None
         module.training = node["attributes"]["training"]
         self._made[path] = module

@@ -6,6 +6,8 @@ first.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import islice
 from math import isfinite
 from typing import Any
 
@@ -19,6 +21,7 @@ from norse_export.frontend.torch_tensors import TensorReader, is_empty_mapping, 
 from norse_export.frontend.touched import ALLOWED, ORDERED_DICT, SET, class_of, gets_initial_state, judge, left_over
 
 _LARGEST = 2**63  # whole numbers beyond do not occur in a module
+_LISTED = 8  # names in one message
 
 
 class RecordReader:
@@ -51,14 +54,15 @@ class RecordReader:
         return {}
 
     def _refuse(self, where: str, what: str, *, kind: str = InputFileError.kind, fix: str = SAVE) -> None:
-        self._findings.append(Finding(kind, "error", where or PICKLE, what, fix))
+        self._findings.append(Finding(kind, "error", shown(where or PICKLE), what, fix))
 
     def _refuse_root(self, root: Any, entries: dict[Any, Any] | None) -> None:
         if class_of(root) not in ("", *ALLOWED):
             return  # named among the globals
         if entries is not None:
-            names = ", ".join(shown(key) for key in list(entries)[:8])
-            self._refuse("", f"the file holds a dictionary ({names}), which is neither a module nor a state_dict")
+            self._refuse(
+                "", f"the file holds a dictionary ({_listed(entries)}), which is neither a module nor a state_dict"
+            )
         elif is_tensor(root):
             self._refuse("", "the file holds a single tensor, which is neither a module nor a state_dict")
         else:
@@ -68,7 +72,7 @@ class RecordReader:
 
     def _module(self, record: Call, path: str, depth: int) -> dict[str, Any]:
         """The node of a module; one that stands elsewhere already is only named again (see `torch_file`)."""
-        self._limits.check("max_depth", depth, where=path or PICKLE)
+        self._limits.check("max_depth", depth, where=shown(path or PICKLE))
         if id(record) in self._paths:
             if id(record) in self._open:
                 self._refuse(path, "a module that contains itself cannot be read")
@@ -145,7 +149,7 @@ class RecordReader:
             self._refuse(path, "corrupt: _modules is no dictionary")
             return {}
         if not _fits(spec.children, list(modules)):
-            names = ", ".join(map(shown, modules)) or "none"
+            names = _listed(modules) or "none"
             self._refuse(path, f"the children are {names}, and should be {spec.children.value}")
             return {}
         nodes = {}
@@ -154,7 +158,7 @@ class RecordReader:
             if class_of(record) in known.MODULES:
                 nodes[name] = self._module(record, inner, depth + 1)
             elif class_of(record) not in ("", *ALLOWED):
-                self._places.setdefault(class_of(record), inner)
+                self._places.setdefault(class_of(record), shown(inner))
             else:
                 self._refuse(inner, f"{described(record)} stands where a module should")
         return nodes
@@ -187,7 +191,7 @@ class RecordReader:
                 self._accounted.add(id(value))
                 return {"method": "initial_state"}
             case Call() if is_tensor(value):
-                return {"tensor": self._tensors.key(value, path or PICKLE)}
+                return {"tensor": self._tensors.key(value, shown(path or PICKLE))}
             case Call(how="new", kwargs=None, states=[], items=[], appended=[]) if class_of(value) in known.PARAMETERS:
                 return self._neuron_parameters(value, path)
         unsafe = isinstance(value, Call | Global)
@@ -237,10 +241,15 @@ class RecordReader:
         found = {}
         for name, value in entries.items():
             if isinstance(name, str):
-                found[name] = {"tensor": self._tensors.key(value, name)}
+                found[name] = {"tensor": self._tensors.key(value, shown(name))}
             else:
                 self._refuse("", f"corrupt: a state_dict has the key {described(name)}")
         return found
+
+
+def _listed(names: Collection[Any]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(shown(name) for name in islice(names, _LISTED)) + (f" and {more} more" if more > 0 else "")
 
 
 def _fits(children: Children, names: list[Any]) -> bool:

@@ -61,6 +61,19 @@ def test_the_module_that_those_are_made_of_is_accepted() -> None:
     assert arrays["0"].tolist() == [[0, 1, 2, 3]]
 
 
+def test_names_of_the_file_reach_messages_only_in_printable_form() -> None:
+    strange = {"\x1b[2J": module(**{**GOOD, "in_features": 0, "note\n": 1})}
+    error = refused(archive(module("torch.nn.modules.container Sequential", _modules=strange)), InputFileError)
+    assert {finding.where for finding in error.findings} == {"'\\x1b[2J'"}
+    assert "note" in messages(error)
+    assert all(finding.message.isprintable() for finding in error.findings)
+
+
+def test_long_lists_of_names_are_cut() -> None:
+    error = refused(archive(value({f"entry{index}": 1 for index in range(50)})), InputFileError)
+    assert "entry7 and 42 more" in error.what
+
+
 def test_a_module_that_contains_itself_is_refused() -> None:
     sequential = "torch.nn.modules.container Sequential"
     state = {"training": True, "_parameters": {}, "_buffers": {}, "_modules": {"0": b"h\x09"}}
