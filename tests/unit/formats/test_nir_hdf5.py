@@ -1,10 +1,11 @@
-"""The reader of .nir files: what others write is kept to the bit, what is impossible is refused with every fault named."""
+"""The reader of .nir files: what others write is kept to the bit, and every fault of what is impossible is named."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_nodes_come_in_the_order_of_the_file_and_edges_as_written(tmp_path: Path
     names = ["input", *(f"lif.{k}" for k in range(11)), "output"]
     nodes = {name: nir.I(one) for name in names}
     nodes["input"], nodes["output"] = nir.Input({"input": np.array([2])}), nir.Output({"output": np.array([2])})
-    edges = list(zip(names, names[1:], strict=False))
+    edges = list(pairwise(names))
     nir.write(tmp_path / "a.nir", nir.NIRGraph(nodes=nodes, edges=edges))
     document = documents.read(tmp_path / "a.nir")
     assert list(document.nodes) == sorted(names)
@@ -302,6 +303,26 @@ def test_every_fault_is_found_at_once(tmp_path: Path) -> None:
 
     kinds = [kind for kind, _, _ in findings(changed(tmp_path, spoil))]
     assert kinds == ["no_output", "unknown_type", "edge_missing_node", "nan"]
+
+
+def test_a_graph_without_nodes_or_edges_is_refused(tmp_path: Path) -> None:
+    kinds = [kind for kind, _, _ in findings(changed(tmp_path, lambda f: f.pop("node/nodes")))]
+    assert kinds[:3] == ["missing_field", "no_input", "no_output"]
+    ends = {name: node for name, node in documents.lif_chain().nodes.items() if name in ("input", "output")}
+    write(tmp_path / "a.nir", NIRDocument("1.0.8", ends, ()))
+    assert documents.read(tmp_path / "a.nir").edges == ()
+
+
+def test_a_negative_delay_is_refused(tmp_path: Path) -> None:
+    path = changed(tmp_path, lambda f: put(f, "node/nodes/node.0/delay", [0.0, -1e-3, 0]), documents.of("Delay"))
+    assert findings(path) == [("delay", "node 'node.0', field 'delay'", "delay[1] is -0.001; a delay is 0 or more")]
+
+
+def test_a_flood_of_faults_is_cut_and_counted(tmp_path: Path) -> None:
+    edges = np.array([["input", f"ghost{k}"] for k in range(1500)], dtype=object)
+    found = findings(changed(tmp_path, lambda f: put(f, "node/edges", edges)))
+    assert len(found) == 1001
+    assert found[-1] == ("more", "the file", "and 500 more faults")
 
 
 def test_a_fault_in_a_sub_graph_names_its_path(tmp_path: Path) -> None:
@@ -553,7 +574,7 @@ def test_the_child_gives_what_a_direct_call_gives(tmp_path: Path) -> None:
 def test_a_file_that_makes_hdf5_loop_for_ever_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "BASE_CPU_SECONDS", 1)
     (name,) = HANGS
-    with pytest.raises((InputFileError, LimitError), match="corrupt|time"):
+    with pytest.raises((InputFileError, LimitError), match=r"corrupt|time"):
         in_child(shared("corpus") / "visible" / f"{name}.nir")
 
 

@@ -1,4 +1,4 @@
-"""The canonical writer of .nir files: what nir reads, the same bytes for the same document, no copies of large arrays."""
+"""The canonical writer of .nir files: what nir reads, the same bytes for the same document, no copies of arrays."""
 
 from __future__ import annotations
 
