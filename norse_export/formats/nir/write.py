@@ -48,8 +48,7 @@ def write(path: Path, document: NIRDocument) -> None:
 
 def _write_graph(group: h5py.Group, document: NIRDocument) -> None:
     # nir.write: pairs of variable-length UTF-8, shape [n, 2]
-    edges = np.empty((len(document.edges), 2), dtype=object)
-    edges[:] = sorted(document.edges)
+    edges = np.array(sorted(document.edges), dtype=object).reshape(-1, 2)
     group.create_dataset("edges", data=edges, dtype=_TEXT, track_times=False)
     if document.metadata:
         _write_metadata(group.create_group("metadata"), document.metadata)
