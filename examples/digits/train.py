@@ -25,7 +25,7 @@ from unroll import Activity, activity, unroll
 HERE = Path(__file__).resolve().parent
 # Norse's neurons take in a tenth of their current in a step: with torch's initial weights the deeper layers never fire.
 INITIAL_GAIN = 6.0
-EXAMPLE_IMAGES = 64
+EXAMPLE_IMAGES = 24  # saved with the model, and what its layers do on them
 TEST_SEED = 1_000_000  # of the spikes of the test images; the training spikes are drawn from the training seed
 
 
@@ -102,7 +102,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the initial weights and the training")
     parser.add_argument("--grid", type=int, metavar="BITS", help="round weights and biases to a power-of-two grid")
     parser.add_argument("--out", type=Path, default=HERE / "model.pt", help="where the model goes")
+    parser.add_argument("--force", action="store_true", help="replace a model that is there")
     args = parser.parse_args(arguments)
+    if args.out.exists() and not args.force:
+        parser.error(f"{args.out} exists; give --force to replace it, or another --out")
     torch.set_num_threads(1)  # float sums depend on how they are split over threads
     torch.use_deterministic_algorithms(True)
 
@@ -120,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"layer {name}: {layer}")
 
     np.savez_compressed(args.out.with_name("test.npz"), input=raster.numpy().astype(bool), labels=test.labels.numpy())
-    norse_export.save(model, args.out, raster[:, :EXAMPLE_IMAGES])
+    norse_export.save(model, args.out, raster[:, :EXAMPLE_IMAGES], force=args.force)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--grid", type=int, metavar="BITS", help="round weights and biases to a power-of-two grid")
     parser.add_argument("--out", type=Path, default=HERE / "model.pt", help="where the model goes")
+    parser.add_argument("--force", action="store_true", help="replace a model that is there")
     args = parser.parse_args(arguments)
+    if args.out.exists() and not args.force:
+        parser.error(f"{args.out} exists; give --force to replace it, or another --out")
     torch.set_num_threads(1)  # float sums depend on how they are split over threads
     torch.use_deterministic_algorithms(True)
 
@@ -95,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
         model = to_grid(model, args.grid)
     for name, layer in activity(model, raster)[1].items():
         print(f"layer {name}: {layer}")
-    norse_export.save(model, args.out, raster)
+    norse_export.save(model, args.out, raster, force=args.force)
 
 
 if __name__ == "__main__":
