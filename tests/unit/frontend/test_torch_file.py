@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch_programs import archive, call, module, read, refused, saved, tensor, value
+from torch_programs import archive, call, module, read, refused, saved, storage, tensor, value
 
 from norse_export.errors import ExportError, LimitError, UnsafeFileError
 from norse_export.files.child import parse_in_child
@@ -195,10 +195,11 @@ def test_each_limit_holds_at_the_limit_and_one_beyond(limit: str) -> None:
 
 
 def test_tensors_count_as_often_as_they_are_seen() -> None:
-    """Views of one storage each become an array."""
-    assert len(read(archive(value({"x": tensor(), "y": tensor((2,))})), max_bytes=500)[1]) == 2
-    views = {str(index): tensor((2, 2), (1, 2)) for index in range(100)}
-    refused(archive(value(views)), LimitError, max_bytes=archive(value(views)).getbuffer().nbytes // 10 + 1500)
+    """Five views of one storage of 4000 bytes become five arrays."""
+    views = {str(index): tensor((1000,), source=storage("1", 1000)) for index in range(5)}
+    file = archive(value(views), records={"data/1": bytes(4000)})
+    assert len(read(file, max_bytes=20_000)[1]) == 5
+    assert "20000" in refused(file, LimitError, max_bytes=19_999).what
 
 
 # The corpus

@@ -40,6 +40,11 @@ HOSTILE: dict[str, tuple[str, Hostile]] = {  # what is refused by name, and the 
         "torch.nn.os.system",
         lambda command: value("torch") + value("nn.os.system") + b"\x93" + value((command,)) + b"R",
     ),
+    "a known class by a dotted name": (
+        "torch.nn.modules.linear.Linear",
+        lambda command: value("torch.nn") + value("modules.linear.Linear") + b"\x93" + b")\x81",
+    ),
+    "a hook of a tensor": ("hooks of a tensor", lambda command: value({"x": tensor(hooks=value({0: 1}))})),
     "a command in an unused memo": ("posix.system", lambda command: call(RUN, command) + b"q\x07" + b"0}"),
     "a command inside a known call": (
         "posix.system",

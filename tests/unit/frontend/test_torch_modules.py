@@ -49,6 +49,13 @@ def subtract() -> Any:
     return snn.LIFBoxParameters(v_th=torch.tensor(0.2), reset_method=snn.reset_subtract)
 
 
+def with_numbers() -> nn.Module:
+    """Parameters set after construction stay numbers, with which torch rounds otherwise than with tensors."""
+    model: nn.Module = snn.LIFCell()
+    model.p = lif(v_reset=0.1, alpha=50.0)._replace(tau_syn_inv=123.4)
+    return model
+
+
 per_neuron = torch.linspace(0.1, 1.0, 5)
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -80,6 +87,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "LIFCell": (lambda: snn.LIFCell(lif(), dt=0.002), (4, 5)),
     "LIFCell per neuron": (lambda: snn.LIFCell(lif(v_leak=per_neuron)), (5,)),
     "LIFCell with a learned parameter": (lambda: snn.LIFCell(lif(v_reset=nn.Parameter(per_neuron))), (4, 5)),
+    "LIFCell with numbers": (with_numbers, (4, 5)),
     "LIFCell adjoint": (lambda: snn.LIFCell(lif(method="adjoint")), (4, 5)),
     "LIF": (lambda: snn.LIF(lif(), dt=0.002), (6, 4, 5)),
     "LIF with states": (lambda: snn.LIF(lif(), record_states=True), (6, 4, 5)),
