@@ -111,7 +111,7 @@ def test_the_parser_is_not_imported_in_the_parent(file: BinaryIO) -> None:
 
 
 def test_the_surroundings_of_the_child(file: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HDF5_PLUGIN_PATH", "/tmp/plugins")  # noqa: S108 - never used: that is the test
+    monkeypatch.setenv("HDF5_PLUGIN_PATH", "/plugins")
     monkeypatch.setenv("COVERAGE_PROCESS_START_OF_TEST", "kept")
     found = parse(file, "surroundings", limits=Limits(max_bytes=10**9)).document
     environment = found["environment"]
