@@ -111,6 +111,14 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], dict[str, Ras
     return packed, reader.arrays
 
 
+def sniff(file: BinaryIO, limits: Limits) -> tuple[dict[str, bool], dict[str, Raster]]:
+    """Tell, in the limited child process, whether an HDF5 file holds traces rather than a network."""
+    with opened(file) as hdf5:
+        tree = prescan(hdf5, limits)
+        found = _Reader(hdf5, limits).attribute(tree, "__type__")
+    return {"traces": found == "NIRGraphData"}, {}
+
+
 def traces_of(parsed: Mapping[str, Any], arrays: Mapping[str, Raster]) -> Traces:
     """Give the traces that `parse` read: rasters [T, B, ...] in their shape and dtype, else [T, B, N]."""
     nodes: dict[str, TraceNode] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from norse_export import registry
 from norse_export.errors import ExportError, UnsupportedError
-from norse_export.pipeline.choices import InputChoice, LoadChoice
+from norse_export.pipeline.choices import InputChoice, LoadChoice, chosen_inputs
 from norse_export.pipeline.exporting import blocking, staged
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
@@ -20,7 +20,7 @@ def check(
     targets: Sequence[str] = ("all",),
     *,
     loading: LoadChoice | None = None,
-    inputs: InputChoice | None = None,
+    inputs: InputChoice | str | Path | None = None,
 ) -> CheckResult:
     """Check a model file against targets; ("all",) or () means every target.
 
@@ -29,7 +29,7 @@ def check(
     """
     names = registry.names() if not targets or "all" in targets else tuple(dict.fromkeys(targets))
     loaded_targets = [registry.load(name) for name in names]
-    loaded = load_model(Path(model), loading or LoadChoice(), inputs or InputChoice())
+    loaded = load_model(Path(model), loading or LoadChoice(), chosen_inputs(inputs))
     return CheckResult(loaded.name, tuple(_check_one(loaded, target) for target in loaded_targets), loaded.findings)
 
 

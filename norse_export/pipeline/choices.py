@@ -42,5 +42,12 @@ class LoadChoice:
     limits: Limits = field(default_factory=Limits)
 
 
+def chosen_inputs(inputs: InputChoice | str | Path | None) -> InputChoice:
+    """A choice from what a caller may pass: a choice, the path of a file of rasters, or nothing."""
+    if inputs is None or isinstance(inputs, InputChoice):
+        return inputs or InputChoice()
+    return InputChoice(file=Path(inputs))
+
+
 def silent(stage: str, fraction: float) -> None:
     """A progress callback that shows nothing."""

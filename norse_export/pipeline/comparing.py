@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from norse_export.compare import Comparison, compare
 from norse_export.errors import ExportError, ParityError, UsageError
 from norse_export.interpret import interpret
-from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, silent
+from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, chosen_inputs, silent
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
 from norse_export.pipeline.rasters import choose
@@ -27,7 +27,7 @@ def parity(
     a: str | Path,
     b: str | Path,
     *,
-    inputs: InputChoice | None = None,
+    inputs: InputChoice | str | Path | None = None,
     loading: LoadChoice | None = None,
     progress: Progress | None = None,
 ) -> ParityResult:
@@ -38,7 +38,7 @@ def parity(
     Raises:
         ExportError: one of the files or the rasters are wrong. A difference stands in the result, as its error.
     """
-    inputs, loading, report = inputs or InputChoice(), loading or LoadChoice(), progress or silent
+    inputs, loading, report = chosen_inputs(inputs), loading or LoadChoice(), progress or silent
     first, second = Path(a), Path(b)
     report("load", 0.0)
     sides = [_side(path, loading, inputs) for path in (first, second)]

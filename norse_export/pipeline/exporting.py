@@ -13,7 +13,7 @@ from norse_export.errors import CapacityError, ExportError, Finding, ParityError
 from norse_export.files.atomic import check_output, writing_file, writing_folder
 from norse_export.files.write_errors import reporting_write_errors
 from norse_export.ir.graph import Graph
-from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, silent
+from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, chosen_inputs, silent
 from norse_export.pipeline.loading import file_digest, load_model
 from norse_export.pipeline.model import Model
 from norse_export.pipeline.provenance import with_provenance
@@ -27,7 +27,7 @@ def export(
     targets: Sequence[str],
     *,
     out: str | Path | None = None,
-    inputs: InputChoice | None = None,
+    inputs: InputChoice | str | Path | None = None,
     loading: LoadChoice | None = None,
     verify: bool = True,
     force: bool = False,
@@ -41,7 +41,7 @@ def export(
     Raises:
         ExportError: the call, or the model as a whole, is wrong. What goes wrong with one target stands in its result.
     """
-    inputs, loading, report = inputs or InputChoice(), loading or LoadChoice(), progress or silent
+    inputs, loading, report = chosen_inputs(inputs), loading or LoadChoice(), progress or silent
     model = Path(model)
     if not targets:
         raise UsageError("no target is given", where="--target", fix=f"use one of: {', '.join(registry.names())}")

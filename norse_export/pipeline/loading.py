@@ -19,7 +19,7 @@ from norse_export.ir.graph import Graph
 from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.stages import ContinuousNode
 from norse_export.passes.discretise import discretise
-from norse_export.pipeline.choices import InputChoice, LoadChoice
+from norse_export.pipeline.choices import InputChoice, LoadChoice, chosen_inputs
 from norse_export.pipeline.model import Model, Rasters, Truth, graph_truth
 from norse_export.pipeline.rasters import random_raster, read_rasters
 
@@ -33,9 +33,11 @@ _SUFFIXES = {
 }
 
 
-def load(path: str | Path, *, loading: LoadChoice | None = None, inputs: InputChoice | None = None) -> Model:
+def load(
+    path: str | Path, *, loading: LoadChoice | None = None, inputs: InputChoice | str | Path | None = None
+) -> Model:
     """Read a model from any file that can be exported; see `load_model`."""
-    return load_model(Path(path), loading or LoadChoice(), inputs or InputChoice())
+    return load_model(Path(path), loading or LoadChoice(), chosen_inputs(inputs))
 
 
 def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:

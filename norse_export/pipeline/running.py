@@ -13,7 +13,7 @@ from norse_export.files.atomic import check_output, writing_file
 from norse_export.files.write_errors import reporting_write_errors
 from norse_export.interpret import interpret
 from norse_export.ir.neurons import NeuronModel
-from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, silent
+from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, chosen_inputs, silent
 from norse_export.pipeline.exporting import artefact_of
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
@@ -29,7 +29,7 @@ _LAW = "float: forward Euler, synapse first, strict threshold, reset to a value"
 def run(
     file: str | Path,
     *,
-    inputs: InputChoice | None = None,
+    inputs: InputChoice | str | Path | None = None,
     loading: LoadChoice | None = None,
     trace: str | Path | None = None,
     force: bool = False,
@@ -40,7 +40,7 @@ def run(
     Raises:
         ExportError: the file, the rasters or the output are wrong.
     """
-    inputs, loading, report = inputs or InputChoice(), loading or LoadChoice(), progress or silent
+    inputs, loading, report = chosen_inputs(inputs), loading or LoadChoice(), progress or silent
     path = Path(file)
     if trace is not None:
         check_output(Path(trace), force=force, inputs=(path,))
