@@ -1,0 +1,161 @@
+"""Order, summation and delays of a graph that says nothing of them: a .nir file of another framework.
+
+NIR's nodes and edges have no order: `nir.read` gives them alphabetically. The order taken here: topological, ties by
+name in natural order ("2" before "10"); edges into one node are summed in that order. A loop takes one step: the delay
+stands on the edge out of the last neuron before the loop closes, as found depth-first from the inputs.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from norse_export.errors import Finding
+from norse_export.ir.graph import Edge
+
+from .notes import LOOP_DELAY_STEPS
+
+Link = tuple[str, str]
+_Successors = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Node names in their order, and edges with their delays, in the order of summation."""
+
+    names: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    findings: tuple[Finding, ...]
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key with numbers in the order of their values: "2" before "10", "conv2" before "conv10"."""
+    parts = [part for part in re.split(r"([0-9]+)", name) if part]
+    keys = [(0, len(p.lstrip("0")), p.lstrip("0")) if "0" <= p[0] <= "9" else (1, 0, p) for p in parts]
+    return (*keys, (2, 0, name))
+
+
+def structure_of(
+    names: Iterable[str], links: Iterable[Link], inputs: Collection[str], neurons: Collection[str]
+) -> Structure:
+    """Find order and delays; a loop without a neuron is a finding."""
+    ranked = {name: rank for rank, name in enumerate(sorted(names, key=natural_key))}
+    successors: dict[str, list[str]] = {name: [] for name in ranked}
+    for source, target in sorted(links, key=lambda link: (ranked[link[0]], ranked[link[1]])):
+        successors[source].append(target)
+    findings = tuple(_stateless_loops(successors, neurons))
+    roots = sorted(ranked, key=lambda name: (name not in inputs, ranked[name]))
+    finished, closing = _depth_first(roots, successors)
+    order = _topological(successors, closing, ranked)
+    delayed = set() if findings else _delayed(order, successors, finished, closing, neurons)
+    position = {name: number for number, name in enumerate(order)}
+    links = [(source, target) for source in order for target in successors[source]]
+    links.sort(key=lambda link: (position[link[1]], position[link[0]]))
+    edges = tuple(Edge(*link, delay_steps=LOOP_DELAY_STEPS if link in delayed else 0) for link in links)
+    return Structure(order, edges, findings)
+
+
+def _depth_first(roots: Iterable[str], successors: _Successors) -> tuple[list[str], set[Link]]:
+    """Names in the order in which they are left, and the edges that close a loop: those to a node still open."""
+    finished: list[str] = []
+    state: dict[str, bool] = {}  # True: open, False: left
+    closing: set[Link] = set()
+    for root in roots:
+        if root in state:
+            continue
+        state[root] = True
+        work = [(root, iter(successors[root]))]
+        while work:
+            name, rest = work[-1]
+            for target in rest:
+                if target not in state:
+                    state[target] = True
+                    work.append((target, iter(successors[target])))
+                    break
+                if state[target]:
+                    closing.add((name, target))
+            else:
+                state[name] = False
+                finished.append(name)
+                work.pop()
+    return finished, closing
+
+
+def _topological(successors: _Successors, closing: set[Link], ranked: Mapping[str, int]) -> tuple[str, ...]:
+    waiting = dict.fromkeys(ranked, 0)
+    for source, targets in successors.items():
+        for target in targets:
+            waiting[target] += (source, target) not in closing
+    ready = [(rank, name) for name, rank in ranked.items() if not waiting[name]]
+    heapq.heapify(ready)
+    order: list[str] = []
+    while ready:
+        _, name = heapq.heappop(ready)
+        order.append(name)
+        for target in successors[name]:
+            if (name, target) not in closing:
+                waiting[target] -= 1
+                if not waiting[target]:
+                    heapq.heappush(ready, (ranked[target], target))
+    return tuple(order)
+
+
+def _delayed(
+    order: Sequence[str],
+    successors: _Successors,
+    finished: Sequence[str],
+    closing: set[Link],
+    neurons: Collection[str],
+) -> set[Link]:
+    """Edges out of a neuron from which, through nodes without a state, a loop closes."""
+    component = _components(successors, finished)
+    closes: dict[Link, bool] = {}
+    reaches: dict[str, bool] = {}  # node without a state: whether one of its edges leads to a closing one
+    for name in reversed(order):
+        for target in successors[name]:
+            onward = target not in neurons and reaches.get(target, False)
+            inside = component[name] == component[target]
+            closes[name, target] = inside and ((name, target) in closing or onward)
+        reaches[name] = any(closes[name, target] for target in successors[name])
+    return {link for link, value in closes.items() if value and link[0] in neurons}
+
+
+def _components(successors: _Successors, finished: Sequence[str]) -> dict[str, int]:
+    """Strongly connected component of each node, by number.
+
+    Source: M. Sharir, A strong-connectivity algorithm, Computers & Mathematics with Applications 7(1), 1981.
+    """
+    sources: dict[str, list[str]] = {name: [] for name in successors}
+    for source, targets in successors.items():
+        for target in targets:
+            sources[target].append(source)
+    found: dict[str, int] = {}
+    for number, root in enumerate(reversed(finished)):
+        work = [] if root in found else [root]
+        while work:
+            name = work.pop()
+            if name not in found:
+                found[name] = number
+                work.extend(source for source in sources[name] if source not in found)
+    return found
+
+
+def _stateless_loops(successors: _Successors, neurons: Collection[str]) -> Iterable[Finding]:
+    inner = {
+        name: [target for target in targets if target not in neurons]
+        for name, targets in successors.items()
+        if name not in neurons
+    }
+    finished, closing = _depth_first(inner, inner)
+    if not closing:
+        return
+    component = _components(inner, finished)
+    looped: dict[int, list[str]] = {component[source]: [] for source, _ in closing}
+    for name in inner:
+        if component[name] in looped:
+            looped[component[name]].append(name)
+    for members in looped.values():
+        message = f"a cycle without a neuron: the loop through {', '.join(map(repr, members))} has no defined value"
+        yield Finding("loop", "error", members[0], message, "put a neuron into the loop")

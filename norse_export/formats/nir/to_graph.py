@@ -1,0 +1,237 @@
+"""NIR document -> continuous graph: files of ours exactly as they were, others under assumptions that are named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+from norse_export.errors import ExportError, Finding, GraphError, UnsupportedError, UsageError, locating
+from norse_export.ir.graph import Edge, Graph, Shape
+from norse_export.ir.stages import ContinuousNode
+
+from .document import NIRDocument, NIRNode
+from .foreign import FOREIGN_KEY, Foreign
+from .notes import FORMAT, LOOP_DELAY_STEPS, RULES, Notes
+from .rewritten import with_originals
+from .structure import Structure, structure_of
+from .to_layers import LAYERS, layer_of
+from .to_neurons import NEURONS, Step, changed, neuron_of, shape_of_neuron, step_of
+
+_ASSUMED = "assumed_"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedGraph:
+    """The graph of a file, what should be told about it (warnings and notes), and what the file did not say.
+
+    assumptions: name -> value that was taken; they stand in the graph's metadata too, as assumed_<name>.
+    """
+
+    graph: Graph[ContinuousNode]
+    findings: tuple[Finding, ...] = ()
+    assumptions: Mapping[str, str] = field(default_factory=dict)
+
+
+def graph_of_document(document: NIRDocument, *, dt: float | None = None, override: bool = False) -> LoadedGraph:
+    """Give the graph that a .nir file holds.
+
+    dt: the time step in seconds, for files that say none; where a file says another (beyond 1e-9, relative),
+    `override` has to be set, and the physics of the file is then taken with that step.
+
+    Raises:
+        UsageError: dt is missing, impossible, or contradicts the file.
+        UnsupportedError: primitives, or forms of them, that are not known; rules of a step that are not ours.
+        GraphError: an impossible graph. Each error carries every finding.
+    """
+    if dt is not None and not (math.isfinite(dt) and dt > 0):
+        raise UsageError(f"dt = {dt} s", where="--dt", fix="give a positive number of seconds", kind="dt")
+    notes = Notes.of(document.metadata, "the graph")
+    ours = notes.integer("format") is not None
+    if findings := [*_unknown_rules(notes), *_unknown_types(document)]:
+        raise UnsupportedError.of(findings)
+    document, warnings = with_originals(document)
+    noted = _noted_structure(document, notes) if ours else None
+    structure = noted or _found_structure(document)
+    build = _Build(document, structure, ports=noted is not None, dt=dt, override=override)
+    build.run()
+    metadata, assumptions = _metadata(document, notes, build)
+    if ours and noted is None:
+        message = "nodes or edges were changed after norse-export wrote the file: order and delays are found anew"
+        warnings += (Finding("metadata", "warning", "the graph", message, "export the model again"),)
+    graph = Graph({name: build.made[name] for name in structure.names}, structure.edges, metadata)
+    return LoadedGraph(graph, (*document.warnings, *warnings, *build.warnings, *_told(assumptions)), assumptions)
+
+
+def _told(assumptions: Mapping[str, str]) -> Iterator[Finding]:
+    if assumptions:
+        listed = ", ".join(f"{name} {value}" for name, value in assumptions.items())
+        message = f"the file does not say how its physics becomes steps; taken: {listed}"
+        yield Finding("assumed", "note", "the graph", message, "compare with the framework that wrote the file")
+
+
+def _unknown_rules(notes: Notes) -> Iterator[Finding]:
+    written = notes.integer("format")
+    if written is not None and written > FORMAT:
+        message = f"the file was written by a later norse-export: format {written} of its metadata, known is {FORMAT}"
+        yield Finding("format", "error", notes.where, message, "update norse-export")
+    for name, known in RULES.items():
+        if (value := notes.text(name)) is not None and value != known:
+            message = f"{name} {value!r} is not supported: steps are computed with {known!r}"
+            yield Finding("rule", "error", notes.where, message, f"write the model with {name} {known!r}")
+    if (steps := notes.integer("loop_delay_steps")) is not None and steps != LOOP_DELAY_STEPS:
+        message = f"loops of {steps} steps are not supported"
+        yield Finding("rule", "error", notes.where, message, f"use a loop delay of {LOOP_DELAY_STEPS} step")
+
+
+def _unknown_types(document: NIRDocument) -> Iterator[Finding]:
+    for name, node in document.nodes.items():
+        kind = node.type if isinstance(node, NIRNode) else "NIRGraph"
+        if kind not in LAYERS and kind not in NEURONS:
+            message = f"NIR's primitive {kind} is not supported"
+            known = ", ".join(sorted(LAYERS | NEURONS))
+            yield Finding("primitive", "error", name, message, f"build the model of: {known}")
+
+
+def _noted_structure(document: NIRDocument, notes: Notes) -> Structure | None:
+    """Order, ports and delays as the metadata tells them; None where it does not fit the file's nodes and edges."""
+    index = {name: Notes.of(node.metadata, name).integer("index") for name, node in document.nodes.items()}
+    listed = notes.json("edges")
+    if sorted(index.values(), key=lambda k: -1 if k is None else k) != list(range(len(index))):
+        return None
+    edges: list[Edge] = []
+    for item in listed if isinstance(listed, list) else ():
+        match item:
+            case [str() as source, str() as target, str() as port, int() as delay] if delay >= 0:
+                edges.append(Edge(source, target, port, delay))
+            case _:
+                return None
+    links = {(edge.source, edge.target) for edge in edges}
+    if len(links) != len(edges) or links != set(document.edges):
+        return None
+    names = sorted(document.nodes, key=lambda name: index[name] or 0)
+    return Structure(tuple(names), tuple(edges), ())
+
+
+def _found_structure(document: NIRDocument) -> Structure:
+    kinds = {name: node.type for name, node in document.nodes.items() if isinstance(node, NIRNode)}
+    inputs = {name for name, kind in kinds.items() if kind == "Input"}
+    neurons = {name for name, kind in kinds.items() if kind in NEURONS}
+    return structure_of(kinds, document.edges, inputs, neurons)
+
+
+def _metadata(document: NIRDocument, notes: Notes, build: _Build) -> tuple[dict[str, str], dict[str, str]]:
+    """The graph's metadata: as it was written, or what was assumed; with that of other tools kept in one text."""
+    stored = notes.json("metadata") or {}
+    if not (isinstance(stored, dict) and all(isinstance(value, str) for value in stored.values())):
+        raise GraphError("the metadata is no list of texts", where="the graph", fix="export again", kind="metadata")
+    metadata: dict[str, str] = dict(stored)
+    if (foreign := Foreign.of(document).packed()) is not None:
+        metadata[FOREIGN_KEY] = foreign
+    assumptions: dict[str, str] = {}
+    if build.assumed_dt is not None:
+        assumptions["dt"] = repr(build.assumed_dt)
+    if notes.integer("format") is None:
+        assumptions |= {**RULES, "loop_delay_steps": str(LOOP_DELAY_STEPS)}
+    metadata |= {_ASSUMED + name: value for name, value in assumptions.items()}
+    if build.overridden:
+        metadata["overridden_dt"] = ", ".join(f"{name}: {was!r}" for name, was in build.overridden.items())
+    return metadata, assumptions
+
+
+class _Build:
+    """Makes the nodes of a graph, sizes following the edges, and collects every finding."""
+
+    def __init__(
+        self, document: NIRDocument, structure: Structure, *, ports: bool, dt: float | None, override: bool
+    ) -> None:
+        self.structure, self.ports = structure, ports
+        self.nodes = {name: node for name in structure.names if isinstance(node := document.nodes[name], NIRNode)}
+        self.dt, self.override = dt, override
+        self.made: dict[str, ContinuousNode] = {}
+        self.sent: dict[str, Shape | None] = {}  # output shape of nodes that were looked at; None: not known
+        self.warnings: list[Finding] = []
+        self.errors: list[ExportError] = []
+        self.assumed_dt: float | None = None
+        self.overridden: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Make all nodes.
+
+        Raises:
+            UnsupportedError, GraphError, UsageError: whatever stands in the way; the class is that of the gravest.
+        """
+        targets: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for edge in self.structure.edges:
+            targets[edge.source].append(edge.target)
+        # What knows its own size goes first; then what follows from it; what is left has to do with what it says.
+        sized = [name for name, node in self.nodes.items() if _knows_its_size(node)]
+        for name in chain(sized, self.structure.names):
+            if name not in self.sent:
+                self._make(name, None, None)
+                self._follow(name, targets)
+        if findings := [*self.structure.findings, *chain.from_iterable(error.findings for error in self.errors)]:
+            raise self._gravest().of(findings)
+
+    def _follow(self, start: str, targets: Mapping[str, list[str]]) -> None:
+        """Make what is fed by a node, and what that feeds."""
+        work = [start]
+        while work:
+            name = work.pop()
+            shape = self.sent[name]
+            for target in targets[name]:
+                if target in self.sent:
+                    continue
+                if shape is None:  # the node failed: what follows from it is not worth a finding of its own
+                    self.sent[target] = None
+                else:
+                    self._make(target, shape, name)
+                work.append(target)
+
+    def _make(self, name: str, arriving: Shape | None, source: str | None) -> None:
+        node = self.nodes[name]
+        self.sent[name] = None
+        try:
+            with locating(name):
+                notes = Notes.of(node.metadata, name)
+                if node.type in LAYERS:
+                    self.made[name] = layer = layer_of(node, notes, arriving)
+                    self.sent[name] = layer.output_shape
+                    return
+                shape = shape_of_neuron(node) or arriving
+                if shape is None:
+                    raise _unsized(node)
+                self.sent[name] = shape
+                step = self._step(notes)
+                self.made[name] = neuron_of(node, notes, shape, step, ports=self.ports)
+                self.warnings += changed(node, notes)
+        except ExportError as error:
+            between = name if source is None else f"{source} -> {name}"
+            error.findings = tuple(replace(f, where=between) if f.kind == "shape" else f for f in error.findings)
+            self.errors.append(error)
+
+    def _step(self, notes: Notes) -> Step:
+        step, own = step_of(notes, self.dt, override=self.override), notes.number("dt")
+        if own is None:
+            self.assumed_dt = step.dt
+        elif not step.own:
+            self.overridden[notes.where] = own
+        return step
+
+    def _gravest(self) -> type[ExportError]:
+        kinds = {type(error) for error in self.errors}
+        if self.structure.findings:
+            kinds.add(GraphError)
+        return next(kind for kind in (UnsupportedError, GraphError, *kinds) if kind in kinds)
+
+
+def _knows_its_size(node: NIRNode) -> bool:
+    if node.type in NEURONS:
+        return shape_of_neuron(node) is not None
+    return node.type in ("Input", "Output", "Linear", "Affine")
+
+
+def _unsized(node: NIRNode) -> GraphError:
+    message = f"the number of neurons of this {node.type} is not known: its parameters are single numbers"
+    return GraphError(message, where=node.type, fix="give its parameters one value for each neuron", kind="shape")

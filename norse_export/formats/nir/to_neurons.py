@@ -1,0 +1,117 @@
+"""NIR neurons -> populations: parameters for each neuron; dt, coefficients and initial state from the metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from norse_export.errors import Finding, UsageError
+from norse_export.ir.arrays import FloatArray
+from norse_export.ir.graph import Shape
+from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
+
+from .document import NIRNode
+from .gains import coefficient, unit_rate, unit_w_in
+from .notes import Notes
+from .to_layers import numbers
+
+NEURONS = frozenset({"CubaLIF", "CubaLI", "LIF", "LI", "IF"})
+_SAME_DT = 1e-9  # relative: two time steps nearer than this are the same
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The time step of a population: `dt`, and whether it is the one that the file's metadata was written for."""
+
+    dt: float
+    own: bool
+
+
+def step_of(notes: Notes, dt: float | None, *, override: bool) -> Step:
+    """Decide on the time step of a population, of what its metadata says and of what was asked for.
+
+    Raises:
+        UsageError: neither says anything, or they contradict one another and `override` is not set.
+    """
+    own = notes.number("dt")
+    if own is None:
+        if dt is None:
+            message = "the file does not say with which time step it is meant: NIR has no field for it"
+            fix = "pass --dt SECONDS, for example --dt 1e-3"
+            raise UsageError(message, where=notes.where, fix=fix, kind="dt_missing")
+        return Step(dt, own=False)
+    if dt is None or abs(dt - own) <= _SAME_DT * abs(own):
+        return Step(own, own=True)
+    if override:
+        return Step(dt, own=False)
+    message = f"the file says dt = {own:g} s, --dt says {dt:g} s"
+    raise UsageError(message, where=notes.where, fix="leave --dt out, or add --override", kind="dt_conflict")
+
+
+def shape_of_neuron(node: NIRNode) -> Shape | None:
+    """Shape of a population as far as its own fields tell: None where all of them are single numbers."""
+    shape = max((np.shape(value) for value in node.fields.values()), key=len)
+    return shape or None
+
+
+def neuron_of(node: NIRNode, notes: Notes, shape: Shape, step: Step, *, ports: bool) -> NeuronModel:
+    """Give a node as a population of `shape`. ports: whether the file tells which edges go to a second port.
+
+    Raises:
+        GraphError: impossible parameters.
+    """
+    dtype = notes.choice("dtype", "float32", "float64") or "float64"
+    fields = {name: numbers(value, notes.where) for name, value in node.fields.items()}
+    values: dict[str, Any] = {"shape": shape, "dt": step.dt, "dtype": dtype, "v0": notes.array("v0", dtype)}
+
+    def add_coefficient(tau: FloatArray, tau_name: str, name: str) -> None:
+        noted = notes.array(name, dtype) if step.own else None
+        values[tau_name] = tau
+        values[name] = coefficient(tau, step.dt, dtype) if noted is None else noted
+
+    if "v_threshold" in fields:
+        values["v_th"] = fields["v_threshold"]
+        values["v_reset"] = fields.get("v_reset", np.zeros((), fields["v_threshold"].dtype))  # as nir takes it
+    if node.type == "IF":
+        return IF(**values, r=_rate(fields["r"], notes, step))
+    values |= {"v_leak": fields["v_leak"], "r": fields["r"]}
+    if node.type in ("LIF", "LI"):
+        add_coefficient(fields["tau"], "tau_mem", "alpha")
+        return LIF(**values) if node.type == "LIF" else LI(**values)
+    add_coefficient(fields["tau_mem"], "tau_mem", "alpha")
+    add_coefficient(fields["tau_syn"], "tau_syn", "beta")
+    values |= {"w_in": _w_in(fields, notes, step), "i0": notes.array("i0", dtype)}
+    if node.type == "CubaLI":
+        return CubaLI(**values)
+    return CubaLIF(**values, recurrent=ports and notes.integer("recurrent") == 1)
+
+
+def changed(node: NIRNode, notes: Notes) -> Iterator[Finding]:
+    """Warn of a gain that does not agree with the metadata any more: the field is what counts."""
+    dt = notes.number("dt")
+    for field in ("w_in", "r"):
+        if dt is None or (meant := notes.text(field)) is None:
+            continue
+        expected = unit_rate(dt) if field == "r" else unit_w_in(numbers(node.fields["tau_syn"], notes.where), dt)
+        if field not in node.fields or not _equal(np.asarray(node.fields[field]), expected):
+            message = f"{field} was changed after norse-export wrote the file: it is not {meant} any more"
+            yield Finding("metadata", "warning", notes.where, message, "export again, if this was not intended")
+
+
+def _w_in(fields: dict[str, FloatArray], notes: Notes, step: Step) -> FloatArray | None:
+    """None where the input is added as it is and the metadata says so; a w_in that is missing is 1, as in nir."""
+    w_in = fields.get("w_in", np.ones((), fields["r"].dtype))
+    if step.own and notes.choice("w_in", "tau_syn/dt") and _equal(w_in, unit_w_in(fields["tau_syn"], step.dt)):
+        return None
+    return w_in
+
+
+def _rate(r: FloatArray, notes: Notes, step: Step) -> FloatArray | None:
+    return None if step.own and notes.choice("r", "1/dt") and _equal(r, unit_rate(step.dt)) else r
+
+
+def _equal(a: FloatArray, b: FloatArray) -> bool:
+    return bool(np.all(a == b))

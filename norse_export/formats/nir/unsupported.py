@@ -1,0 +1,103 @@
+"""What of a continuous graph NIR cannot express: every finding at once, each by name. Never approximated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+
+from norse_export.errors import Finding
+from norse_export.ir.graph import Edge, Graph
+from norse_export.ir.layers import Input, Output, Pool
+from norse_export.ir.neurons import LI, LIF, CubaLI, CubaLIF
+from norse_export.ir.stages import ContinuousNode
+
+from .names import name_fault
+from .notes import LOOP_DELAY_STEPS
+
+
+def unsupported(graph: Graph[ContinuousNode]) -> tuple[Finding, ...]:
+    """Give all that stands in the way of writing the graph as NIR; empty: it can be written."""
+    return (
+        *_missing_ends(graph),
+        *chain.from_iterable(_node_findings(name, node) for name, node in graph.nodes.items()),
+        *_parallel_edges(graph),
+        *_delays(graph),
+    )
+
+
+def _missing_ends(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
+    for kind in (Input, Output):
+        if not any(isinstance(node, kind) for node in graph.nodes.values()):
+            end = kind.__name__.lower()
+            message = f"the graph has no {end}: NIR needs one"
+            yield Finding(f"no_{end}", "error", "the graph", message, f"let the model have an {end}")
+
+
+def _node_findings(name: str, node: ContinuousNode) -> Iterator[Finding]:
+    if fault := name_fault(name):
+        message = f"the name {name!r} cannot stand in a .nir file: {fault}"
+        yield Finding("name", "error", name, message, "rename the module in the model")
+    if node.input_shape == () or node.output_shape == ():
+        message = f"{type(node).__name__} without a feature axis: NIR has no shape for a single number"
+        yield Finding("shape", "error", name, message, "give the raster a feature axis of one: [T, B, 1]")
+    match node:
+        case Pool(kind="max"):
+            message = "max pooling: NIR has no primitive for it"
+            yield Finding("pool_max", "error", name, message, "use average or sum pooling")
+        case CubaLIF() | CubaLI():
+            yield from _infinite(name, tau_mem=node.tau_mem, tau_syn=node.tau_syn)
+        case LIF() | LI():
+            yield from _infinite(name, tau_mem=node.tau_mem)
+        case _:
+            pass
+
+
+def _infinite(name: str, **taus: np.ndarray) -> Iterator[Finding]:
+    for field, tau in taus.items():
+        if (bad := np.isinf(tau)).any():
+            index = [int(k) for k in np.argwhere(bad)[0]]
+            message = f"{field}{index} is infinite (its inverse is 0): NIR's time constants are finite numbers"
+            fix = "use an inverse above 0" + (", or IAF where there is no leak" if field == "tau_mem" else "")
+            yield Finding("tau", "error", name, message, fix)
+
+
+def _parallel_edges(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
+    ports: dict[tuple[str, str], list[Edge]] = {}
+    for edge in graph.edges:
+        ports.setdefault((edge.source, edge.target), []).append(edge)
+    for (source, target), edges in ports.items():
+        if len(edges) > 1:
+            message = f"{len(edges)} edges from {source!r} to {target!r}: NIR has at most one between two nodes"
+            fix = "put a layer into one of the two ways"
+            yield Finding("edge_parallel", "error", f"{source} -> {target}", message, fix)
+
+
+def _delays(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
+    """NIR's edges have no delay. That a loop takes one step is understood; any other delay would be lost."""
+    instant: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for edge in graph.edges:
+        if not edge.delay_steps:
+            instant[edge.source].append(edge.target)
+    for edge in graph.edges:
+        closes = edge.delay_steps == LOOP_DELAY_STEPS and _reaches(instant, edge.target, edge.source)
+        if edge.delay_steps and not closes:
+            message = (
+                f"a delay of {edge.delay_steps} steps from {edge.source!r} to {edge.target!r}: "
+                "in NIR only a loop takes time, and one step"
+            )
+            fix = "remove the delay, or leave one step on each loop"
+            yield Finding("delay", "error", f"{edge.source} -> {edge.target}", message, fix)
+
+
+def _reaches(successors: dict[str, list[str]], start: str, goal: str) -> bool:
+    seen, work = {start}, [start]
+    while work:
+        name = work.pop()
+        if name == goal:
+            return True
+        new = [follower for follower in successors[name] if follower not in seen]
+        seen.update(new)
+        work += new
+    return False

@@ -1,0 +1,89 @@
+"""The table of targets: name -> "module:class", imported on demand. Other packages add theirs by entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+from norse_export.errors import MissingDependencyError, UnknownTargetError, UsageError
+from norse_export.target import Target
+
+GROUP = "norse_export.targets"
+OWN = "norse-export"
+
+_TARGETS = {
+    "nir": "norse_export.targets.nir:NirTarget",
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names of all targets: ours in the order of the table, then those of other packages, sorted.
+
+    Raises:
+        UsageError: two packages offer a target of the same name.
+    """
+    return (*_TARGETS, *_plug_ins())
+
+
+def origin(name: str) -> str:
+    """The package that a target comes from.
+
+    Raises:
+        UnknownTargetError: no such target.
+    """
+    plug_in = _known(name)
+    return OWN if plug_in is None else _package(plug_in)
+
+
+def load(name: str) -> Target:
+    """Import a target and make it.
+
+    Raises:
+        UnknownTargetError: no such target.
+        MissingDependencyError: a target of another package that fails to import.
+    """
+    plug_in = _known(name)
+    if plug_in is None:
+        module, _, attribute = _TARGETS[name].partition(":")
+        own: Target = getattr(import_module(module), attribute)()
+        return own
+    try:
+        target: Target = plug_in.load()()
+    except Exception as error:  # code of others: whatever is wrong with it, the remedy is theirs
+        package = _package(plug_in)
+        raise MissingDependencyError(
+            f"target {name!r} of package {package} cannot be loaded: {type(error).__name__}: {error}",
+            where=plug_in.value,
+            fix=f"install what {package} needs, update it, or remove it",
+        ) from error
+    return target
+
+
+def _known(name: str) -> EntryPoint | None:
+    """The entry point of a target of another package; None for one of ours."""
+    plug_ins = _plug_ins()
+    if name in _TARGETS:
+        return None
+    if name not in plug_ins:
+        raise UnknownTargetError(f"no target named {name!r}", where="--target", fix=f"use one of: {', '.join(names())}")
+    return plug_ins[name]
+
+
+def _plug_ins() -> Mapping[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
+        if entry.name in _TARGETS or entry.name in found:
+            packages = (OWN if entry.name in _TARGETS else _package(found[entry.name]), _package(entry))
+            raise UsageError(
+                f"two targets named {entry.name!r}: of {packages[0]} and of {packages[1]}",
+                where=entry.value,
+                fix=f"uninstall {packages[1]}, or give its target another name",
+                kind="target_clash",
+            )
+        found[entry.name] = entry
+    return found
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.module
