@@ -99,8 +99,9 @@ def _array(file: Any, limits: Limits, where: str) -> Array:
 
 
 def _columns(file: BinaryIO, limits: Limits, where: str) -> dict[str, Array]:
-    data = file.read(limits.max_bytes + 1)
-    limits.check("max_bytes", len(data), where=where)
+    limits.check("max_bytes", file.seek(0, io.SEEK_END), where=where)
+    file.seek(0)
+    data = file.read()
     table = np.loadtxt(io.StringIO(data.decode("utf-8")), delimiter=",", ndmin=2, dtype=np.float64)
     if table.size == 0 or table.shape[1] > len(_COLUMNS):
         message = (
