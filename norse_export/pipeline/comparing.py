@@ -68,8 +68,10 @@ class _Side:
 
     def reference(self, rasters: Mapping[str, Array]) -> tuple[Run, int]:
         """Its run as the truth, and the rung that it stands on."""
+        if self.recording is not None:
+            return self.recording.run, self.recording.rung
         if self.model is None:
-            return self.actual(rasters), 4
+            raise UsageError("nothing to run", where=str(self.path), fix="give a model or a trace")
         if self.model.stored is not None and self.model.stored[0] is rasters:
             truth = self.model.stored[1]
         else:

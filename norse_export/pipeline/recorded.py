@@ -25,10 +25,14 @@ CSV_POPULATION = "recorded"  # a CSV does not name the neuron that it was record
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A trace that was recorded earlier, and the rasters that went in, by input node."""
+    """A trace that was recorded earlier, and the rasters that went in, by input node.
+
+    rung: of the ladder of proof: 4 for a trace from elsewhere (a chip, a vendor's simulator), 1 for one of ours.
+    """
 
     run: Run
     inputs: Mapping[str, Array]
+    rung: int
 
 
 def is_recording(path: Path, limits: Limits) -> bool:
@@ -53,7 +57,8 @@ def read_recording(path: Path, limits: Limits) -> Recording:
         from norse_export.formats.traces import traces_of
 
         parsed = parse_in_child("norse_export.formats.traces:parse", file, name=path.name, limits=limits)
-    nodes = traces_of(parsed.document, parsed.arrays).nodes
+    traces = traces_of(parsed.document, parsed.arrays)
+    nodes = traces.nodes
     spikes = {name: node.observables[SPIKES] for name, node in nodes.items() if SPIKES in node.observables}
     inputs = {name: node.observables[INPUT] for name, node in nodes.items() if INPUT in node.observables}
     outputs = {name: node.observables[OUTPUT] for name, node in nodes.items() if OUTPUT in node.observables}
@@ -64,7 +69,9 @@ def read_recording(path: Path, limits: Limits) -> Recording:
         for name, node in nodes.items()
         if name in spikes
     }
-    return Recording(Run(spikes, outputs, f"recorded trace {path.name}", observables), inputs)
+    ran_by = traces.metadata.get("ran_by")
+    name = f"recorded trace {path.name}" + ("" if ran_by is None else f" of the {ran_by}")
+    return Recording(Run(spikes, outputs, name, observables), inputs, rung=4 if ran_by is None else 1)
 
 
 def write_recording(path: Path, run: Run, inputs: Mapping[str, Array], dts: Mapping[str, float]) -> None:
@@ -99,4 +106,4 @@ def _csv(path: Path, limits: Limits) -> Recording:
     spikes = (given.recorded["spike"] != 0)[:, np.newaxis, np.newaxis]
     v = given.recorded["v"][:, np.newaxis, np.newaxis]
     run = Run({CSV_POPULATION: spikes}, {}, f"recorded trace {path.name}", {CSV_POPULATION: {"v": v}})
-    return Recording(run, given.rasters)
+    return Recording(run, given.rasters, rung=4)
