@@ -28,8 +28,12 @@ def _printable(character: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> list[str]:
-    """Aligned columns, two spaces apart, under a header; the columns numbered in `right` are flush right."""
-    cells = [[one_line(cell, CELL_CHARACTERS) for cell in row] for row in (header, *rows)]
+    """Aligned columns, two spaces apart, under a header; the columns numbered in `right` are flush right.
+
+    Cells are cut to CELL_CHARACTERS; those of the last column push nothing aside, and may be as long as a line.
+    """
+    limits = [*[CELL_CHARACTERS] * (len(header) - 1), LINE_CHARACTERS]
+    cells = [[one_line(cell, limit) for cell, limit in zip(row, limits, strict=True)] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     return [_row(row, widths, right) for row in cells]
 
