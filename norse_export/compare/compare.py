@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def compare(
     _check_alike(reference, actual)
     steps, samples = extent(reference)
     verdict = judge(reference, actual, bounds)
-    values = value_nodes(reference)
+    values = value_nodes(reference, actual)
     integrators = tuple(name for name in reference.final_state if name not in reference.spikes)
     layers = (
         *(_spiking_layer(name, reference, actual, verdict) for name in reference.spikes),
@@ -44,7 +45,7 @@ def compare(
     flips = sum(verdict.explained.values())
     allowed = max(1, sum(raster.size for raster in reference.spikes.values()) // 10**6) if bounds is not None else 0
     silent = tuple(name for name, raster in reference.spikes.items() if not raster.any())
-    constant = all(bool(np.all(sent == sent.flat[0])) for sent in reference.outputs.values())
+    constant = all(_is_constant(sent) for sent in reference.outputs.values())
     a, b = decisions(reference), decisions(actual)
     return Comparison(
         reference=reference.ran_by,
@@ -72,6 +73,11 @@ def decisions(run: Run) -> Array | None:
     return np.asarray(readout.sum(axis=0, dtype=np.float64).argmax(axis=1)) if readout.ndim == 3 else None
 
 
+def _is_constant(sent: Array) -> bool:
+    """Whether an output says the same at every step for every sample: then it does not depend on the input."""
+    return bool(np.all(sent == (sent[:1, :1] if sent.shape[:2] != (1, 1) else sent.flat[0])))
+
+
 def _share(chosen: Array, labels: Array) -> float:
     if labels.shape != chosen.shape:
         message = f"labels have shape {labels.shape}, the run decides on {chosen.shape[0]} samples"
@@ -80,17 +86,24 @@ def _share(chosen: Array, labels: Array) -> float:
 
 
 def _check_alike(reference: Run, actual: Run) -> None:
-    states = tuple({k: tuple(sorted(v)) for k, v in run.final_state.items()} for run in (reference, actual))
-    for kind in ("spikes", "outputs", "final states"):
-        if kind == "final states":
-            expected, got = states if states[0] else ({}, {})
-        else:
-            expected, got = ({k: v.shape for k, v in getattr(run, kind).items()} for run in (reference, actual))
-        if expected != got:
-            names = sorted(name for name in {*expected, *got} if expected.get(name) != got.get(name))
-            name = names[0]
-            message = f"the two runs have not the same {kind}: {expected.get(name)} and {got.get(name)}"
-            raise UsageError(message, where=name, fix="compare runs of the same network on the same raster")
+    """Populations, outputs and, where the reference has any, final states are of the same names and shapes."""
+    kinds: tuple[tuple[str, Callable[[Any], dict[str, Any]]], ...]
+    kinds = (("spikes", _shapes), ("outputs", _shapes), ("final_state", _state_shapes))
+    for kind, shapes in kinds:
+        expected, got = (shapes(getattr(run, kind)) for run in (reference, actual))
+        if expected == got or (kind == "final_state" and not expected):
+            continue
+        name = min(name for name in {*expected, *got} if expected.get(name) != got.get(name))
+        message = f"the two runs have not the same {kind.replace('_', ' ')}: {expected.get(name)} and {got.get(name)}"
+        raise UsageError(message, where=name, fix="compare runs of the same network on the same raster")
+
+
+def _shapes(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def _state_shapes(states: Mapping[str, Mapping[str, Array]]) -> dict[str, Any]:
+    return {name: dict(sorted(_shapes(variables).items())) for name, variables in states.items()}
 
 
 def _spiking_layer(name: str, reference: Run, actual: Run, verdict: Verdict) -> LayerParity:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.compare.comparison import Divergence
+from norse_export.errors import UsageError
 from norse_export.ir.run import Bounded, Bounds, Run
 
 Array = NDArray[Any]
@@ -47,13 +48,14 @@ class Verdict:
             self._first_key, self.first = key, divergence
 
 
-def value_nodes(run: Run) -> tuple[str, ...]:
-    """Outputs that are not simply the raster of a population."""
-    rasters = tuple(run.spikes.values())
+def value_nodes(reference: Run, actual: Run) -> tuple[str, ...]:
+    """Outputs that are judged as values: all but those that are, in both runs, the raster of one population."""
+
+    def is_raster(name: str, population: str) -> bool:
+        return all(np.array_equal(run.outputs[name], run.spikes[population]) for run in (reference, actual))
+
     return tuple(
-        name
-        for name, sent in run.outputs.items()
-        if not any(sent.shape == raster.shape and np.array_equal(sent, raster) for raster in rasters)
+        name for name in reference.outputs if not any(is_raster(name, population) for population in reference.spikes)
     )
 
 
@@ -61,7 +63,7 @@ def judge(reference: Run, actual: Run, bounds_of: BoundsOf | None) -> Verdict:
     """Compare two runs sample by sample."""
     steps, samples = extent(reference)
     verdict = Verdict()
-    values = value_nodes(reference)
+    values = value_nodes(reference, actual)
     cells = sum(raster[0, 0].size for raster in (*reference.spikes.values(), *reference.outputs.values())) * steps
     for part in _parts(samples, max(1, _CHUNK_BYTES // max(1, cells * _BYTES_PER_CELL))):
         bounds = None if bounds_of is None else bounds_of(part)
@@ -73,8 +75,14 @@ def judge(reference: Run, actual: Run, bounds_of: BoundsOf | None) -> Verdict:
 
 
 def extent(run: Run) -> tuple[int, int]:
-    """Steps and samples of a run."""
-    raster = next(iter((*run.outputs.values(), *run.spikes.values())))
+    """Steps and samples of a run.
+
+    Raises:
+        UsageError: the run holds neither spikes nor outputs.
+    """
+    raster = next(iter((*run.outputs.values(), *run.spikes.values())), None)
+    if raster is None:
+        raise UsageError("the runs hold neither spikes nor outputs", where=run.ran_by, fix="record spikes or outputs")
     return raster.shape[0], raster.shape[1]
 
 
@@ -104,7 +112,8 @@ def _judge_spikes(reference: Run, actual: Run, part: slice, bounds: Bounds | Non
         shape = reference.spikes[name].shape[2:]
         index = tuple(int(k) for k in np.unravel_index(flat, shape))
         cell = (step, int(sample), *index)
-        if bounds is not None and abs(bounds.margins[name].value[cell]) <= bounds.margins[name].error[cell]:
+        margin = None if bounds is None else bounds.margins[name]
+        if margin is not None and _within(np.abs(margin.value[cell]), margin.error[cell]):
             explained[sample] = True
             verdict.count(verdict.explained, name, 1)
             verdict.count(verdict.consequences, name, -1)
@@ -154,8 +163,7 @@ def _judge_states(
             bound = None if bounds is None else bounds.final_state[name][variable]
             bound = None if bound is None else Bounded(bound.value[judged], bound.error[judged])
             beyond = _beyond(expected, got, bound)
-            apart = float(np.abs(np.subtract(expected, got, dtype=np.float64)).max(initial=0.0))
-            verdict.states_max_abs[name] = max(verdict.states_max_abs.get(name, 0.0), apart)
+            verdict.states_max_abs[name] = max(verdict.states_max_abs.get(name, 0.0), _apart(expected, got))
             verdict.states_equal[name] = verdict.states_equal.get(name, True) and not beyond.any()
             if beyond.any():
                 sample, *index = (int(k) for k in np.argwhere(beyond)[0])
@@ -165,9 +173,22 @@ def _judge_states(
                 verdict.diverge(len(reference.spikes) + len(reference.outputs) + depth, found)
 
 
+def _apart(expected: Array, got: Array) -> float:
+    """Largest distance of two values; infinite where one of them is NaN."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        distance = np.abs(np.subtract(expected, got, dtype=np.float64))
+    return float(np.where(np.isnan(distance), np.inf, distance).max(initial=0.0))
+
+
+def _within(off: Array, error: Array) -> Array:
+    """Whether a distance is explained by a bound; a bound that is not finite explains nothing, nor is NaN explained."""
+    return np.asarray((off <= error) & np.isfinite(error))
+
+
 def _beyond(expected: Array, got: Array, bound: Bounded | None) -> Array:
-    """Cells that differ: either run further from the float64 run than the bound, or, without one, unequal bits."""
+    """Cells that differ: one of the runs is not within the bound of the float64 run; without one, unequal numbers."""
     if bound is None:
         return np.asarray(expected != got)
-    off = np.maximum(np.abs(expected - bound.value), np.abs(got - bound.value))
-    return np.asarray(off > bound.error)
+    with np.errstate(invalid="ignore", over="ignore"):
+        off = np.maximum(np.abs(expected - bound.value), np.abs(got - bound.value))
+    return ~_within(off, bound.error)

@@ -3,12 +3,17 @@
 Values are batches `[M, *shape]` of samples of single steps. An error bound travels beside a value as an array of the
 same shape, or None for a value that is exact.
 
-Source of the bound of a sum: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 4.2: a sum of
-n products in any order is off by at most n u sum |w x| to first order in the unit roundoff u.
+A sum of n products, in any order and with or without fused operations, is off by at most g(n) sum |w x|, with
+g(n) = n u / (1 - n u) and unit roundoff u. This holds for direct convolution and for matrix products, not for
+convolution by Winograd or Fourier transforms, whose error is larger.
+Source: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 3.1 and 4.2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,8 +24,10 @@ from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 
 Array = NDArray[Any]
-_FOLD_ROUNDINGS = 4  # folding a batch normalisation: one division, one product, two additions for each weight and bias
-_PATCH_BYTES = 64 * 2**20  # patches of a convolution are made for as many samples at a time as fit in this
+# Roundings of a term where a batch normalisation stands for itself: var + eps, square root, division, product with
+# gamma, product with x, sum with the shift; and where it is folded: the weight, the bias.
+_FOLD_ROUNDINGS = 8
+_PATCH_BYTES = 16 * 2**20  # patches of a convolution are made for as many samples or rows at a time as fit in this
 
 
 def apply(node: Layer, x: Array) -> Array:
@@ -42,42 +49,62 @@ def apply(node: Layer, x: Array) -> Array:
             return x.reshape(x.shape[0], *node.output_shape)
 
 
-def bound(node: Layer, x: Array, error: Array | None, u: float) -> Array | None:
-    """Bound how far a computation with unit roundoff u may be from `apply(node, x)`, when x is off by up to `error`."""
+def bound(node: Layer, x: Array, error: Array | None, u: float, tiny: float = 0.0) -> Array | None:
+    """Bound how far a computation with unit roundoff u may be from `apply(node, x)`, when x is off by up to `error`.
+
+    tiny: the smallest normal number of that computation's float type, which any product may lose.
+    """
     match node:
         case Input() | Output() | Sum():
             return error
         case Flatten():
             return None if error is None else error.reshape(error.shape[0], *node.output_shape)
         case Scale():
-            size = np.abs(node.scale)
-            return u * size * np.abs(x) + (0 if error is None else size * error)
+            return np.abs(node.scale) * _grown(x, error, _growth(1, u)) + tiny
         case Linear() | Conv():
-            return _weighted_bound(node, x, error, u)
+            return _weighted_bound(node, x, error, u, tiny)
         case Pool():
             if node.kind == "max":
                 return None if error is None else _pool(node, error)
-            terms = np.prod(node.kernel) + 2  # the sum, and a division or a division and a product
-            own = terms * u * _pool(node, np.abs(x))
-            return own if error is None else own + _pool(node, error)
+            terms = prod(node.kernel) + 2  # the sum, and a division or a division and a product
+            return _pool(node, _grown(x, error, _growth(terms, u))) + tiny
 
 
-def _weighted_bound(node: Linear | Conv, x: Array, error: Array | None, u: float) -> Array:
-    terms = int(np.prod(node.weight.shape[1:])) + (node.bias is not None)
+def rounded(node: Layer, dtype: str) -> Layer:
+    """Give the layer with its weights rounded to `dtype`, as a run in that type has them."""
+    match node:
+        case Scale():
+            return node if node.scale.dtype == dtype else Scale(node.scale.astype(dtype))
+        case Linear() | Conv():
+            given = (node.weight, node.bias, node.folded)
+            if all(array is None or array.dtype == dtype for array in given):
+                return node
+            _, bias, folded = (None if array is None else array.astype(dtype) for array in given)
+            return replace(node, weight=node.weight.astype(dtype), bias=bias, folded=folded)
+        case Input() | Output() | Sum() | Pool() | Flatten():
+            return node
+
+
+def _growth(terms: int, u: float) -> float:
+    return terms * u / (1 - terms * u) if terms * u < 1 else np.inf
+
+
+def _grown(x: Array, error: Array | None, growth: float) -> Array:
+    """What a weight 1 on x adds to the bound: own rounding of a value that is off already, and the error passed on."""
+    return growth * np.abs(x) if error is None else growth * np.abs(x) + (1 + growth) * error
+
+
+def _weighted_bound(node: Linear | Conv, x: Array, error: Array | None, u: float, tiny: float) -> Array:
+    terms = prod(node.weight.shape[1:]) + (node.bias is not None)
+    size = np.abs(_as(node.weight, x))
+    constant = None if node.bias is None else np.abs(_as(node.bias, x))
     if node.folded is not None:
         terms += _FOLD_ROUNDINGS
-    size = np.abs(_as(node.weight, x))
-
-    def weigh(values: Array) -> Array:
-        return values @ size.T if isinstance(node, Linear) else _correlate(node, values, size)
-
-    total = weigh(np.abs(x))
-    if node.bias is not None:
-        total = total + _spread(np.abs(_as(node.bias, x)), total)
-    own = terms * u * total
-    if node.folded is not None:
-        own = own + _FOLD_ROUNDINGS * u * _spread(_as(node.folded, x), total)
-    return own if error is None else own + weigh(error)
+        constant = _as(node.folded, x) if constant is None else np.maximum(constant, _as(node.folded, x))
+    growth = _growth(terms, u)
+    spread = _grown(x, error, growth)
+    total = (spread @ size.T if isinstance(node, Linear) else _correlate(node, spread, size)) + terms * tiny
+    return total if constant is None else total + _spread(growth * constant, total)
 
 
 def _as(array: Array, like: Array) -> Array:
@@ -91,19 +118,28 @@ def _spread(per_channel: Array, like: Array) -> Array:
 
 def _correlate(node: Conv, x: Array, weight: Array) -> Array:
     out = np.empty((x.shape[0], *node.output_shape), x.dtype)
-    patch = int(np.prod(weight.shape[1:])) * node.groups * int(np.prod(node.output_shape[1:])) * x.dtype.itemsize
-    chunk = max(1, _PATCH_BYTES // patch)
     channels_in, channels_out = weight.shape[1], weight.shape[0] // node.groups
-    for start in range(0, x.shape[0], chunk):
-        windows = _windows(x[start : start + chunk], node.kernel, node.stride, node.padding, node.dilation)
-        for group in range(node.groups):
-            taken = windows[:, group * channels_in : (group + 1) * channels_in]
-            kernels = weight[group * channels_out : (group + 1) * channels_out]
-            axes = len(node.kernel)
-            over = ([1, *range(2 + axes, 2 + 2 * axes)], [1, *range(2, 2 + axes)])
-            product = np.tensordot(taken, kernels, axes=over)  # [m, *out, c_out]
-            out[start : start + chunk, group * channels_out : (group + 1) * channels_out] = np.moveaxis(product, -1, 1)
+    axes = len(node.kernel)
+    over = ([1, *range(2 + axes, 2 + 2 * axes)], [1, *range(2, 2 + axes)])
+    windows = _windows(x, node.kernel, node.stride, node.padding, node.dilation)
+    row_bytes = prod(weight.shape[1:]) * prod(node.output_shape[2:]) * x.dtype.itemsize
+    for group in range(node.groups):
+        taken = windows[:, group * channels_in : (group + 1) * channels_in]
+        kernels = weight[group * channels_out : (group + 1) * channels_out]
+        given = out[:, group * channels_out : (group + 1) * channels_out]
+        for samples, rows in _tiles(x.shape[0], node.output_shape[1], row_bytes):
+            product = np.tensordot(taken[samples, :, rows], kernels, axes=over)  # [m, *out, c_out]
+            given[samples, :, rows] = np.moveaxis(product, -1, 1)
     return out
+
+
+def _tiles(samples: int, rows: int, row_bytes: int) -> Iterator[tuple[slice, slice]]:
+    """Stretches of samples, or of rows of one sample, whose patches fit in _PATCH_BYTES; at least one row each."""
+    together = max(1, _PATCH_BYTES // (row_bytes * rows))
+    height = rows if row_bytes * rows <= _PATCH_BYTES else max(1, _PATCH_BYTES // row_bytes)
+    for sample in range(0, samples, together):
+        for row in range(0, rows, height):
+            yield slice(sample, sample + together), slice(row, row + height)
 
 
 def _windows(x: Array, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, fill: float = 0.0) -> Array:
@@ -122,4 +158,4 @@ def _pool(node: Pool, x: Array) -> Array:
     if node.kind == "max":
         return np.asarray(windows.max(axis=(-2, -1)))
     total = np.asarray(windows.sum(axis=(-2, -1), dtype=x.dtype))
-    return total / x.dtype.type(np.prod(node.kernel)) if node.kind == "avg" else total
+    return total / x.dtype.type(prod(node.kernel)) if node.kind == "avg" else total

@@ -1,8 +1,10 @@
 """The margin rule's run: float64, forced to take a reference's spikes, with a bound of each value's rounding error.
 
 The reference and the run that is compared with it are both float runs of the same graph; each may be off from the
-float64 run by at most the bound. A spike in which they differ is explained when the float64 run is nearer to the
-threshold than that.
+float64 run by at most the bound, which counts the rounding of both. A spike in which they differ is explained when the
+float64 run is nearer to the threshold than that.
+
+Weights, parameters and rasters enter rounded to the float type of the runs, and so are exact here.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.engine import layers
+from norse_export.errors import UsageError
 from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Layer, Output
 from norse_export.ir.rasters import checked_inputs
@@ -25,6 +28,7 @@ from norse_export.program.affine import bounded_step
 
 Array = NDArray[Any]
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
+_SLACK = 1 + 2.0**-20  # for the rounding of the bounds themselves
 
 
 def interpret_bounded(
@@ -33,13 +37,22 @@ def interpret_bounded(
     """Run the graph in float64 along the reference's spikes, bounding the error of a run in `dtype`.
 
     inputs: rasters [T, B, *shape]. spikes: the reference's raster of every spiking population.
+
+    Raises:
+        UsageError: rasters that do not fit the graph, or a population without spikes of its shape.
     """
     rasters = checked_inputs(graph, inputs)
     steps, samples = next(iter(rasters.values())).shape[:2]
-    arithmetic = _Bounding(UNIT_ROUNDOFF[dtype], samples, spikes)
-    exact = {name: _Signal(raster.astype(dtype).astype(np.float64), None) for name, raster in rasters.items()}
-    sent = execute(graph, exact, steps, arithmetic)
     neurons = {name: node for name, node in graph.nodes.items() if isinstance(node, Neuron)}
+    for name, node in neurons.items():
+        given = spikes[name].shape if name in spikes else None
+        if node.spikes and given != (steps, samples, *node.shape):
+            message = f"the reference gives {given} as spikes of a population {node.shape}"
+            raise UsageError(message, where=name, fix="give the spikes of every population, [T, B, ...]")
+    arithmetic = _Bounding(np.dtype(dtype), samples, spikes)
+    exact = {name: _Signal(arithmetic.wide(raster), None) for name, raster in rasters.items()}
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):  # what is not finite explains nothing
+        sent = execute(graph, exact, steps, arithmetic)
     return Bounds(
         margins={
             name: Bounded(np.concatenate(arithmetic.margins[name]), np.concatenate(arithmetic.margin_errors[name]))
@@ -73,7 +86,7 @@ def _or_zero(signal: _Signal) -> Array:
 class _Bounding:
     """Signals with error bounds; spikes are the reference's, and exact."""
 
-    u: float
+    dtype: np.dtype[Any]
     samples: int
     spikes: Mapping[str, Array]
     state: dict[str, tuple[Array, ...]] = field(default_factory=dict)
@@ -81,22 +94,32 @@ class _Bounding:
     taken: dict[str, int] = field(default_factory=dict)
     margins: dict[str, list[Array]] = field(default_factory=dict)
     margin_errors: dict[str, list[Array]] = field(default_factory=dict)
+    u: float = field(init=False)
+    tiny: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.u = (UNIT_ROUNDOFF[self.dtype.name] + UNIT_ROUNDOFF["float64"]) * _SLACK
+        self.tiny = float(np.finfo(self.dtype).smallest_normal)
+
+    def wide(self, values: Array) -> Array:
+        """The values as the runs have them, in float64."""
+        return values.astype(self.dtype, copy=False).astype(np.float64)
 
     def layer(self, node: Layer, x: _Signal) -> _Signal:
         def merged(values: Array) -> Array:
             return values.reshape(-1, *values.shape[2:])
 
+        node = layers.rounded(node, self.dtype.name)
         shape = (*x.value.shape[:2], *node.output_shape)
-        error = layers.bound(node, merged(x.value), None if x.error is None else merged(x.error), self.u)
+        error = layers.bound(node, merged(x.value), None if x.error is None else merged(x.error), self.u, self.tiny)
         value = layers.apply(node, merged(x.value)).reshape(shape)
         return _Signal(value, None if error is None else error.reshape(shape))
 
     def population(self, name: str, node: Neuron, ports: tuple[_Signal, ...]) -> _Signal:
         family, program = node.family, node.family.trace()
-        parameters = {key: value.astype(np.float64) for key, value in node.parameters.items()}
+        parameters = {key: self.wide(value) for key, value in node.parameters.items()}
         initial = tuple(
-            np.broadcast_to(value.astype(np.float64), (self.samples, *node.shape))
-            for value in node.initial_state.values()
+            np.broadcast_to(self.wide(value), (self.samples, *node.shape)) for value in node.initial_state.values()
         )
         state = self.state.get(name, initial)
         error = self.state_error.get(name, (0.0,) * len(state))
@@ -112,6 +135,7 @@ class _Bounding:
                 parameters,
                 fired,
                 self.u,
+                self.tiny,
             )
             state, error = step.state, step.state_error
             sent[t], sent_error[t] = step.output, step.output_error
@@ -130,8 +154,8 @@ class _Bounding:
         }
 
     def add(self, a: _Signal, b: _Signal) -> _Signal:
-        value = a.value + b.value
-        return _Signal(value, _or_zero(a) + _or_zero(b) + self.u * np.abs(value))
+        value, error = a.value + b.value, _or_zero(a) + _or_zero(b)
+        return _Signal(value, error + self.u * (np.abs(value) + error) + self.tiny)
 
     def silence(self, shape: Shape, steps: int) -> _Signal:
         return _Signal(np.zeros((steps, self.samples, *shape)), None)

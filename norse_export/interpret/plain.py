@@ -25,6 +25,9 @@ def interpret(
 ) -> Run:
     """Run a discrete graph on rasters and give spikes, outputs and final states.
 
+    Populations stand by depth: each behind all that it depends on within a step. Values that grow beyond the float
+    type become infinite or NaN, as they do in the framework.
+
     inputs: for each input node a raster [T, B, *shape] of any real dtype. dtype: "float32" or "float64", the type of
     all arithmetic; None takes the model's own. states: also record every state variable at every step, as observables.
 
@@ -36,8 +39,9 @@ def interpret(
     steps, samples = next(iter(rasters.values())).shape[:2]
     arithmetic = _Plain(np.dtype(dtype), samples, record=states)
     signals = {name: raster.astype(dtype, copy=False) for name, raster in rasters.items()}
-    sent = execute(graph, signals, steps, arithmetic)
-    neurons = {name: node for name, node in graph.nodes.items() if isinstance(node, Neuron)}
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        sent = execute(graph, signals, steps, arithmetic)
+    neurons = {name: node for name in graph.order if isinstance(node := graph.nodes[name], Neuron)}
     return Run(
         spikes={name: sent[name] != 0 for name, node in neurons.items() if node.spikes},
         outputs={name: sent[name] for name, node in graph.nodes.items() if isinstance(node, Output)},

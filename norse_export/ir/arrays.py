@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,20 @@ _CHUNK = 1 << 22  # elements looked at together, so that a check of a large weig
 
 def first_non_finite(array: FloatArray) -> tuple[int, ...] | None:
     """Index of the first NaN or infinity; None when all values are finite. Needs little memory beside the array."""
-    flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel()
-    for start in range(0, flat.size, _CHUNK):
-        finite = np.isfinite(flat[start : start + _CHUNK])
+    if array.ndim == 0:
+        return None if np.isfinite(array) else ()
+    rows = max(1, _CHUNK // max(1, math.prod(array.shape[1:])))
+    for start in range(0, array.shape[0], rows):
+        finite = np.isfinite(array[start : start + rows])
         if not finite.all():
-            position = start + int(np.argmin(finite))
-            return tuple(int(k) for k in np.unravel_index(position, array.shape))
+            first, *rest = np.unravel_index(int(np.argmin(finite)), finite.shape)
+            return (start + int(first), *map(int, rest))
     return None
+
+
+def compact(array: FloatArray) -> FloatArray:
+    """Give a view with one value along every axis on which all values are one in memory; it broadcasts back."""
+    return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
 
 
 def checked(value: Any, *, where: str, field: str, ndim: int | None = None) -> FloatArray:
@@ -60,7 +68,17 @@ def read_only(array: FloatArray) -> FloatArray:
 
 def per_neuron(value: Any, shape: tuple[int, ...], *, where: str, field: str) -> FloatArray:
     """Give a parameter as one value for each neuron: a scalar or an array that broadcasts to `shape` is spread."""
-    array = checked(value, where=where, field=field)
+    array = np.asarray(value)
+    checked(compact(array), where=where, field=field)
+    return spread(array, shape, where=where, field=field)
+
+
+def spread(array: FloatArray, shape: tuple[int, ...], *, where: str, field: str) -> FloatArray:
+    """Give the array as a read-only one of `shape`; a constant stays one number in memory.
+
+    Raises:
+        GraphError: it does not broadcast to `shape`.
+    """
     try:
         return read_only(np.broadcast_to(array, shape))
     except ValueError:

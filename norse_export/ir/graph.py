@@ -84,7 +84,7 @@ class Graph(Generic[N]):
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Node names such that each stands behind all it depends on within a step; ties keep the order of `nodes`."""
+        """Node names such that each stands behind all it depends on within a step; else, in the order of `nodes`."""
         return tuple(name for group in components(self, instant=True) for name in group)
 
     def map(self, rule: Callable[[str, N], M]) -> Graph[M]:

@@ -29,6 +29,11 @@ class Input:
     dtype: Literal["float32", "float64"] = "float32"
     ports: ClassVar[tuple[str, ...]] = ()
 
+    def __post_init__(self) -> None:
+        _check_shape(self.shape, "Input")
+        if self.dtype not in ("float32", "float64"):
+            raise GraphError(f"dtype {self.dtype}", where="Input", fix="use float32 or float64", kind="dtype")
+
     @property
     def input_shape(self) -> Shape:
         """The raster's feature shape."""
@@ -45,6 +50,9 @@ class _Shaped(_Single):
     """A node that keeps the shape."""
 
     shape: Shape
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape, type(self).__name__)
 
     @property
     def input_shape(self) -> Shape:
@@ -92,7 +100,8 @@ class Linear(_Single):
     """y = W x + b. weight [N_out, N_in]; bias [N_out] or None.
 
     `folded` [N_out] is set where a batch normalisation was folded in: the sum of the magnitudes of the terms that the
-    bias was made of, which bounds the rounding of folding (used by the margin rule).
+    bias was made of, at least |bias|. The model adds those terms one by one, so their sum, not the bias, bounds its
+    rounding (used by the margin rule).
     """
 
     weight: FloatArray
@@ -134,6 +143,7 @@ class Conv(_Single):
         axes = len(self.size)
         if axes not in (1, 2):
             raise GraphError(f"a convolution over {axes} axes", where="Conv", fix="use Conv1d or Conv2d", kind="shape")
+        _check_shape(self.size, "Conv")
         _check_weights(self, "Conv", ndim=axes + 2)
         _check_window(self, "conv", {"stride": self.stride, "dilation": self.dilation}, self.padding, axes)
         if self.groups < 1 or self.weight.shape[0] % self.groups:
@@ -183,7 +193,20 @@ class Pool(_Single):
                 fix="pool 2-D maps",
                 kind="shape",
             )
+        _check_shape(self.shape, "Pool")
+        if self.kind not in ("avg", "sum", "max"):
+            raise GraphError(
+                f"pooling of kind {self.kind!r}", where="Pool", fix="use avg, sum or max", kind="pool_kind"
+            )
         _check_window(self, "pool", {"stride": self.stride, "kernel": self.kernel}, self.padding, 2)
+        halves = tuple(size // 2 for size in self.kernel)
+        if self.kind == "max" and any(p > half for p, half in zip(self.padding, halves, strict=True)):
+            raise GraphError(
+                f"pool padding = {self.padding} is more than half of the kernel {self.kernel}",
+                where="Pool",
+                fix="use a padding of at most half the kernel, so that no window is all padding",
+                kind="pool_padding",
+            )
         _check_output(self.output_shape, "Pool")
 
     @property
@@ -207,6 +230,7 @@ class Flatten(_Single):
     end: int = -1
 
     def __post_init__(self) -> None:
+        _check_shape(self.shape, "Flatten")
         first, last = self.axes
         if not 0 <= first <= last < len(self.shape):
             raise GraphError(
@@ -220,7 +244,7 @@ class Flatten(_Single):
     def axes(self) -> tuple[int, int]:
         """First and last joined axis, both counted from 0."""
         rank = len(self.shape)
-        return (self.start % rank if self.start < 0 else self.start, self.end % rank if self.end < 0 else self.end)
+        return (self.start + rank if self.start < 0 else self.start, self.end + rank if self.end < 0 else self.end)
 
     @property
     def input_shape(self) -> Shape:
@@ -252,6 +276,11 @@ def _check_weights(node: Linear | Conv, where: str, *, ndim: int) -> None:
                 kind="shape",
             )
         object.__setattr__(node, field, value)
+
+
+def _check_shape(shape: Shape, where: str) -> None:
+    if any(size < 1 for size in shape):
+        raise GraphError(f"a signal of shape {shape} is empty", where=where, fix="remove the layer", kind="shape")
 
 
 def _check_window(node: object, kind: str, positive: dict[str, Shape], padding: Shape, axes: int) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.errors import GraphError
-from norse_export.ir.arrays import FloatArray, per_neuron, read_only
+from norse_export.ir.arrays import FloatArray, compact, per_neuron, spread
 from norse_export.ir.graph import Shape
 
 
@@ -25,6 +25,7 @@ def _one() -> FloatArray:
     return np.ones((), np.float32)
 
 
+_COEFFICIENT_TOLERANCE = 1e-6  # relative: further apart, tau and coefficient do not belong together
 _UNIT_GAIN_ULPS = 2  # a product of gains this near to 1 is 1: it was made as tau_syn/dt * dt/tau_syn
 
 
@@ -66,21 +67,21 @@ class _Population:
 
     def _set_coefficient(self, name: str, tau_name: str) -> None:
         """Fill in dt/tau where it is not given, and check it against tau where it is."""
-        kind, given, tau = type(self).__name__, getattr(self, name), getattr(self, tau_name)
-        tau = _checked_tau(tau, self.shape, kind, tau_name)
+        kind, given = type(self).__name__, getattr(self, name)
+        tau = _checked_tau(getattr(self, tau_name), self.shape, kind, tau_name)
         object.__setattr__(self, tau_name, tau)
-        derived = np.where(np.isinf(tau), 0.0, self.dt / tau)
-        if given is None:
-            value = read_only(derived.astype(self.dtype))
-        else:
-            value = per_neuron(np.asarray(given, dtype=self.dtype), self.shape, where=kind, field=name)
-            if np.any(np.abs(value - derived) > 1e-6 * np.abs(derived)):
-                message = f"{name} is not dt/{tau_name}"
+        with np.errstate(over="ignore", under="ignore"):  # an infinite coefficient is refused below
+            derived = np.float64(self.dt) / compact(tau)  # 0 where tau is infinite
+            exact = derived if given is None else compact(per_neuron(given, self.shape, where=kind, field=name))
+            value = np.broadcast_to(exact.astype(self.dtype), self.shape)
+        if given is not None:
+            apart = np.abs(compact(value) - derived) > _COEFFICIENT_TOLERANCE * derived
+            if (index := _first(apart)) is not None:
+                message = f"{name}{list(index)} = {value[index]:g} is not dt/{tau_name} = {self.dt / tau[index]:g}"
                 raise GraphError(message, where=kind, fix="give tau and dt that belong together", kind="coefficient")
-        if np.any(value >= 2):
-            worst = float(tau.min())
+        if (index := _first(compact(value) >= 2)) is not None:
             raise GraphError(
-                f"dt = {self.dt:g} s is twice {tau_name} = {worst:g} s or more, so the step diverges",
+                f"{tau_name}{list(index)} = {tau[index]:g} s is half of dt = {self.dt:g} s or less: the step diverges",
                 where=kind,
                 fix=f"choose dt < {tau_name}, or give {tau_name} in seconds (not ms)",
                 kind="tau",
@@ -88,29 +89,25 @@ class _Population:
         object.__setattr__(self, name, value)
 
 
+def _first(found: NDArray[np.bool_]) -> tuple[int, ...] | None:
+    """Index of the first neuron for which `found`, a compact array, holds; None where it never does."""
+    return tuple(map(int, np.unravel_index(int(np.argmax(found)), found.shape))) if found.any() else None
+
+
 def _checked_tau(value: Any, shape: Shape, kind: str, field: str) -> FloatArray:
     """A time constant: positive; infinite is legal and means a coefficient of exactly 0."""
     tau = np.asarray(value)
     if tau.dtype not in (np.float32, np.float64):
         raise GraphError(f"{field} has dtype {tau.dtype}", where=kind, fix="use float32 or float64", kind="dtype")
-    bad = ~(tau > 0)
-    if bad.any():
-        index = tuple(int(k) for k in np.argwhere(bad)[0])
+    tau = spread(tau, shape, where=kind, field=field)
+    if (index := _first(~(compact(tau) > 0))) is not None:
         raise GraphError(
             f"{field}{list(index)} = {tau[index]}: a time constant must be above 0",
             where=kind,
             fix=f"give {field} in seconds, above 0",
             kind="tau" if not np.isnan(tau[index]) else "nan",
         )
-    try:
-        return read_only(np.broadcast_to(tau, shape))
-    except ValueError:
-        raise GraphError(
-            f"{field} has shape {tau.shape}, the population has {shape}",
-            where=kind,
-            fix="give one value, or one for each neuron",
-            kind="shape",
-        ) from None
+    return tau
 
 
 def unit_gain(gain: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,9 +117,10 @@ def unit_gain(gain: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _synaptic_gain(node: CubaLIF | CubaLI) -> NDArray[np.float64]:
-    if node.w_in is None:
-        return np.asarray(node.r, np.float64)
-    return unit_gain(np.float64(1) * node.r * (np.float64(1) * node.w_in * (node.dt / node.tau_syn)))
+    gain = compact(node.r).astype(np.float64)
+    if node.w_in is not None:
+        gain = gain * (compact(node.w_in) * (np.float64(node.dt) / compact(node.tau_syn)))
+    return np.broadcast_to(unit_gain(gain), node.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -154,7 +152,7 @@ class CubaLIF(_Population):
         self._freeze("v_leak", "v_th", "v_reset", "r", "w_in", "v0", "i0")
         self._set_coefficient("alpha", "tau_mem")
         self._set_coefficient("beta", "tau_syn")
-        if self.recurrent and np.any(self.gain != 1.0):
+        if self.recurrent and np.any(compact(self.gain) != 1.0):
             message = "a recurrent population with r w_in dt/tau_syn other than 1"
             raise GraphError(message, where="CubaLIF", fix="fold the gain into the weights", kind="gain")
 
@@ -223,7 +221,7 @@ class LIF(_Population):
     @property
     def gain(self) -> NDArray[np.float64]:
         """What an input is multiplied by: r."""
-        return unit_gain(np.asarray(self.r, np.float64))
+        return np.broadcast_to(unit_gain(compact(self.r).astype(np.float64)), self.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -248,7 +246,7 @@ class LI(_Population):
     @property
     def gain(self) -> NDArray[np.float64]:
         """What an input is multiplied by: r."""
-        return unit_gain(np.asarray(self.r, np.float64))
+        return np.broadcast_to(unit_gain(compact(self.r).astype(np.float64)), self.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -272,7 +270,8 @@ class IF(_Population):
     @property
     def gain(self) -> NDArray[np.float64]:
         """What an input is multiplied by before it is added to v: r dt."""
-        return np.ones(self.shape) if self.r is None else unit_gain(np.asarray(self.r, np.float64) * self.dt)
+        gain = np.ones(()) if self.r is None else unit_gain(compact(self.r) * np.float64(self.dt))
+        return np.broadcast_to(gain, self.shape)
 
 
 NeuronModel = CubaLIF | CubaLI | LIF | LI | IF

@@ -27,6 +27,8 @@ def checked_inputs(graph: Graph[Node], inputs: Mapping[str, Array]) -> dict[str,
         UsageError: missing, unknown, of the wrong shape, not finite, or of different lengths.
     """
     wanted = {name: node for name, node in graph.nodes.items() if isinstance(node, Input)}
+    if not wanted:
+        raise UsageError("the graph has no input", where="inputs", fix="give the model an input to run it on")
     if set(inputs) != set(wanted):
         message = f"the inputs are named {', '.join(wanted)}, got {', '.join(map(repr, inputs)) or 'none'}"
         raise UsageError(message, where="inputs", fix="give one raster for each input of the model")
@@ -43,7 +45,13 @@ def checked_inputs(graph: Graph[Node], inputs: Mapping[str, Array]) -> dict[str,
         if not all(raster.shape[:2]):
             message = f"an empty raster: {raster.shape[0]} steps of {raster.shape[1]} samples"
             raise UsageError(message, where=name, fix="give at least one step and one sample", kind="input_shape")
-        if raster.dtype.kind not in "biuf" or not np.isfinite(raster).all():
-            message = f"the raster (dtype {raster.dtype}) does not hold finite real numbers"
+        if raster.dtype.kind not in "biuf" or not _finite(raster, node.dtype):
+            message = f"the raster (dtype {raster.dtype}) does not hold finite numbers of type {node.dtype}"
             raise UsageError(message, where=name, fix="give spikes or currents as real numbers", kind="input_values")
     return {name: np.asarray(inputs[name]) for name in wanted}
+
+
+def _finite(raster: Array, dtype: str) -> bool:
+    """Whether all values are finite, also when rounded to the float type in which the model computes."""
+    limit = float(np.finfo(dtype).max)
+    return raster.dtype.kind != "f" or bool(-limit <= raster.min() and raster.max() <= limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,6 +30,8 @@ class Neuron:
     dt: float
 
     def __post_init__(self) -> None:
+        if not 0 < self.dt < math.inf:
+            raise GraphError(f"dt = {self.dt} s", where="Neuron", fix="dt is a positive number of seconds", kind="dt")
         wanted = {"parameters": self.family.parameters, "initial_state": self.family.state}
         for field, names in wanted.items():
             values = getattr(self, field)

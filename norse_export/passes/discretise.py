@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from norse_export.ir.arrays import FloatArray
+from norse_export.ir.arrays import FloatArray, compact
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
@@ -40,9 +40,10 @@ def _rule(name: str, node: ContinuousNode) -> DiscreteNode:
 
 def _neuron(node: NeuronModel, family: str, parameters: tuple[str, ...], state: tuple[str, ...]) -> Neuron:
     values: dict[str, FloatArray] = {name: _cast(getattr(node, name), node.dtype) for name in parameters}
-    if np.any(node.gain != 1.0):
+    gain = node.gain
+    if np.any(compact(gain) != 1.0):
         family = f"{family}_gain"
-        values = {"gain": _cast(node.gain, node.dtype), **values}
+        values = {"gain": _cast(gain, node.dtype), **values}
     return Neuron(
         family=FAMILIES[family],
         shape=node.shape,
@@ -54,6 +55,4 @@ def _neuron(node: NeuronModel, family: str, parameters: tuple[str, ...], state: 
 
 def _cast(value: FloatArray, dtype: str) -> FloatArray:
     """The value in the model's float type; a constant stays one number in memory."""
-    if all(stride == 0 for stride in value.strides):
-        return np.broadcast_to(value.flat[0].astype(dtype), value.shape) if value.size else value.astype(dtype)
-    return value.astype(dtype, copy=False)
+    return np.broadcast_to(compact(value).astype(dtype, copy=False), value.shape)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,10 +53,11 @@ class Tape:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Symbol:
-    """A value of a step that is being traced."""
+    """A value of a step that is being traced. Only the operations below exist; anything else is a TypeError."""
 
     tape: Tape
     number: int
+    __array_ufunc__: ClassVar[None] = None  # numpy must not take a symbol for an array of one object
 
     def __add__(self, other: Symbol) -> Symbol:
         return self.tape.record(Op.ADD, self, other)
@@ -70,12 +71,16 @@ class Symbol:
     def __gt__(self, other: Symbol) -> Symbol:
         return self.tape.record(Op.GREATER, self, other)
 
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("a step compares values with > only")
+
     def __bool__(self) -> bool:
         raise TypeError("a step cannot branch on a value; use where(condition, a, b)")
 
 
 def where(condition: Any, chosen: Any, otherwise: Any) -> Any:
     """Give `chosen` where the condition holds, else `otherwise`; elementwise."""
-    if isinstance(condition, Symbol):
-        return condition.tape.record(Op.WHERE, condition, chosen, otherwise)
+    for value in (condition, chosen, otherwise):
+        if isinstance(value, Symbol):
+            return value.tape.record(Op.WHERE, condition, chosen, otherwise)
     return np.where(condition, chosen, otherwise)

@@ -8,7 +8,7 @@ from functools import cache
 from inspect import Parameter, signature
 from typing import Any
 
-from norse_export.program.operations import Instruction, Op, Tape
+from norse_export.program.operations import Instruction, Op, Symbol, Tape
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,11 @@ class Family:
         return self.trace().spike is not None
 
     def trace(self) -> Program:
-        """Call the step once on symbols and give the program that it leaves."""
+        """Call the step once on symbols and give the program that it leaves.
+
+        Raises:
+            TypeError: the step uses something outside the operations, or gives what the family does not declare.
+        """
         return _trace(self)
 
 
@@ -85,11 +89,18 @@ def _trace(family: Family) -> Program:
     state = [tape.record(Op.STATE, name=name) for name in family.state]
     parameters = {name: tape.record(Op.PARAMETER, name=name) for name in family.parameters}
     step = family.step(*ports, *state, **parameters)
-    output = step.spike if step.output is None else step.output
+    if len(step.state) != len(family.state):
+        raise TypeError(f"family {family.name}: step gives {len(step.state)} state values for {family.state}")
+
+    def number(value: Any) -> int:
+        if not isinstance(value, Symbol) or value.tape is not tape:
+            raise TypeError(f"family {family.name}: step gives {value!r}, which is no value of the step")
+        return value.number
+
     return Program(
         instructions=tuple(tape.instructions),
-        state=tuple(value.number for value in step.state),
-        spike=None if step.spike is None else step.spike.number,
-        output=output.number,
-        observe=tuple((name, value.number) for name, value in step.observe.items()),
+        state=tuple(map(number, step.state)),
+        spike=None if step.spike is None else number(step.spike),
+        output=number(step.spike if step.output is None else step.output),
+        observe=tuple((name, number(value)) for name, value in step.observe.items()),
     )
