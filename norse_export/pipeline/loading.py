@@ -51,6 +51,7 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
     with open_input(path) as file:
         kind = kind_of(file)
         name = path.name
+        _refuse_unused(choice, kind)
         match kind:
             case Kind.SAVED:
                 model = _saved(file, name, choice)
@@ -70,6 +71,21 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
                     fix=_SAVE,
                 )
     return _with_suffix_warning(model, path, kind)
+
+
+def _refuse_unused(choice: LoadChoice, kind: Kind) -> None:
+    """What is said about a file that needs no saying would be ignored: an error instead."""
+    if kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY):
+        return
+    given = {
+        "--factory": choice.factory is not None,
+        "--input-shape": choice.input_shape is not None,
+        "--time": choice.time != "auto",
+    }
+    for option in (name for name, is_given in given.items() if is_given):
+        raise UsageError(
+            f"{option} is for files of torch.save; the input is {kind.value}", where=option, fix=f"leave {option} out"
+        )
 
 
 def file_digest(file: BinaryIO) -> tuple[str, int]:

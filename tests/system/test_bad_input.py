@@ -28,7 +28,8 @@ def write_nir(path: Path, *, weight: Any = None, tau: float = 0.01, n: int = 3) 
         "lif": nir.LIF(tau=tau * ones, r=ones, v_leak=0 * ones, v_threshold=0.1 * ones, v_reset=0 * ones),
         "output": nir.Output({"output": np.array([n])}),
     }
-    nir.write(path, nir.NIRGraph(nodes, [("input", "fc"), ("fc", "lif"), ("lif", "output")]))
+    graph = nir.NIRGraph(nodes, [("input", "fc"), ("fc", "lif"), ("lif", "output")], type_check=False)
+    nir.write(path, graph)
 
 
 def save_with_max_pool(path: Path) -> None:
@@ -97,7 +98,7 @@ TABLE = (
     ),
     Bad("a changed byte", lambda f: _bytes("in.pt", _flipped())(f), ("in.pt", *NIR), 2, ("corrupt",)),
     Bad("a plain pickle", _bytes("in.pt", pickle.dumps({"a": 1}, 2)), ("in.pt", *NIR), 2, ("pickle",)),
-    Bad("a zip of something else", _zip, ("in.pt", *NIR), 2, ("state_dict", "corrupt", "not")),
+    Bad("a zip of something else", _zip, ("in.pt", *NIR), 2, ("format version",)),
     Bad("onnx", _bytes("in.pt", b"\x08\x0a\x12\x04test\x3a\x02\x12\x00"), ("in.pt", *NIR), 2, ("onnx", "not a model")),
     Bad("beyond a limit", _nothing, (DIGITS, *NIR, "--max-bytes", "1000"), 2, ("limit",)),
     Bad("nan weight", _foreign(weight=np.full((3, 2), np.nan)), ("in.nir", "--dt", "1e-3", *NIR), 2, ("nan", "finite")),
