@@ -26,11 +26,11 @@ def checklist(comparison: Comparison, *, verbose: bool = False) -> list[str]:
 def _layers(comparison: Comparison, verbose: bool) -> list[str]:
     followed = any(layer.consequences for layer in comparison.layers)
     header = (*_COLUMNS, *([_CONSEQUENCES] if followed else []), "equal", *(_DETAILS if verbose else []))
-    rows = [_layer(layer, followed, verbose) for layer in comparison.layers]
+    rows = [_layer(layer, layer.node in comparison.silent, followed, verbose) for layer in comparison.layers]
     return table(header, rows, right=range(1, len(_COLUMNS) + followed))
 
 
-def _layer(layer: LayerParity, followed: bool, verbose: bool) -> tuple[object, ...]:
+def _layer(layer: LayerParity, silent: bool, followed: bool, verbose: bool) -> tuple[object, ...]:
     if layer.kind == "spikes":
         counts: tuple[object, ...] = (layer.spikes_expected, layer.spikes_actual, layer.differing, layer.explained)
     else:
@@ -40,17 +40,17 @@ def _layer(layer: LayerParity, followed: bool, verbose: bool) -> tuple[object, .
     if verbose:
         distances = (layer.jaccard, layer.van_rossum, layer.victor_purpura) if layer.kind == "spikes" else (None,) * 3
         details = tuple(short(number) for number in (*distances, layer.states_max_abs))
-    return (layer.node, *counts, *consequences, _equal(layer), *details)
+    return (layer.node, *counts, *consequences, _equal(layer, silent), *details)
 
 
-def _equal(layer: LayerParity) -> str:
+def _equal(layer: LayerParity, silent: bool) -> str:
     if layer.equal:
-        return "yes"
+        return "SILENT" if silent else "yes"
     return "NO (final states)" if layer.differing == layer.explained + layer.consequences else "NO"
 
 
 def _verdict(comparison: Comparison) -> list[str]:
-    word = "equal" if comparison.equal else "DIFFERENT"
+    word = "DIFFERENT" if not comparison.equal else "VACUOUS" if comparison.vacuous else "equal"
     lines = [one_line(f"{word}: {comparison.actual}, against {comparison.reference} (rung {comparison.rung})")]
     return [*lines, *indented([*_extent(comparison), *_reasons(comparison), *_readout(comparison)])]
 
@@ -65,22 +65,20 @@ def _extent(comparison: Comparison) -> Iterator[str]:
 
 def _reasons(comparison: Comparison) -> Iterator[str]:
     if comparison.vacuous:
-        yield one_line(vacuity(comparison))
+        yield one_line(_vacuity(comparison))
     if comparison.first_divergence is not None:
-        yield divergence(comparison.first_divergence)
+        yield _divergence(comparison.first_divergence)
     if comparison.explained_flips > comparison.allowed_flips:
         yield "more flips than are allowed, although each of them is explained"
 
 
-def vacuity(comparison: Comparison) -> str:
-    """Why a vacuous comparison proves nothing."""
+def _vacuity(comparison: Comparison) -> str:
     if comparison.silent:
         return f"VACUOUS: never fired, so nothing is proved about: {', '.join(comparison.silent)}"
     return "VACUOUS: the outputs never change, so nothing is proved"
 
 
-def divergence(first: Divergence) -> str:
-    """The first differing cell, in full."""
+def _divergence(first: Divergence) -> str:
     return one_line(
         f"first divergence: node {first.node}, step {first.step}, sample {first.sample}, index {list(first.index)}: "
         f"{first.quantity} expected {exact(first.expected)}, actual {exact(first.actual)}"

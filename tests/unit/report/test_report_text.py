@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import sample_results as samples
 
+from norse_export.compare import Comparison
 from norse_export.errors import Finding, ParityError, UnsupportedError
 from norse_export.report.checklist import checklist
 from norse_export.report.columns import CELL_CHARACTERS, LINE_CHARACTERS, exact, one_line, table
@@ -74,9 +75,21 @@ def test_too_many_explained_flips_are_said_to_be_the_reason() -> None:
 @pytest.mark.parametrize(
     ("comparison", "said"), [(samples.VACUOUS, "2.lif"), (samples.CONSTANT, "outputs never change")]
 )
-def test_vacuous_is_said_loudly_with_the_reason(comparison: object, said: str) -> None:
-    (line,) = [line for line in checklist(comparison) if "VACUOUS" in line]  # type: ignore[arg-type]
-    assert said in line
+def test_vacuous_is_said_loudly_with_the_reason_and_never_called_equal(comparison: Comparison, said: str) -> None:
+    lines = checklist(comparison)
+    assert sum("VACUOUS: " in line for line in lines) == 2
+    assert any("VACUOUS: " in line and said in line for line in lines)
+    assert not any(line.startswith("equal: ") for line in lines)
+
+
+def test_a_silent_layer_is_not_called_equal() -> None:
+    lines = checklist(samples.VACUOUS)
+    assert row_of("2.lif", lines)[-1] == "SILENT"
+    assert row_of("0.lif", lines)[-1] == "yes"
+
+
+def test_a_vacuous_comparison_that_differs_is_called_different() -> None:
+    assert any(line.startswith("DIFFERENT: ") for line in checklist(replace(samples.VACUOUS, equal=False)))
 
 
 def test_equal_comparisons_are_not_called_vacuous_or_different() -> None:
