@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from norse_export.cli.progress import Progress
 PROGRAM = "norse-export"
 DEFAULT = "export"
 _ABOUT = ("-h", "--help", "--version")
-_EARLY_FLAGS = ("--json", "-q", "--quiet", "-v", "--verbose")
+_EARLY_FLAG = re.compile(r"--json|--quiet|--verbose|-[qv]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def parse(arguments: Sequence[str]) -> Request | None:
 def with_command(arguments: Sequence[str]) -> list[str]:
     """The arguments with their command first: export is meant where none is named."""
     early = 0
-    while early < len(arguments) and arguments[early] in _EARLY_FLAGS:
+    while early < len(arguments) and _EARLY_FLAG.fullmatch(arguments[early]):
         early += 1
     flags, rest = arguments[:early], arguments[early:]
     if rest and rest[0] in _ABOUT:

@@ -89,6 +89,7 @@ Run = Callable[..., tuple[int, str, str]]
         (["--target", "check", "m.pt"], ["export", "--target", "check", "m.pt"]),
         (["check", "m.pt"], ["check", "m.pt"]),
         (["--json", "-q", "check", "m.pt"], ["check", "--json", "-q", "m.pt"]),
+        (["-qv", "check", "m.pt"], ["check", "-qv", "m.pt"]),
         (["-v", "m.pt"], ["export", "-v", "m.pt"]),
         (["export", "check"], ["export", "check"]),
         (["./check"], ["export", "./check"]),
