@@ -1,0 +1,1 @@
+"""File formats: model files, NIR, traces, rasters."""

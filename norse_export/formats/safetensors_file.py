@@ -4,8 +4,9 @@
     n bytes      JSON, keys sorted, no blanks, ASCII; blanks at its end until 8 + n is a multiple of 64
     the tensors  without gaps, the widest dtype first, then by name: each is aligned to its own width
 
-`__metadata__` holds strings, one of them under `sha256`: a JSON object with the SHA-256 of each tensor's bytes, and
-under "" that of the header itself without this entry. Any library that reads safetensors reads it.
+`__metadata__` holds strings, one of them under `sha256`: a JSON object with the SHA-256 of each tensor's bytes (of more
+than 32 MiB, that of the SHA-256s of its blocks of 32 MiB), and under "" that of the header itself without this entry.
+Any library that reads safetensors reads it.
 
 Reading is in two parts. `parse_header` runs in the limited child, since the JSON is from outside; `read_tensors` only
 copies bytes to where the checked header says, and hashes them.
@@ -73,8 +74,9 @@ def write(file: BinaryIO, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[
 def parse_header(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read and check the header of a file of ours; a parser for `parse_in_child`.
 
-    Gives `{"tensors": {name: {"dtype", "shape", "start", "sha256"}}, "metadata": {key: text}}`, with `start` in bytes
-    from the start of the file, and no arrays.
+    Gives `{"tensors": {name: {"dtype", "shape", "start", "sha256"}}, "metadata": {key: text}, "sha256": text}`, with
+    `start` in bytes from the start of the file, and no arrays. The last is the header's own checksum: since the header
+    holds those of all tensors, it stands for the whole content.
 
     Raises:
         InputFileError: truncated, corrupt, not in the canonical form, or a safetensors file that is not ours.
@@ -97,6 +99,7 @@ def parse_header(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], dict[s
     return {
         "tensors": {name: _described(entry, len(raw), digests[name]) for name, entry in entries.items()},
         "metadata": metadata,
+        CHECKSUMS: digests[_OF_HEADER],
     }, {}
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.files import strict_json
+from norse_export.files.checked import name_of
 from norse_export.files.child import parse_in_child
 from norse_export.files.limits import Limits
 from norse_export.formats import safetensors_file
@@ -33,12 +34,16 @@ Arrays = dict[str, Array]
 
 @dataclass(frozen=True, slots=True)
 class SavedModel:
-    """A traced model as it stands in a file: its graph, and the example input with what the model gave on it."""
+    """A traced model as it stands in a file: its graph, and the example input with what the model gave on it.
+
+    digest: of a file that was read, the SHA-256 of its header, which holds those of all its tensors.
+    """
 
     graph: Graph[ContinuousNode]
     inputs: Mapping[str, Array]
     reference: Run
     provenance: Mapping[str, str]
+    digest: str = ""
 
 
 def write_saved(file: BinaryIO, model: SavedModel) -> None:
@@ -70,29 +75,36 @@ def write_saved(file: BinaryIO, model: SavedModel) -> None:
     safetensors_file.write(file, arrays, {_KEY: json.dumps(document, separators=(",", ":"), allow_nan=False)})
 
 
+def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], Arrays]:
+    """Read all that is text in a model file, in the limited child process: header and description of the graph."""
+    where = name_of(file)
+    header, arrays = safetensors_file.parse_header(file, limits)
+    if _KEY not in header["metadata"]:
+        raise corrupt("it holds tensors, but no graph", where)
+    document = strict_json.loads(header["metadata"].pop(_KEY), where=where, limits=limits)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else None
+        raise corrupt(f"its format is {str(found)[:40]!r}, this version reads {FORMAT}", where)
+    return {"header": header, "model": document}, arrays
+
+
 def read_saved(file: BinaryIO, *, name: str, limits: Limits) -> SavedModel:
-    """Read a model file: the header in a limited child process, every tensor against its checksum.
+    """Read a model file: its texts in a limited child process, every tensor against its checksum.
 
     Raises:
         InputFileError: truncated, corrupt, or of a newer format.
         LimitError: larger than the limits.
         GraphError: the graph in it is impossible.
     """
-    header = parse_in_child("norse_export.formats.safetensors_file:parse_header", file, name=name, limits=limits)
-    metadata = header.document["metadata"]
-    if _KEY not in metadata:
-        raise corrupt("it holds tensors, but no graph", name)
-    document = strict_json.loads(metadata[_KEY], where=name, limits=limits)
-    arrays = safetensors_file.read_tensors(file, header.document)
+    parsed = parse_in_child("norse_export.formats.saved:parse", file, name=name, limits=limits).document
+    arrays = safetensors_file.read_tensors(file, parsed["header"])
     try:
-        if document["format"] != FORMAT:
-            raise corrupt(f"format {document['format']}, this version reads {FORMAT}", name)
-        return _decode(document, arrays, name)
+        return _decode(parsed["model"], arrays, name, parsed["header"]["sha256"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise corrupt(f"the description of the graph is incomplete ({type(error).__name__}: {error})", name) from error
 
 
-def _decode(document: Any, arrays: Mapping[str, Array], where: str) -> SavedModel:
+def _decode(document: Any, arrays: Mapping[str, Array], where: str, digest: str) -> SavedModel:
     graph = document["graph"]
     reference = document["reference"]
     nodes = {str(name): decode_node(str(name), encoded, arrays, where) for name, encoded in graph["nodes"]}
@@ -113,6 +125,7 @@ def _decode(document: Any, arrays: Mapping[str, Array], where: str) -> SavedMode
             final_state={str(name): rasters(variables) for name, variables in reference["final_state"].items()},
         ),
         provenance=_strings(document["provenance"]),
+        digest=digest,
     )
 
 

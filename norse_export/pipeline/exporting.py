@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Self
 
 from norse_export import registry
 from norse_export.compare import Comparison, compare
@@ -95,15 +96,44 @@ def blocking(findings: Sequence[Finding]) -> ExportError | None:
 
 def artefact_of(path: Path) -> Artefact:
     """Name, digest and size of what was written."""
+    return Artefact(str(path), *_content(path))
+
+
+class _Digesting:
+    """Digests a new file in a thread, while it is forced to the disk; it is opened before it takes its name."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def start(self, path: Path) -> None:
+        """Begin; a folder is left for later."""
+        if path.is_file():
+            self._file = path.open("rb")
+            self._digest = self._thread.submit(file_digest, self._file)
+
+    def artefact(self, path: Path) -> Artefact:
+        """What was written, under the name that it has now."""
+        if self._file is None:
+            return artefact_of(path)
+        found = self._digest.result()
+        self._file.close()
+        return Artefact(str(path), *found)
+
+
+def _content(path: Path) -> tuple[str, int]:
+    """sha256 and size of a file; of a folder, over the list of its files' names and sha256 sums."""
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
-        digests = [(str(file.relative_to(path)), *_digest(file)) for file in files]
+        digests = [(str(file.relative_to(path)), *_content(file)) for file in files]
         listing = "".join(f"{sha256}  {name}\n" for name, sha256, _ in digests)
-        return Artefact(str(path), hashlib.sha256(listing.encode()).hexdigest(), sum(size for *_, size in digests))
-    return Artefact(str(path), *_digest(path))
-
-
-def _digest(path: Path) -> tuple[str, int]:
+        return hashlib.sha256(listing.encode()).hexdigest(), sum(size for *_, size in digests)
     with path.open("rb") as file:
         return file_digest(file)
 
@@ -126,17 +156,18 @@ def _export_one(
         if (error := blocking(findings)) is not None:
             raise error
         writing = writing_folder if target.folder else writing_file
-        with writing(path, force=force, inputs=sources) as temporary:
+        with _Digesting() as digesting, writing(path, force=force, inputs=sources) as temporary:
             with reporting_write_errors(path):
                 target.emit(graph, temporary)
             if chosen is not None:
                 comparison = (_compared(model, target, temporary, chosen),)
                 _require_equal(comparison[0], chosen)
+            digesting.start(temporary)
     except ExportError as error:
         return TargetExport(target.name, None, comparison, chosen is not None, findings, error)
     if comparison and comparison[0].vacuous:
         findings = (*findings, _vacuous_warning(comparison[0]))
-    return TargetExport(target.name, artefact_of(path), comparison, chosen is not None, findings)
+    return TargetExport(target.name, digesting.artefact(path), comparison, chosen is not None, findings)
 
 
 def _compared(model: Model, target: Target, artefact: Path, chosen: Chosen) -> Comparison:

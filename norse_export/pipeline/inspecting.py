@@ -32,12 +32,13 @@ def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectRe
         kind = kind_of(opened)
         if kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY) and choice.factory is None:
             return _torch_file(opened, path, choice)
+        sha256, size = file_digest(opened)
     model = load_model(path, choice, InputChoice())
     return InspectResult(
         file=path.name,
         kind=model.kind,
-        sha256=model.sha256,
-        bytes=model.bytes,
+        sha256=sha256,
+        bytes=size,
         nodes=tuple(_node(name, node) for name, node in model.graph.nodes.items()),
         edges=tuple(EdgeSummary(e.source, e.target, e.port, e.delay_steps) for e in model.graph.edges),
         dt=tuple(dict.fromkeys(node.dt for node in model.graph.nodes.values() if isinstance(node, NeuronModel))),

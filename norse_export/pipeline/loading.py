@@ -102,15 +102,13 @@ def file_digest(file: BinaryIO) -> tuple[str, int]:
 def _saved(file: BinaryIO, name: str, choice: LoadChoice) -> Model:
     from norse_export.formats.saved import read_saved
 
-    sha256, size = file_digest(file)
     saved = read_saved(file, name=name, limits=choice.limits)
     graph, changed = _with_dt(saved.graph, choice)
     truth = _replayed(graph)
     return Model(
         name=name,
         kind="model file of norse_export",
-        sha256=sha256,
-        bytes=size,
+        digest=saved.digest,
         graph=graph,
         truth=truth,
         exact=False,
@@ -137,13 +135,12 @@ def _replayed(graph: Any) -> Any:
 def _nir(file: BinaryIO, name: str, choice: LoadChoice) -> Model:
     from norse_export.formats.nir.load import load_nir
 
-    sha256, size = file_digest(file)
+    sha256, _ = file_digest(file)
     graph, findings = load_nir(file, name=name, limits=choice.limits, dt=choice.dt, override=choice.override)
     return Model(
         name=name,
         kind="NIR file",
-        sha256=sha256,
-        bytes=size,
+        digest=sha256,
         graph=graph,
         truth=graph_truth(graph),
         exact=True,
@@ -153,7 +150,7 @@ def _nir(file: BinaryIO, name: str, choice: LoadChoice) -> Model:
 
 
 def _torch(file: BinaryIO, name: str, choice: LoadChoice, inputs: InputChoice) -> Model:
-    sha256, size = file_digest(file)
+    sha256, _ = file_digest(file)
     parsed = parse_in_child("norse_export.frontend.torch_file:parse", file, name=name, limits=choice.limits)
     module = _module(parsed, name, choice)
     raster = _example(module, choice, inputs, name)
@@ -171,8 +168,7 @@ def _torch(file: BinaryIO, name: str, choice: LoadChoice, inputs: InputChoice) -
     return Model(
         name=name,
         kind="pickled module" if choice.factory is None else f"state_dict, built by {choice.factory}",
-        sha256=sha256,
-        bytes=size,
+        digest=sha256,
         graph=graph,
         truth=_replayed(graph) if changed else truth,
         exact=False,

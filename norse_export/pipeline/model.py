@@ -34,13 +34,13 @@ class Model:
     """A model as it was read from a file.
 
     truth: runs the reference on rasters. exact: the truth is a float64 replay, which is compared bit for bit; else the
-    margin rule holds. stored: the rasters in the file, and their truth.
+    margin rule holds. stored: the rasters in the file, and their truth. digest: a SHA-256 that stands for the file's
+    content (of a model file of ours that of its header, which holds those of all tensors).
     """
 
     name: str
     kind: str
-    sha256: str
-    bytes: int
+    digest: str
     graph: Graph[ContinuousNode]
     truth: Callable[[Rasters], Truth]
     exact: bool

@@ -20,7 +20,7 @@ def with_provenance(model: Model, target: str, *, verified: bool) -> Graph[Conti
     origin = {
         "norse_export_version": version(),
         "source_kind": model.kind,
-        "source_sha256": model.sha256,
+        "source_digest": model.digest,
         "target": target,
         "verified": "equal to the reference when it was written" if verified else "no: written with --no-verify",
     }

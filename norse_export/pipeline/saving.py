@@ -44,7 +44,7 @@ def save(model: Any, path: str | Path, example_input: Any, *, time: str = "auto"
 
 def _check_trace(traced: Any, where: str) -> None:
     """Run the graph on the example and compare: what the recording could not see is seen here."""
-    model = Model(where, "traced", "", 0, traced.graph, graph_truth(traced.graph), exact=False)
+    model = Model(where, "traced", "", traced.graph, graph_truth(traced.graph), exact=False)
     truth = Truth(traced.reference, 0)
     actual = interpret(model.discrete, traced.inputs)
     result = compare(truth.run, actual, rung=1, bounds=model.bounds(traced.inputs, truth.run))

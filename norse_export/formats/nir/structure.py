@@ -34,7 +34,7 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key with numbers in the order of their values: "2" before "10", "conv2" before "conv10"."""
     parts = [part for part in re.split(r"([0-9]+)", name) if part]
     keys = [(0, len(p.lstrip("0")), p.lstrip("0")) if "0" <= p[0] <= "9" else (1, 0, p) for p in parts]
-    return (*keys, (2, 0, name))
+    return (*keys, (-1, 0, name))  # names that differ in leading zeros only stay apart
 
 
 def structure_of(

@@ -103,7 +103,7 @@ def _noted_structure(document: NIRDocument, notes: Notes) -> Structure | None:
     edges: list[Edge] = []
     for item in listed if isinstance(listed, list) else ():
         match item:
-            case [str() as source, str() as target, str() as port, int() as delay] if delay >= 0:
+            case [str() as source, str() as target, str() as port, int() as delay] if type(delay) is int and delay >= 0:
                 edges.append(Edge(source, target, port, delay))
             case _:
                 return None
@@ -207,8 +207,9 @@ class _Build:
                 self.made[name] = neuron_of(node, notes, shape, step, ports=self.ports)
                 self.warnings += changed(node, notes)
         except ExportError as error:
-            between = name if source is None else f"{source} -> {name}"
-            error.findings = tuple(replace(f, where=between) if f.kind == "shape" else f for f in error.findings)
+            if source is not None and node.type in LAYERS:  # the size that arrives is as much to blame
+                between = f"{source} -> {name}"
+                error.findings = tuple(replace(f, where=between) if f.kind == "shape" else f for f in error.findings)
             self.errors.append(error)
 
     def _step(self, notes: Notes) -> Step:

@@ -114,10 +114,10 @@ def _padded(
     is a tap of zero in front and the same padding on both sides.
     """
     padding, axes = node.fields["padding"], len(stride)
-    if padding == "valid":
-        return weight, (0,) * axes, dilation
     if not isinstance(padding, str):
         return weight, sizes(node, "padding", axes), dilation
+    if padding == "valid":
+        return weight, (0,) * axes, dilation
     if any(s != 1 for s in stride):
         message = f"padding 'same' with stride {list(stride)} has no defined size"
         raise UnsupportedError(message, where=where, fix="give the padding in numbers", kind="conv_padding")
