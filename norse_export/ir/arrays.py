@@ -32,6 +32,11 @@ def compact(array: FloatArray) -> FloatArray:
     return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
 
 
+def first_true(found: NDArray[np.bool_]) -> tuple[int, ...] | None:
+    """Index of the first True in a compact array, which is also its index in the array spread out; None without one."""
+    return tuple(map(int, np.unravel_index(int(np.argmax(found)), found.shape))) if found.any() else None
+
+
 def checked(value: Any, *, where: str, field: str, ndim: int | None = None) -> FloatArray:
     """Give `value` as a read-only float array of its own dtype, finite throughout.
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.errors import GraphError
-from norse_export.ir.arrays import FloatArray, compact, per_neuron, spread
+from norse_export.ir.arrays import FloatArray, compact, first_true, per_neuron, spread
 from norse_export.ir.graph import Shape
 
 
@@ -76,10 +76,10 @@ class _Population:
             value = np.broadcast_to(exact.astype(self.dtype), self.shape)
         if given is not None:
             apart = np.abs(compact(value) - derived) > _COEFFICIENT_TOLERANCE * derived
-            if (index := _first(apart)) is not None:
+            if (index := first_true(apart)) is not None:
                 message = f"{name}{list(index)} = {value[index]:g} is not dt/{tau_name} = {self.dt / tau[index]:g}"
                 raise GraphError(message, where=kind, fix="give tau and dt that belong together", kind="coefficient")
-        if (index := _first(compact(value) >= 2)) is not None:
+        if (index := first_true(compact(value) >= 2)) is not None:
             raise GraphError(
                 f"{tau_name}{list(index)} = {tau[index]:g} s is half of dt = {self.dt:g} s or less: the step diverges",
                 where=kind,
@@ -89,18 +89,13 @@ class _Population:
         object.__setattr__(self, name, value)
 
 
-def _first(found: NDArray[np.bool_]) -> tuple[int, ...] | None:
-    """Index of the first neuron for which `found`, a compact array, holds; None where it never does."""
-    return tuple(map(int, np.unravel_index(int(np.argmax(found)), found.shape))) if found.any() else None
-
-
 def _checked_tau(value: Any, shape: Shape, kind: str, field: str) -> FloatArray:
     """A time constant: positive; infinite is legal and means a coefficient of exactly 0."""
     tau = np.asarray(value)
     if tau.dtype not in (np.float32, np.float64):
         raise GraphError(f"{field} has dtype {tau.dtype}", where=kind, fix="use float32 or float64", kind="dtype")
     tau = spread(tau, shape, where=kind, field=field)
-    if (index := _first(~(compact(tau) > 0))) is not None:
+    if (index := first_true(~(compact(tau) > 0))) is not None:
         raise GraphError(
             f"{field}{list(index)} = {tau[index]}: a time constant must be above 0",
             where=kind,

@@ -1,0 +1,206 @@
+"""The bound of a step is a bound: no float32 step, from values off by as much as is said, leaves it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from norse_export.program.affine import BoundedStep, bounded_step
+from norse_export.program.families import CUBA_LIF, FAMILIES, IF, LI, LIF
+from norse_export.program.operations import where
+from norse_export.program.program import Family, Step
+
+Array = NDArray[Any]
+U = 2.0**-24
+TINY = 2.0**-126
+CASES = 40_000
+
+
+def drawn(generator: np.random.Generator) -> Array:
+    """Numbers of both signs over many magnitudes, with zeros, ones and pairs that cancel among them."""
+    size = 2.0 ** generator.uniform(-12, 6, CASES)
+    values = generator.choice([-1, 1], CASES) * size
+    values[generator.random(CASES) < 0.1] = 0
+    values[generator.random(CASES) < 0.2] = 0.75
+    return values
+
+
+def off(values: Array, generator: np.random.Generator, largest: float) -> tuple[Array, Array]:
+    """The values as another computation has them, in float32, and by how much they are off."""
+    apart = largest * generator.uniform(-1, 1, CASES) * generator.integers(0, 2, CASES)
+    other = (values + apart).astype(np.float32)
+    return other, np.abs(other - values)
+
+
+def run(family: Family, seed: int, largest: float) -> tuple[Step, BoundedStep]:
+    generator = np.random.default_rng(seed)
+    parameters = {name: drawn(generator).astype(np.float32) for name in family.parameters}
+    for name in ("alpha", "beta"):
+        if name in parameters:
+            parameters[name] = generator.choice(np.float32([0, 0.1, 0.5, 1, 1.5, 1.99]), CASES)
+    exact = {name: drawn(generator) for name in (*family.ports, *family.state)}
+    other = {name: off(values, generator, largest) for name, values in exact.items()}
+    step = family.step(*(values for values, _ in other.values()), **parameters)
+    bounded = bounded_step(
+        family.trace(),
+        {name: (exact[name], other[name][1]) for name in family.ports},
+        {name: (exact[name], other[name][1]) for name in family.state},
+        {name: value.astype(np.float64) for name, value in parameters.items()},
+        step.spike,
+        U + 2.0**-53,
+        TINY,
+    )
+    return step, bounded
+
+
+@pytest.mark.parametrize("largest", [0.0, 1e-6, 0.5], ids=["exact", "near", "far"])
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_no_float32_step_leaves_the_bound(family: Family, largest: float) -> None:
+    for seed in range(3):
+        step, bounded = run(family, seed, largest)
+        for got, value, error in zip(step.state, bounded.state, bounded.state_error, strict=True):
+            assert got.dtype == np.float32
+            assert (np.abs(got - value) <= error).all()
+        if step.spike is None:
+            assert bounded.margin is None
+            assert (np.abs(step.output - bounded.output) <= bounded.output_error).all()
+            continue
+        assert bounded.margin is not None
+        assert bounded.margin_error is not None
+        assert (bounded.output == step.spike).all()
+        assert not bounded.output_error.any()
+        flipped = step.spike != (bounded.margin > 0)
+        assert (np.abs(bounded.margin) <= bounded.margin_error)[flipped].all()
+        if largest == 0.5:
+            assert flipped.sum() > 100
+
+
+def test_the_bound_is_not_idle() -> None:
+    """Somewhere a float32 step uses up at least a fifth of it."""
+    step, bounded = run(CUBA_LIF, 0, 0.0)
+    error = bounded.state_error[0]
+    assert (np.abs(step.state[0] - bounded.state[0])[error > 0] / error[error > 0]).max() > 0.2
+
+
+def test_the_bound_of_a_lif_is_near_the_formula_written_by_hand() -> None:
+    """e_j = e_i + e_x + 2u|j|; e_i' = |1-b| e_j + 3u|j|; e_v' = |1-a| e_v + a (e_j + 2u|j-v|) + 2u|v1|."""
+    generator = np.random.default_rng(3)
+    v, i, x = generator.uniform(-1, 1, (3, CASES))
+    e_v, e_i, e_x = 10 * U * generator.random((3, CASES))
+    a, b = generator.uniform(0.01, 0.9, (2, CASES))
+    never, zero = np.full(CASES, 1e9), np.zeros(CASES)
+    parameters = {"alpha": a, "beta": b, "v_leak": zero, "v_th": never, "v_reset": zero}
+    silent = np.zeros(CASES, bool)
+    got = bounded_step(CUBA_LIF.trace(), {"x": (x, e_x)}, {"v": (v, e_v), "i": (i, e_i)}, parameters, silent, U)
+    j = i + x
+    e_j = e_i + e_x + 2 * U * np.abs(j)
+    by_hand = (
+        np.abs(1 - a) * e_v + a * (e_j + 2 * U * np.abs(j - v)) + 2 * U * np.abs(got.state[0]),
+        np.abs(1 - b) * e_j + 3 * U * np.abs(j),
+    )
+    for error, expected in zip(got.state_error, by_hand, strict=True):
+        ratio = error / expected
+        assert 0.4 < ratio.min() < ratio.max() < 2.5
+
+
+def lif_parameters(n: int, *, v_reset: float = 0.25) -> dict[str, Array]:
+    values = {"alpha": 0.5, "v_leak": 0.0, "v_th": 1.0, "v_reset": v_reset}
+    return {name: np.full(n, value) for name, value in values.items()}
+
+
+def test_a_reset_to_a_value_clears_the_error_and_only_where_it_happens() -> None:
+    spikes = np.array([True, False])
+    step = bounded_step(
+        LIF.trace(),
+        {"x": (np.array([9.0, 0.1]), 0.0)},
+        {"v": (np.zeros(2), np.full(2, 0.5))},
+        lif_parameters(2),
+        spikes,
+        U,
+    )
+    assert step.state[0].tolist() == [0.25, 0.05]
+    assert step.state_error[0][0] == 0
+    assert step.state_error[0][1] >= 0.25
+
+
+def test_the_leak_damps_an_error_as_it_damps_the_state() -> None:
+    error: Any = np.full(1, 1.0)
+    v = np.zeros(1)
+    for _ in range(20):
+        step = bounded_step(
+            LIF.trace(), {"x": (v, 0.0)}, {"v": (v, error)}, lif_parameters(1), np.zeros(1, bool), U
+        )
+        error = step.state_error[0]
+    assert 2.0**-20 <= error[0] < 1.1 * 2.0**-20
+
+
+def test_without_a_leak_an_error_stays() -> None:
+    v = np.zeros(1)
+    parameters = {"v_th": np.ones(1), "v_reset": v}
+    step = bounded_step(IF.trace(), {"x": (v, 0.0)}, {"v": (v, np.ones(1))}, parameters, np.zeros(1, bool), U)
+    assert 1 <= step.state_error[0][0] < 1 + 1e-6
+
+
+def test_the_error_of_a_forced_spike_is_that_of_the_margin_before_the_reset() -> None:
+    """The margin tells how far the threshold was, whatever spike is forced."""
+    step = bounded_step(
+        LIF.trace(), {"x": (np.array([4.0]), 0.0)}, {"v": (np.zeros(1), 0.0)}, lif_parameters(1), np.array([False]), U
+    )
+    assert step.margin is not None
+    assert step.margin.tolist() == [1.0]
+    assert step.state[0].tolist() == [2.0]
+
+
+def test_exact_values_on_a_grid_have_a_bound_that_holds_them() -> None:
+    """Without an error of its own a step is off by its rounding only: some units in the last place."""
+    v = np.array([0.5])
+    step = bounded_step(LI.trace(), {"x": (v, 0.0)}, {"v": (v, 0.0)}, {"alpha": v, "v_leak": v}, None, U)
+    assert 0 < step.state_error[0][0] < 4 * U
+
+
+def test_below_the_normal_range_a_result_may_be_flushed() -> None:
+    """A synaptic current that decays to subnormal numbers stays within the bound, kept or flushed to zero."""
+    i = np.array([2.0**-126])
+    for run_current in (np.float32(0), np.float32(2.0**-127)):
+        step = bounded_step(
+            CUBA_LIF.trace(),
+            {"x": (np.zeros(1), 0.0)},
+            {"v": (np.zeros(1), 0.0), "i": (i, 0.0)},
+            {"alpha": np.ones(1), "beta": np.full(1, 0.5), "v_leak": np.zeros(1)} | {"v_th": i + 1, "v_reset": i},
+            np.zeros(1, bool),
+            U,
+            TINY,
+        )
+        assert abs(run_current - step.state[1][0]) <= step.state_error[1][0] < 1e-36
+
+
+def square(x: Any, v: Any) -> Step:
+    product = v * v
+    return Step(state=(product + x,), output=product)
+
+
+def test_a_product_of_two_uncertain_values_has_the_errors_of_both() -> None:
+    family = Family("square", square, ("x",), ("v",))
+    generator = np.random.default_rng(5)
+    v, x = drawn(generator), drawn(generator)
+    other, error = off(v, generator, 0.5)
+    step = bounded_step(family.trace(), {"x": (x, 0.0)}, {"v": (v, error)}, {}, None, U, TINY)
+    assert (np.abs(other * other - step.output) <= step.output_error).all()
+
+
+def twice(x: Any, v: Any, *, low: Any, high: Any) -> Step:
+    z = v > high
+    return Step(state=(where(x > low, x, v),), spike=z)
+
+
+@pytest.mark.parametrize("spikes", [None, np.zeros(1, bool)], ids=["a family that does not spike", "a second one"])
+def test_a_comparison_that_is_not_the_threshold_cannot_be_bounded(spikes: Array | None) -> None:
+    family = Family("twice", twice, ("x",), ("v",))
+    one = np.ones(1)
+    with pytest.raises(ValueError, match="not the spike"):
+        bounded_step(
+            family.trace(), {"x": (one, 0.0)}, {"v": (one, 0.0)}, {"low": one, "high": one}, spikes, U
+        )
