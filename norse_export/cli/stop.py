@@ -10,6 +10,7 @@ from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 _EXIT_OF_SIGNAL = 128
+_IMPORT_PAUSE = 0.02  # seconds between looks at whether an import has ended
 
 
 class Stopped(KeyboardInterrupt):
@@ -26,24 +27,40 @@ def handled_signals(*, for_good: bool) -> Iterator[list[int]]:
 
     The list tells a stop from an error that it caused in a library which did not let the exception through.
     A signal that the caller ignores (a job in the background) stays ignored. Outside the main thread nothing is done.
+    While a module is imported the stop waits: an exception inside the start of a compiled module can crash the process.
     Too large a file (SIGXFSZ) is an error of writing and not the end of the process.
 
     for_good: afterwards the process only ends, and the stopping signals are ignored; else all is as before.
     """
     received: list[int] = []
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        raise Stopped(number)
+    def stop(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            received.append(number)
+        if _importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, _IMPORT_PAUSE)  # comes back as SIGALRM
+            return
+        raise Stopped(received[-1])
 
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
     stopping = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in stopping}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, stop)
     before[signal.SIGXFSZ] = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         yield received
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if for_good else handler)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether the interrupted code runs because some module is being imported."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
