@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from norse_export.errors import UsageError
 from norse_export.files.checked import open_input
 from norse_export.files.child import parse_in_child
 from norse_export.files.kind import Kind, kind_of
@@ -18,6 +19,8 @@ from norse_export.pipeline.loading import file_digest, load_model
 from norse_export.pipeline.model import Model
 from norse_export.report.results import EdgeSummary, InspectResult, NodeSummary
 
+_COEFFICIENTS = ("alpha", "beta")
+_NO_TIME = 1e-30  # seconds: stands for the step of a file that says none; nothing that follows from it is shown
 _UNITS = {"tau_mem": " s", "tau_syn": " s"}
 
 
@@ -33,22 +36,36 @@ def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectRe
         if kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY) and choice.factory is None:
             return _torch_file(opened, path, choice)
         sha256, size = file_digest(opened)
-    model = load_model(path, choice, InputChoice())
+    model, dated = _loaded(path, choice)
     return InspectResult(
         file=path.name,
         kind=model.kind,
         sha256=sha256,
         bytes=size,
-        nodes=tuple(_node(name, node) for name, node in model.graph.nodes.items()),
+        nodes=tuple(_node(name, node, dated=dated) for name, node in model.graph.nodes.items()),
         edges=tuple(EdgeSummary(e.source, e.target, e.port, e.delay_steps) for e in model.graph.edges),
-        dt=tuple(dict.fromkeys(node.dt for node in model.graph.nodes.values() if isinstance(node, NeuronModel))),
+        dt=_dts(model) if dated else (),
         provenance=_provenance(model),
-        findings=model.findings,
+        findings=model.findings if dated else (),
     )
 
 
+def _loaded(path: Path, choice: LoadChoice) -> tuple[Model, bool]:
+    """The model, and whether its time step is known: a file that says none is shown without, and not refused."""
+    try:
+        return load_model(path, choice, InputChoice()), True
+    except UsageError as error:
+        if any(finding.kind != "dt_missing" for finding in error.findings):
+            raise
+    return load_model(path, replace(choice, dt=_NO_TIME), InputChoice()), False
+
+
+def _dts(model: Model) -> tuple[float, ...]:
+    return tuple(dict.fromkeys(node.dt for node in model.graph.nodes.values() if isinstance(node, NeuronModel)))
+
+
 def _provenance(model: Model) -> dict[str, str]:
-    found = dict(model.provenance or {})
+    found = {key: text for key, text in (model.provenance or {}).items() if text != repr(_NO_TIME)}
     if model.stored is not None:
         rasters, truth = model.stored
         shapes = ", ".join(f"{name} {list(raster.shape)}" for name, raster in rasters.items())
@@ -57,16 +74,17 @@ def _provenance(model: Model) -> dict[str, str]:
     return found
 
 
-def _node(name: str, node: Any) -> NodeSummary:
+def _node(name: str, node: Any, *, dated: bool) -> NodeSummary:
     arrays = {field.name: getattr(node, field.name) for field in fields(node)}
-    arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
+    hidden = () if dated else _COEFFICIENTS
+    arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray) and key not in hidden}
     return NodeSummary(
         name=name,
         type=type(node).__name__,
         input_shape=node.input_shape,
         output_shape=node.output_shape,
         parameters=sum(_stored(value) for value in arrays.values()),
-        dt=node.dt if isinstance(node, NeuronModel) else None,
+        dt=node.dt if dated and isinstance(node, NeuronModel) else None,
         details=dict(_details(node, arrays)),
     )
 
