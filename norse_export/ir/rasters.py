@@ -54,4 +54,4 @@ def checked_inputs(graph: Graph[Node], inputs: Mapping[str, Array]) -> dict[str,
 def _finite(raster: Array, dtype: str) -> bool:
     """Whether all values are finite, also when rounded to the float type in which the model computes."""
     limit = float(np.finfo(dtype).max)
-    return raster.dtype.kind != "f" or bool(-limit <= raster.min() and raster.max() <= limit)
+    return raster.dtype.kind != "f" or (-limit <= float(raster.min()) and float(raster.max()) <= limit)

@@ -1,0 +1,237 @@
+"""Populations in continuous time: coefficients, gains, defaults, and what they refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from small_nets import DT, cuba_li, cuba_lif
+
+from norse_export.errors import GraphError
+from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, array_fields, unit_gain
+from norse_export.ir.stages import Neuron
+from norse_export.program.families import FAMILIES
+
+F = np.float32
+ONE = F(1)
+ULP = np.finfo(np.float64).eps
+
+
+def lif(**changes: Any) -> LIF:
+    values = {"tau_mem": np.float64(1e-2), "v_leak": F(0), "v_th": ONE, "v_reset": F(0), **changes}
+    return LIF(**{"shape": (3,), "dt": DT, **values})
+
+
+def test_every_parameter_is_one_value_for_each_neuron_and_read_only() -> None:
+    node = cuba_lif((2, 3), v_th=np.arange(3, dtype=F))
+    assert node.input_shape == node.output_shape == (2, 3)
+    for name in array_fields(node):
+        array = getattr(node, name)
+        assert array.shape == (2, 3)
+        assert not array.flags.writeable
+    np.testing.assert_array_equal(node.v_th, [[0, 1, 2], [0, 1, 2]])
+
+
+def test_initial_states_are_the_frameworks() -> None:
+    node = cuba_lif((2,), v_leak=0.25, v_reset=-1.0)
+    assert node.v0 is not None
+    assert node.i0 is not None
+    assert node.v0.tolist() == [0.25, 0.25]
+    assert node.i0.tolist() == [0, 0]
+    integrate = IF(shape=(2,), dt=DT, v_th=ONE, v_reset=F(-1))
+    assert integrate.v0 is not None
+    assert integrate.v0.tolist() == [-1, -1]
+    given = cuba_lif((2,), v0=0.5, i0=2.0)
+    assert given.v0 is not None
+    assert given.i0 is not None
+    assert given.v0.tolist() == [0.5, 0.5]
+    assert given.i0.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_coefficient_that_is_not_given_is_dt_over_tau_divided_in_float64(dtype: str) -> None:
+    node = cuba_lif((1,), tau_mem=np.float64(0.003), tau_syn=np.float64(0.007), dtype=dtype)
+    assert node.alpha is not None
+    assert node.beta is not None
+    assert node.alpha.dtype == node.beta.dtype == dtype
+    assert node.alpha[0] == np.dtype(dtype).type(0.001 / 0.003)
+    assert node.beta[0] == np.dtype(dtype).type(0.001 / 0.007)
+
+
+def test_tau_from_a_float32_coefficient_gives_it_back_exactly() -> None:
+    """tau := dt / coefficient in float64, for 100,000 random coefficients and time steps."""
+    generator = np.random.default_rng(0)
+    for dt in (1e-3, 1e-4, 0.1, 1 / 3, *generator.uniform(1e-6, 1, 16)):
+        alpha = np.exp(generator.uniform(np.log(1e-30), np.log(1.999), 5000)).astype(F)
+        with_it = lif(shape=alpha.shape, dt=float(dt), tau_mem=dt / alpha.astype(np.float64), alpha=alpha)
+        without = replace(with_it, alpha=None)
+        assert with_it.alpha is not None
+        assert without.alpha is not None
+        assert with_it.alpha.tobytes() == without.alpha.tobytes() == alpha.tobytes()
+
+
+def test_recomputing_a_coefficient_from_the_time_constant_would_not() -> None:
+    """Why the coefficient is recorded: fl32(dt) * fl32(1/tau) is another number than fl32(dt / tau) for many tau."""
+    tau = np.random.default_rng(0).uniform(1e-3, 1, 10_000)
+    frameworks = F(DT) * (1 / tau).astype(F)
+    assert 0.2 < np.mean(frameworks != (DT / tau).astype(F)) < 0.8
+
+
+def test_a_coefficient_of_zero_is_legal_and_means_an_infinite_time_constant() -> None:
+    node = lif(tau_mem=np.array([1e-2, np.inf, 1e-2]))
+    assert node.alpha is not None
+    assert node.alpha.tolist() == [F(0.1), 0, F(0.1)]
+    assert lif(tau_mem=np.float64(np.inf), alpha=F(0)).alpha is not None
+
+
+@pytest.mark.parametrize("tau", [1e-3, 0.6e-3])
+def test_a_coefficient_of_one_or_just_below_two_is_legal(tau: float) -> None:
+    assert lif(tau_mem=np.float64(tau)).alpha is not None
+
+
+def test_a_float64_model_keeps_its_coefficient() -> None:
+    alpha = np.nextafter(0.1, 1)
+    node = lif(tau_mem=np.float64(DT / alpha), alpha=alpha, dtype="float64")
+    assert node.alpha is not None
+    assert node.alpha[0] == alpha
+
+
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"dt": 0.0}, "dt", "dt = 0.0 s"),
+    ({"dt": -1e-3}, "dt", "dt = -0.001 s"),
+    ({"dt": float("nan")}, "dt", "dt = nan s"),
+    ({"dt": float("inf")}, "dt", "dt = inf s"),
+    ({"dtype": "float16"}, "dtype", "dtype float16"),
+    ({"shape": (0,)}, "shape", "a population of shape (0,)"),
+    ({"shape": (3, -1)}, "shape", "a population of shape (3, -1)"),
+    ({"tau_mem": np.array([1.0, 0.0, 1.0])}, "tau", "tau_mem[1] = 0.0: a time constant must be above 0"),
+    ({"tau_mem": np.array([1.0, 1.0, -2.0])}, "tau", "tau_mem[2] = -2.0"),
+    ({"tau_mem": np.float64(-np.inf)}, "tau", "tau_mem[0] = -inf"),
+    ({"tau_mem": np.array([1.0, np.nan, 1.0])}, "nan", "tau_mem[1] = nan"),
+    ({"tau_mem": np.array([1, 2, 3])}, "dtype", "tau_mem has dtype int64"),
+    ({"tau_mem": np.array([1j])}, "dtype", "tau_mem has dtype complex128"),
+    ({"tau_mem": np.ones(4)}, "shape", "tau_mem has shape (4,), the population has (3,)"),
+    ({"tau_mem": np.array([1.0, 5e-4, 1.0])}, "tau", "tau_mem[1] = 0.0005 s is half of dt = 0.001 s or less"),
+    ({"tau_mem": np.array([1.0, 1.0, 1e-320])}, "tau", "tau_mem[2] = 9.99989e-321 s is half of dt"),
+    ({"alpha": F(0.2)}, "coefficient", "alpha[0] = 0.2 is not dt/tau_mem = 0.1"),
+    ({"alpha": F(-0.1)}, "coefficient", "alpha[0] = -0.1 is not dt/tau_mem"),
+    ({"alpha": F(np.nan)}, "nan", "alpha[] is nan"),
+    ({"alpha": np.array([1j])}, "dtype", "alpha has dtype complex128"),
+    ({"v_th": np.array([1.0, np.inf, 1.0])}, "nan", "v_th[1] is inf"),
+    ({"v_th": np.zeros(2)}, "shape", "v_th has shape (2,)"),
+    ({"v_reset": np.array("0")}, "dtype", "v_reset has dtype <U1"),
+    ({"v_leak": np.float16(0)}, "dtype", "v_leak has dtype float16"),
+    ({"v0": np.float64(np.nan)}, "nan", "v0[] is nan"),
+    ({"r": np.float64(np.inf)}, "nan", "r[] is inf"),
+]
+
+
+@pytest.mark.parametrize(("changes", "kind", "what"), BAD, ids=[what for *_, what in BAD])
+def test_an_impossible_population_is_refused_by_field_index_and_value(
+    changes: dict[str, Any], kind: str, what: str
+) -> None:
+    with pytest.raises(GraphError) as caught:
+        lif(**changes)
+    (finding,) = caught.value.findings
+    assert finding.kind == kind
+    assert what in finding.message
+    assert finding.where == "LIF"
+    assert finding.fix
+
+
+@pytest.mark.parametrize("node", [cuba_lif((2,)), cuba_li((2,))])
+def test_the_synapse_is_checked_as_the_membrane_is(node: CubaLIF | CubaLI) -> None:
+    with pytest.raises(GraphError, match=r"tau_syn\[\] = 0.0|tau_syn\[0\] = 0.0"):
+        replace(node, tau_syn=np.float64(0), beta=None)
+    with pytest.raises(GraphError, match="half of dt"):
+        replace(node, tau_syn=np.float64(DT / 2), beta=None)
+    with pytest.raises(GraphError, match="half of dt"):
+        replace(node, dt=1.0, alpha=None, beta=None)
+
+
+def test_a_gain_within_two_units_in_the_last_place_of_one_is_one() -> None:
+    below = [1 - k * ULP / 2 for k in range(6)]
+    above = [1 + k * ULP for k in range(4)]
+    assert [float(g) for g in unit_gain(np.array(above))] == [1, 1, 1, 1 + 3 * ULP]
+    assert [float(g) for g in unit_gain(np.array(below))] == [1, 1, 1, 1, 1, 1 - 5 * ULP / 2]
+
+
+def test_norses_gains_are_one_for_any_time_constant() -> None:
+    """w_in = tau_syn/dt, written to a file in float64 and read back."""
+    tau = np.exp(np.random.default_rng(0).uniform(np.log(1e-4), np.log(10), 100_000))
+    for dt in (1e-4, 1e-3 / 7):
+        node = cuba_lif(tau.shape, tau_syn=tau, w_in=tau / dt, dt=dt, dtype="float64")
+        assert (node.gain == 1).all()
+        assert (IF(shape=(1,), dt=dt, v_th=ONE, v_reset=F(0), r=np.float64(1 / dt)).gain == 1).all()
+
+
+def test_gains_of_others_are_what_an_input_is_multiplied_by() -> None:
+    assert cuba_lif((2,), w_in=1.0, r=3.0, tau_syn=np.float64(5e-3)).gain == pytest.approx([0.6, 0.6], rel=1e-15)
+    assert cuba_li((2,), r=3.0).gain.tolist() == [3, 3]
+    assert lif(r=np.array([1.0, 2.0, 0.0])).gain.tolist() == [1, 2, 0]
+    assert LI(shape=(1,), dt=DT, tau_mem=np.float64(1), v_leak=F(0), r=F(0.5)).gain.tolist() == [0.5]
+    assert IF(shape=(1,), dt=DT, v_th=ONE, v_reset=F(0), r=np.float64(1)).gain.tolist() == [DT]
+    assert IF(shape=(2,), dt=DT, v_th=ONE, v_reset=F(0)).gain.tolist() == [1, 1]
+
+
+def test_a_recurrent_population_has_a_second_port_and_no_gain() -> None:
+    assert cuba_lif((2,)).ports == ("x",)
+    assert cuba_lif((2,), recurrent=True).ports == ("x", "r")
+    with pytest.raises(GraphError, match="recurrent population with r w_in dt/tau_syn other than 1") as caught:
+        cuba_lif((2,), recurrent=True, r=2.0)
+    assert caught.value.findings[0].kind == "gain"
+
+
+def test_a_large_population_of_equal_neurons_takes_no_memory() -> None:
+    shape = (10**6, 10**6)
+    populations = [
+        cuba_lif(shape, w_in=1.0),
+        cuba_li(shape, w_in=1.0),
+        lif(shape=shape, r=np.float64(2)),
+        LI(shape=shape, dt=DT, tau_mem=np.float64(1), v_leak=F(0)),
+        IF(shape=shape, dt=DT, v_th=ONE, v_reset=F(0)),
+    ]
+    for node in populations:
+        assert replace(node, dt=node.dt).gain.strides == (0, 0)
+        assert all(getattr(node, name).strides == (0, 0) for name in array_fields(node))
+
+
+def neuron(**changes: Any) -> Neuron:
+    values: dict[str, Any] = {
+        "family": FAMILIES["if"],
+        "shape": (2,),
+        "parameters": {"v_th": ONE, "v_reset": F(0)},
+        "initial_state": {"v": F(0)},
+        "dt": DT,
+    }
+    return Neuron(**{**values, **changes})
+
+
+def test_a_neuron_of_the_discrete_graph_has_its_familys_ports() -> None:
+    node = neuron()
+    assert node.ports == ("x",)
+    assert node.spikes
+    assert node.input_shape == node.output_shape == (2,)
+    assert node.parameters["v_th"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"parameters": {"v_th": ONE}}, "family if has parameters"),
+        ({"parameters": {"v_reset": ONE, "v_th": ONE}}, "family if has parameters"),
+        ({"initial_state": {"v": ONE, "i": ONE}}, "family if has initial_state"),
+        ({"initial_state": {"v": np.zeros(3)}}, "v has shape"),
+        ({"parameters": {"v_th": ONE, "v_reset": F(np.nan)}}, "v_reset[] is nan"),
+        ({"dt": 0.0}, "dt = 0.0 s"),
+        ({"dt": float("nan")}, "dt = nan s"),
+    ],
+)
+def test_an_impossible_neuron_of_the_discrete_graph_is_refused(changes: dict[str, Any], what: str) -> None:
+    with pytest.raises(GraphError) as caught:
+        neuron(**changes)
+    assert what in caught.value.what
+    assert caught.value.where == "Neuron"
+    assert caught.value.fix
