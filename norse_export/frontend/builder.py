@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from norse_export.errors import ExportError, Finding, UnsupportedError, locating
+from norse_export.errors import ExportError, Finding, GraphError, UnsupportedError, locating
 from norse_export.ir.graph import Edge, Graph
+from norse_export.ir.layers import Output
+from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.stages import ContinuousNode
+
+_BN_FIX = "let the batch normalisation be the only one that takes the layer's output"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Value:
     """What a traced tensor stands for: what `node` sends. `node` is None where an operation was not understood.
 
-    lead: number of leading axes that are not features: 1 for batch, 2 for time and batch.
+    lead: number of leading axes that are not features: 1 for batch, 2 for time and batch, 0 where that is not known.
+    state_of: path of the population whose state the tensor is; such a tensor is passed on, and nothing else.
     """
 
     node: str | None
     lead: int
+    state_of: str = ""
 
 
 @dataclass(slots=True)
 class Builder:
-    """A graph under construction."""
+    """A graph under construction. reserved: names that only the module of that path may take."""
 
     nodes: dict[str, ContinuousNode] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     replaced: set[int] = field(default_factory=set)  # ids of values that a folded normalisation took the place of
     consumed: set[str] = field(default_factory=set)
+    reserved: frozenset[str] = frozenset()
+    impossible: set[Finding] = field(default_factory=set)  # findings about parameters, not about what is supported
+    _kept: list[Value] = field(default_factory=list)  # keeps ids in `replaced` from being used again
 
-    def unique(self, name: str) -> str:
-        """A node name that is not taken: the name itself, or with the number of the call behind it."""
+    def unique(self, name: str, *, module: bool = False) -> str:
+        """A node name that is not taken: the name itself, or with the number of the call behind it.
+
+        module: whether `name` is the path of the module that is called.
+        """
         number, candidate = 1, name
-        while candidate in self.nodes:
+        while candidate in self.nodes or (candidate in self.reserved and not (module and number == 1)):
             number += 1
             candidate = f"{name}@{number}"
         return candidate
@@ -46,15 +58,12 @@ class Builder:
             with locating(name):
                 node = make()
         except ExportError as error:
-            self.findings.extend(error.findings)
+            self.note(error)
             return Value(None, lead)
-        for value, port in sources:
-            if id(value) in self.replaced:
-                self.refuse(
-                    "batch_norm", name, "a value is used both before and after its batch normalisation", _BN_FIX
-                )
-            if value.node is None:
-                return Value(None, lead)
+        if any(id(value) in self.replaced for value, _ in sources):
+            self.refuse("batch_norm", name, "a value is used both before and after its batch normalisation", _BN_FIX)
+        if any(value.node is None for value, _ in sources):
+            return Value(None, lead)
         self.nodes[name] = node
         for value, port in sources:
             if value.node is not None:
@@ -74,11 +83,35 @@ class Builder:
         self._kept.append(value)
         return Value(value.node, value.lead)
 
-    _kept: list[Value] = field(default_factory=list)  # keeps ids in `replaced` from being used again
-
     def refuse(self, kind: str, where: str, message: str, fix: str) -> None:
         """Note that something cannot be traced; the recording goes on, to find all that cannot."""
-        finding = Finding(kind, "error", where, message, fix)
+        self._note(Finding(kind, "error", where, message, fix))
+
+    def note(self, error: ExportError) -> None:
+        """Note an error that was raised, with all its findings."""
+        for finding in error.findings:
+            self._note(finding)
+        if isinstance(error, GraphError):
+            self.impossible.update(error.findings)
+
+    def copy(self) -> Builder:
+        """A builder that starts from here, without the findings."""
+        return Builder(
+            nodes=dict(self.nodes),
+            edges=list(self.edges),
+            replaced=set(self.replaced),
+            consumed=set(self.consumed),
+            reserved=self.reserved,
+            _kept=list(self._kept),
+        )
+
+    def merge(self, other: Builder) -> None:
+        """Take over the findings of another recording of the same model."""
+        for finding in other.findings:
+            self._note(finding)
+        self.impossible |= other.impossible
+
+    def _note(self, finding: Finding) -> None:
         if finding not in self.findings:
             self.findings.append(finding)
 
@@ -87,10 +120,11 @@ class Builder:
 
         Raises:
             UnsupportedError: something was not understood; all findings are listed.
-            GraphError: the graph is impossible.
+            GraphError: the graph is impossible, or nothing but impossible parameters was found; all are listed.
         """
         if self.findings:
-            raise UnsupportedError.of(self.findings)
+            impossible = self.impossible.issuperset(self.findings)
+            raise (GraphError if impossible else UnsupportedError).of(self.findings)
         kept = set(_leading_to_outputs(self.nodes, self.edges))
         nodes = {name: node for name, node in self.nodes.items() if name in kept}
         return Graph(nodes, tuple(edge for edge in self.edges if {edge.source, edge.target} <= kept), metadata)
@@ -100,10 +134,24 @@ class Builder:
         nodes = tuple(
             (name, type(node).__name__, node.input_shape, node.output_shape) for name, node in self.nodes.items()
         )
-        return nodes, tuple(self.edges), tuple((finding.kind, finding.where) for finding in self.findings)
+        return nodes, tuple(self.edges)
 
 
-_BN_FIX = "let the batch normalisation be the only one that takes the layer's output"
+def first_difference(one: Builder, other: Builder) -> str | None:
+    """Where two recordings differ, in words: the first node or edge; None where they agree."""
+    (nodes, edges), (other_nodes, other_edges) = one.structure(), other.structure()
+    return _apart(nodes, other_nodes, lambda node: f"node {node[0]!r}") or _apart(
+        edges, other_edges, lambda edge: f"the edge {edge.source!r} -> {edge.target!r}"
+    )
+
+
+def _apart(one: Sequence[Any], other: Sequence[Any], words: Callable[[Any], str]) -> str | None:
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            return f"{words(a)} against {words(b)}" if words(a) != words(b) else words(a)
+    if len(one) != len(other):
+        return words((one if len(one) > len(other) else other)[min(len(one), len(other))])
+    return None
 
 
 def _leading_to_outputs(nodes: dict[str, ContinuousNode], edges: list[Edge]) -> Iterator[str]:
@@ -111,8 +159,8 @@ def _leading_to_outputs(nodes: dict[str, ContinuousNode], edges: list[Edge]) -> 
     into: dict[str, list[str]] = {}
     for edge in edges:
         into.setdefault(edge.target, []).append(edge.source)
-    has_state = (name for name, node in nodes.items() if hasattr(node, "dt") or type(node).__name__ == "Output")
-    work, seen = [*has_state], set[str]()
+    work = [name for name, node in nodes.items() if isinstance(node, NeuronModel | Output)]
+    seen = set[str]()
     while work:
         name = work.pop()
         if name not in seen:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.frontend.builder import Builder, Value
+from norse_export.frontend.undisturbed import Weights, copied
 
 if TYPE_CHECKING:
     import torch
@@ -26,11 +26,17 @@ class Call:
     x: Value
     x_shape: Shape
     result: Any
+    x_dtype: str = "float32"
+    weights: Weights = field(default_factory=Weights)
 
     @property
     def features(self) -> Shape:
         """Feature shape of the input: without time and batch."""
         return self.x_shape[self.x.lead :]
+
+    def array(self, tensor: torch.Tensor) -> NDArray[Any]:
+        """Values of a tensor of the module, copied once in a trace."""
+        return self.weights.array(tensor)
 
 
 Rule = Callable[[Call, Builder], Value]
@@ -38,7 +44,7 @@ Rule = Callable[[Call, Builder], Value]
 
 def array(tensor: torch.Tensor) -> NDArray[Any]:
     """The tensor's values, on the CPU, detached, as a numpy array of its own."""
-    return np.array(tensor.detach().cpu().numpy())
+    return copied(tensor)
 
 
 def pair(value: Any, axes: int) -> Shape:

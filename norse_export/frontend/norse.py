@@ -5,123 +5,118 @@ Source of every update: norse 1.1.0, norse/torch/module/{lif,lif_box,leaky_integ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.errors import GraphError
+from norse_export.errors import MissingDependencyError
 from norse_export.frontend.builder import Builder, Value
-from norse_export.frontend.leaf import Call, Rule, array, refused
+from norse_export.frontend.leaf import Call, Rule, refused
+from norse_export.frontend.norse_checks import parameter, problems, state_of
+from norse_export.frontend.torch_save import import_norse
 from norse_export.ir.layers import Linear
 from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
 
+__all__ = ["rules", "sequence_classes", "state_of"]
+
 Array = NDArray[Any]
-# Surrogate gradients whose forward pass is Heaviside's step (norse/torch/functional/threshold.py).
-_HEAVISIDE = ("heaviside", "super", "triangle", "tanh", "circ", "heavi_erfc")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a class of Norse's does: its node, the function of its step, and its leading axes (2: time and batch)."""
+
+    make: Callable[[Call, tuple[int, ...]], NeuronModel]
+    activation: Any
+    lead: int
 
 
 def rules() -> dict[type, Rule]:
     """The table: module class -> rule; empty where Norse is not installed."""
     try:
-        import norse.torch as snn
-        from norse.torch.functional import iaf, leaky_integrator, leaky_integrator_box, lif, lif_box
-    except ImportError:
+        snn = import_norse()
+    except MissingDependencyError:
         return {}
-    cells: dict[type, tuple[Any, Any, int]] = {
-        snn.LIFCell: (_cuba_lif, lif.lif_feed_forward_step, 1),
-        snn.LIF: (_cuba_lif, lif.lif_feed_forward_step, 2),
-        snn.LIFBoxCell: (_lif, lif_box.lif_box_feed_forward_step, 1),
-        snn.LICell: (_cuba_li, leaky_integrator.li_feed_forward_step, 1),
-        snn.LI: (_cuba_li, leaky_integrator.li_feed_forward_step, 2),
-        snn.LIBoxCell: (_li, leaky_integrator_box.li_box_feed_forward_step, 1),
-        snn.IAFCell: (_iaf, iaf.iaf_feed_forward_step, 1),
-        snn.IAF: (_iaf, iaf.iaf_feed_forward_step, 2),
+    from norse.torch.functional import iaf, leaky_integrator, leaky_integrator_box, lif, lif_box
+
+    feed_forward = {
+        snn.LIFCell: _Kind(_cuba_lif, lif.lif_feed_forward_step, 1),
+        snn.LIF: _Kind(_cuba_lif, lif.lif_feed_forward_step, 2),
+        snn.LIFBoxCell: _Kind(_lif, lif_box.lif_box_feed_forward_step, 1),
+        snn.LICell: _Kind(_cuba_li, leaky_integrator.li_feed_forward_step, 1),
+        snn.LI: _Kind(_cuba_li, leaky_integrator.li_feed_forward_step, 2),
+        snn.LIBoxCell: _Kind(_li, leaky_integrator_box.li_box_feed_forward_step, 1),
+        snn.IAFCell: _Kind(_iaf, iaf.iaf_feed_forward_step, 1),
+        snn.IAF: _Kind(_iaf, iaf.iaf_feed_forward_step, 2),
     }
-    recurrent = {snn.LIFRecurrentCell: (lif.lif_step, 1), snn.LIFRecurrent: (lif.lif_step, 2)}
-    table: dict[type, Rule] = {
-        kind: partial(_population, make=make, activation=activation, lead=lead)
-        for kind, (make, activation, lead) in cells.items()
+    recurrent = {
+        snn.LIFRecurrentCell: _Kind(_recurrent_lif, lif.lif_step, 1),
+        snn.LIFRecurrent: _Kind(_recurrent_lif, lif.lif_step, 2),
     }
-    for kind, (activation, lead) in recurrent.items():
-        table[kind] = partial(_recurrent, activation=activation, lead=lead)
-    return table
+    table: dict[type, Rule] = {module: partial(_population, kind=kind) for module, kind in feed_forward.items()}
+    return table | {module: partial(_recurrent, kind=kind) for module, kind in recurrent.items()}
 
 
 def sequence_classes() -> tuple[type, ...]:
-    """Modules that take the whole raster, time first."""
-    import norse.torch as snn
-
+    """Modules that take the whole raster, time first; empty where Norse is not installed."""
+    try:
+        snn = import_norse()
+    except MissingDependencyError:
+        return ()
     return (snn.LIF, snn.LIFRecurrent, snn.LI, snn.IAF)
 
 
-def state_of(result: Any) -> Mapping[str, Any]:
-    """State variables that a Norse module returned, by name; the recurrent spikes z are the output again."""
-    return {name: value for name, value in result[1]._asdict().items() if name != "z"}
+def _population(call: Call, builder: Builder, *, kind: _Kind) -> Value:
+    if not _is_possible(call, builder, kind):
+        return Value(None, call.x.lead)
+    shape = tuple(call.result[0].shape[kind.lead :])
+    return builder.add(call.path, lambda: kind.make(call, shape), kind.lead, (call.x, "x"))
 
 
-def _population(call: Call, builder: Builder, *, make: Any, activation: Any, lead: int) -> Value:
-    if (value := _check(call, builder, activation, lead)) is not None:
-        return value
-    shape = tuple(call.result[0].shape[lead:])
-    return builder.add(call.path, lambda: make(call, shape), lead, (call.x, "x"))
-
-
-def _recurrent(call: Call, builder: Builder, *, activation: Any, lead: int) -> Value:
+def _recurrent(call: Call, builder: Builder, *, kind: _Kind) -> Value:
     """(i + W_in x) + W_rec z, with the spikes z of the step before; Norse has no bias here."""
-    if (value := _check(call, builder, activation, lead)) is not None:
-        return value
-    module, path = call.module, call.path
+    module, path, lead = call.module, call.path, kind.lead
+    if not _is_possible(call, builder, kind):
+        return Value(None, call.x.lead)
     shape = tuple(call.result[0].shape[lead:])
     if len(call.features) != 1:
         message = f"{type(module).__name__} on features of shape {call.features}"
         return refused(call, builder, "linear_axes", message, "put a Flatten before it")
-    into = builder.add(f"{path}.input_weights", lambda: Linear(array(module.input_weights)), lead, (call.x, "x"))
-    out = builder.add(path, lambda: _cuba_lif(call, shape, recurrent=True), lead, (into, "x"))
-    back = builder.add(f"{path}.recurrent_weights", lambda: Linear(array(module.recurrent_weights)), lead)
+    into = builder.add(f"{path}.input_weights", lambda: Linear(call.array(module.input_weights)), lead, (call.x, "x"))
+    out = builder.add(path, lambda: kind.make(call, shape), lead, (into, "x"))
+    back = builder.add(f"{path}.recurrent_weights", lambda: Linear(call.array(module.recurrent_weights)), lead)
     if out.node is not None and back.node is not None:
         builder.connect(out.node, back.node, "x", delay_steps=1)
         builder.connect(back.node, out.node, "r", delay_steps=0)
     return out
 
 
-def _check(call: Call, builder: Builder, activation: Any, lead: int) -> Value | None:
-    module = call.module
-    name = type(module).__name__
-    p = module.p
-    if call.x.lead != lead:
-        if lead == 2:
-            message = f"{name} takes a whole raster, time first, but is called once a step"
-            return refused(call, builder, "time_axis", message, f"use {name}Cell, or save with time='inside'")
-        message = f"{name} takes one step, but is given a whole raster"
-        return refused(call, builder, "time_axis", message, f"use {name.removesuffix('Cell')}, or wrap it in Lift")
-    method = getattr(p, "method", "super")
-    if method not in _HEAVISIDE:
-        message = f"{name} with method={method!r}"
-        return refused(call, builder, "threshold_method", message, f"use one of {', '.join(_HEAVISIDE)}")
-    reset = getattr(p, "reset_method", None)
-    if reset is not None and getattr(reset, "__name__", "") != "reset_value":
-        message = f"{name} with reset_method={getattr(reset, '__name__', reset)}: a reset by subtraction"
-        return refused(call, builder, "reset_method", message, "use norse.torch.functional.reset.reset_value")
-    if module.activation is not activation:
-        message = f"{name} with an activation of its own: {getattr(module.activation, '__name__', module.activation)}"
-        return refused(call, builder, "activation", message, f"use {activation.__name__}")
-    if tuple(call.result[0].shape[:lead]) != call.x_shape[:lead]:
-        message = (
-            f"{name} gives shape {tuple(call.result[0].shape)} for input {call.x_shape}: a parameter has a batch axis"
-        )
-        return refused(call, builder, "parameter_shape", message, "give parameters of shape [N] or a single number")
-    return None
+def _is_possible(call: Call, builder: Builder, kind: _Kind) -> bool:
+    """Whether the rule for the module applies; all that stands against it becomes findings."""
+    errors = [*problems(call, activation=kind.activation, lead=kind.lead)]
+    for error in errors:
+        builder.note(error)
+    return not errors
 
 
-def _cuba_lif(call: Call, shape: tuple[int, ...], *, recurrent: bool = False) -> NeuronModel:
+def _cuba_lif(call: Call, shape: tuple[int, ...]) -> NeuronModel:
     return CubaLIF(
         **_common(call, shape),
         **_coefficients(call, ("mem", "alpha"), ("syn", "beta")),
         **_levels(call, shape, "v_leak", "v_th", "v_reset"),
-        recurrent=recurrent,
+    )
+
+
+def _recurrent_lif(call: Call, shape: tuple[int, ...]) -> NeuronModel:
+    return CubaLIF(
+        **_common(call, shape),
+        **_coefficients(call, ("mem", "alpha"), ("syn", "beta")),
+        **_levels(call, shape, "v_leak", "v_th", "v_reset"),
+        recurrent=True,
     )
 
 
@@ -136,9 +131,7 @@ def _lif(call: Call, shape: tuple[int, ...]) -> NeuronModel:
 
 
 def _li(call: Call, shape: tuple[int, ...]) -> NeuronModel:
-    return LI(
-        **_common(call, shape), **_coefficients(call, ("mem", "alpha")), **_levels(call, shape, "v_leak")
-    )
+    return LI(**_common(call, shape), **_coefficients(call, ("mem", "alpha")), **_levels(call, shape, "v_leak"))
 
 
 def _iaf(call: Call, shape: tuple[int, ...]) -> NeuronModel:
@@ -146,48 +139,21 @@ def _iaf(call: Call, shape: tuple[int, ...]) -> NeuronModel:
 
 
 def _common(call: Call, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"shape": shape, "dt": float(call.module.dt), "dtype": _dtype(call)}
+    return {"shape": shape, "dt": float(call.module.dt), "dtype": call.x_dtype}
 
 
-def _dtype(call: Call) -> str:
-    """The float type in which the membrane is computed, as seen in the state that the module returned."""
-    return str(state_of(call.result)["v"].dtype).removeprefix("torch.")
-
-
-def _coefficients(call: Call, *names: tuple[str, str]) -> dict[str, Array]:
+def _coefficients(call: Call, *names: tuple[str, str]) -> dict[str, Any]:
     """dt * tau_inv as Norse multiplies it, in the type in which it is used; and tau = dt / coefficient in float64."""
     module, found = call.module, dict[str, Array]()
+    rank = len(call.result[0].shape) - call.x.lead
     for tau, coefficient in names:
         product = module.dt * getattr(module.p, f"tau_{tau}_inv")
-        value = _trimmed(product, len(call.result[0].shape) - call.x.lead).astype(_dtype(call))
-        if np.any(~np.isfinite(value)):
-            raise GraphError(
-                f"tau_{tau}_inv holds NaN or infinity",
-                where=call.path,
-                fix="the model is damaged: load a checkpoint from before its training diverged",
-                kind="nan",
-            )
-        if np.any(value < 0):
-            raise GraphError(
-                f"tau_{tau}_inv is negative: the time constant tau_{tau} must be above 0",
-                where=call.path,
-                fix=f"give tau_{tau}_inv in 1/s, 0 or above",
-                kind="tau",
-            )
-        with np.errstate(divide="ignore"):
-            found[f"tau_{tau}"] = np.float64(module.dt) / value.astype(np.float64)
-        found[coefficient] = value
+        found[coefficient] = parameter(product, rank).astype(call.x_dtype)
+        with np.errstate(divide="ignore"):  # a coefficient of exactly 0 is legal: nothing leaks
+            found[f"tau_{tau}"] = np.float64(module.dt) / found[coefficient].astype(np.float64)
     return found
 
 
-def _levels(call: Call, shape: tuple[int, ...], *names: str) -> dict[str, Array]:
-    values = {name: _trimmed(getattr(call.module.p, name), len(shape)) for name in names}
-    return {name: value.astype(_dtype(call)) for name, value in values.items()}
-
-
-def _trimmed(value: Any, rank: int) -> Array:
-    """A parameter as an array, without a leading batch axis of 1; plain numbers keep their double precision."""
-    found = array(value) if hasattr(value, "detach") else np.asarray(value, dtype=np.float64)
-    while found.ndim > rank and found.shape[0] == 1:
-        found = found[0]
-    return found
+def _levels(call: Call, shape: tuple[int, ...], *names: str) -> dict[str, Any]:
+    values = {name: parameter(getattr(call.module.p, name), len(shape)) for name in names}
+    return {name: value.astype(call.x_dtype) for name, value in values.items()}

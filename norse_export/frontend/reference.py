@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from norse_export.errors import ExportError, UsageError
+from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend import norse
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Output
+from norse_export.ir.rasters import model_dtype
 from norse_export.ir.run import Run
 from norse_export.ir.stages import IF, LIF, ContinuousNode, CubaLIF
 
@@ -21,6 +23,14 @@ Array = NDArray[Any]
 
 def call_model(model: torch.nn.Module, x: torch.Tensor, state: Any) -> Any:
     """Call the model on one input; an exception of the user's code becomes an error with its place."""
+    if state is not None and not _takes_state(model):
+        raise UsageError(
+            "the model returns a state, but its forward takes none, so that it starts anew at every step",
+            where=type(model).__name__,
+            fix="use norse.torch.SequentialState in the place of torch.nn.Sequential, or give forward a second "
+            "argument `state`",
+            kind="state",
+        )
     try:
         return model(x) if state is None else model(x, state)
     except ExportError:
@@ -34,18 +44,41 @@ def call_model(model: torch.nn.Module, x: torch.Tensor, state: Any) -> Any:
         ) from error
 
 
+def _takes_state(model: torch.nn.Module) -> bool:
+    parameters = inspect.signature(model.forward).parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def split_result(result: Any) -> tuple[Any, Any]:
+    """Output and state of what a model returned: one value, or (output, state).
+
+    The output of a stateful Lift at the end of a SequentialState is (raster, state) again; its raster is the output.
+    """
+    sent, state = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    while isinstance(sent, tuple) and len(sent) == 2:
+        sent = sent[0]
+    return sent, state
+
+
 def reference_run(model: torch.nn.Module, raster: torch.Tensor, time: str, graph: Graph[ContinuousNode]) -> Run:
-    """Run the model on a raster [T, B, ...] and give what every population of the graph did."""
-    seen: dict[str, _Seen] = {}
-    hooks = [
-        module.register_forward_hook(
-            seen.setdefault(name or type(module).__name__, _Seen(type(module) in norse.sequence_classes()))
-        )
-        for name, module in model.named_modules(remove_duplicate=True)
-        if type(module) in norse.rules()
-    ]
+    """Run the model on a raster [T, B, ...] and give what every population of the graph did.
+
+    Raises:
+        UnsupportedError: the model does something else than the graph at some step.
+        UsageError: the model raises.
+    """
+    rules, sequences = norse.rules(), norse.sequence_classes()
+    seen = {
+        name or type(module).__name__: (module, _Seen(type(module) in sequences))
+        for name, module in model.named_modules()
+        if type(module) in rules
+    }
+    hooks = [module.register_forward_hook(record) for module, record in seen.values()]
+    raster = raster.to(getattr(torch, model_dtype(graph)))
     try:
-        output = _run(model, raster, time)
+        with torch.no_grad():
+            output = _run(model, raster, time)
     finally:
         for hook in hooks:
             hook.remove()
@@ -54,12 +87,15 @@ def reference_run(model: torch.nn.Module, raster: torch.Tensor, time: str, graph
         node = graph.nodes[name]
         if name not in seen:
             continue
-        sent, state = seen[name].joined()
+        sent = seen[name][1].joined(name, (*raster.shape[:2], *node.output_shape))
         if isinstance(node, CubaLIF | LIF | IF):
             spikes[name] = sent != 0
+        state = seen[name][1].state
         shape = (raster.shape[1], *node.output_shape)
         final[name] = {key: np.array(np.broadcast_to(value, shape)) for key, value in state.items()}
     names = [name for name, node in graph.nodes.items() if isinstance(node, Output)]
+    for name in names:
+        _check_shape(name, output.shape, (*raster.shape[:2], *graph.nodes[name].output_shape))
     return Run(spikes=spikes, outputs=dict.fromkeys(names, output), ran_by=describe(raster), final_state=final)
 
 
@@ -85,24 +121,49 @@ class _Seen:
     state: dict[str, Array] = field(default_factory=dict)
 
     def __call__(self, module: Any, args: Any, result: Any) -> None:
-        self.sent.append(np.array(result[0].detach().cpu().numpy()))
+        self.sent.append(_array(result[0]))
         for name, value in norse.state_of(result).items():
-            values = np.array(value.detach().cpu().numpy())
+            values = _array(value)
             self.state[name] = values[-1] if getattr(module, "record_states", False) else values
 
-    def joined(self) -> tuple[Array, dict[str, Array]]:
-        """The raster [T, B, ...] and the state after the last call."""
-        return (self.sent[0] if self.sequence else np.stack(self.sent)), self.state
+    def joined(self, name: str, shape: tuple[int, ...]) -> Array:
+        """The raster, which must have the given shape [T, B, ...]."""
+        calls = 1 if self.sequence else shape[0]
+        if len(self.sent) != calls:
+            raise _irregular(name, f"it was called {len(self.sent)} times in {shape[0]} steps, and not {calls}")
+        for sent in self.sent:
+            _check_shape(name, sent.shape, shape if self.sequence else shape[1:])
+        return self.sent[0] if self.sequence else np.stack(self.sent)
+
+
+def _check_shape(name: str, given: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if given != expected:
+        raise _irregular(name, f"it gave shape {given} in place of {expected}")
+
+
+def _irregular(name: str, how: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"the model does not do the same at every step: {how}",
+        where=name,
+        fix="make every time step the same",
+        kind="control_flow",
+    )
 
 
 def _run(model: torch.nn.Module, raster: torch.Tensor, time: str) -> Array:
     if time == "inside":
-        result = call_model(model, raster.clone(), None)
-        sent = result[0] if isinstance(result, tuple) else result
-        return np.array(sent.detach().cpu().numpy())
+        return _array(split_result(call_model(model, raster.clone(), None))[0])
     steps, state = [], None
     for x in raster:
-        result = call_model(model, x.clone(), state)
-        sent, state = result if isinstance(result, tuple) else (result, None)
-        steps.append(np.array(sent.detach().cpu().numpy()))
+        sent, state = split_result(call_model(model, x.clone(), state))
+        steps.append(_array(sent))
+    for number, step in enumerate(steps):
+        if step.shape != steps[0].shape:
+            raise _irregular("output", f"at step {number} it gives shape {step.shape}, at step 0 {steps[0].shape}")
     return np.stack(steps)
+
+
+def _array(tensor: Any) -> Array:
+    if not isinstance(tensor, torch.Tensor):
+        raise _irregular("output", f"it gives a {type(tensor).__name__}")
+    return np.array(tensor.detach().cpu().numpy())

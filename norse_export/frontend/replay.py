@@ -1,11 +1,13 @@
 """Rung 0 on rasters that are not stored in a model file: torch's layers and Norse's own steps on the traced graph.
 
-Norse multiplies dt by the inverse time constant; called with dt = 1 and the coefficient in the place of the inverse,
-its step computes with the very coefficient that the model had.
+Each layer and each step is the call that the model makes, on tensors of the same shapes, in the same order. Norse
+multiplies dt by the inverse time constant; called with dt = 1 and the coefficient in the place of the inverse, its step
+computes with the very coefficient that the model had.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from norse_export.errors import GraphError
 from norse_export.frontend.reference import describe
+from norse_export.frontend.trace import OVER_TIME
 from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.rasters import checked_inputs, model_dtype
@@ -26,12 +30,19 @@ Array = NDArray[Any]
 
 
 def replay(discrete: Graph[DiscreteNode], inputs: Mapping[str, Array]) -> Run:
-    """Run a discrete graph with torch and Norse on rasters [T, B, *shape]."""
+    """Run a discrete graph with torch and Norse on rasters [T, B, *shape].
+
+    It gives what the model gave, bit for bit, with the same versions, threads and batch size; a folded batch
+    normalisation alone is computed in another order than the model's, and stays within the margin rule.
+
+    Raises:
+        UsageError: rasters that do not fit the graph. GraphError: metadata that do not fit it.
+    """
     rasters = checked_inputs(discrete, inputs)
     dtype = getattr(torch, model_dtype(discrete))
     signals = {name: torch.as_tensor(np.ascontiguousarray(raster)).to(dtype) for name, raster in rasters.items()}
     example = next(iter(signals.values()))
-    arithmetic = _Framework(dtype, example.shape[1])
+    arithmetic = _Framework(dtype, example.shape[1], _at_once(discrete))
     with torch.no_grad():
         sent = execute(discrete, signals, example.shape[0], arithmetic)
     neurons = {name: node for name, node in discrete.nodes.items() if isinstance(node, Neuron)}
@@ -46,15 +57,33 @@ def replay(discrete: Graph[DiscreteNode], inputs: Mapping[str, Array]) -> Run:
     )
 
 
-class _Framework:
-    """Signals are torch tensors [T, B, *shape]; layers are applied step by step, as the model applied them."""
+def _at_once(discrete: Graph[DiscreteNode]) -> frozenset[int]:
+    """Ids of the layers that the model applied to whole rasters."""
+    text = discrete.metadata.get(OVER_TIME, "[]")
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name in discrete.nodes for name in names):
+        message = f"{OVER_TIME} = {text[:40]!r} does not list layers of the graph"
+        raise GraphError(message, where="the graph's metadata", fix="save the model again", kind="metadata")
+    return frozenset(id(discrete.nodes[name]) for name in names)
 
-    def __init__(self, dtype: Any, samples: int) -> None:
-        self.dtype, self.samples = dtype, samples
+
+class _Framework:
+    """Signals are torch tensors [T, B, *shape]; layers are applied step by step, or at once where the model did so.
+
+    at_once: ids of Linear layers that took whole rasters: their float sums are added up in another order.
+    """
+
+    def __init__(self, dtype: Any, samples: int, at_once: frozenset[int]) -> None:
+        self.dtype, self.samples, self._at_once = dtype, samples, at_once
         self.state: dict[str, tuple[Any, ...]] = {}
         self._tensors: dict[int, tuple[Array, Any]] = {}
 
     def layer(self, node: Layer, x: Any) -> Any:
+        if id(node) in self._at_once:
+            return _apply(node, x, self._own)
         return torch.stack([_apply(node, step, self._own) for step in x])
 
     def _own(self, value: Array | None) -> Any:
@@ -67,12 +96,14 @@ class _Framework:
 
     def population(self, name: str, node: Neuron, ports: tuple[Any, ...]) -> Any:
         state = self.state.get(name) or tuple(
-            _tensor(value, self.dtype).expand(self.samples, *node.shape) for value in node.initial_state.values()
+            self._own(value).expand(self.samples, *node.shape) for value in node.initial_state.values()
         )
-        parameters = {key: _tensor(value, self.dtype) for key, value in node.parameters.items()}
+        parameters = {key: self._own(value) for key, value in node.parameters.items()}
+        gain = parameters.pop("gain", None)
+        advance = _STEPS[node.family.name.removesuffix("_gain")]
         sent = []
         for step in zip(*ports, strict=True):
-            out, state = _STEPS[node.family.name](step, state, parameters)
+            out, state = advance(step if gain is None else (gain * step[0], *step[1:]), state, parameters)
             sent.append(out)
         self.state[name] = state
         return torch.stack(sent)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from norse_export.errors import ExportError, locating
 from norse_export.frontend.builder import Builder, Value
 from norse_export.frontend.leaf import Call, Rule, array, pair, refused
 from norse_export.ir.layers import Conv, Flatten, Linear, Pool
@@ -41,8 +41,8 @@ def _linear(call: Call, builder: Builder) -> Value:
     if len(call.features) != 1:
         message = f"Linear on features of shape {call.features}: it would act on the last axis only"
         return refused(call, builder, "linear_axes", message, "put a Flatten before it")
-    bias = None if module.bias is None else array(module.bias)
-    return builder.add(call.path, lambda: Linear(array(module.weight), bias), call.x.lead, (call.x, "x"))
+    bias = None if module.bias is None else call.array(module.bias)
+    return builder.add(call.path, lambda: Linear(call.array(module.weight), bias), call.x.lead, (call.x, "x"))
 
 
 def _conv(call: Call, builder: Builder) -> Value:
@@ -65,8 +65,8 @@ def _conv(call: Call, builder: Builder) -> Value:
 
     def make() -> Conv:
         return Conv(
-            weight=array(module.weight),
-            bias=None if module.bias is None else array(module.bias),
+            weight=call.array(module.weight),
+            bias=None if module.bias is None else call.array(module.bias),
             size=call.features[1:],
             stride=stride,
             padding=padding,
@@ -85,10 +85,10 @@ def flatten(name: str, x: Value, shape: tuple[int, ...], axes: tuple[int, int], 
     """Add a Flatten; `axes` are torch's start_dim and end_dim, counted with time and batch."""
     first, last = (axis % len(shape) for axis in axes)
     if first < x.lead:
-        lead = "time and batch" if x.lead == 2 else "batch"
-        message = f"Flatten from axis {axes[0]} joins {lead} with the features"
+        lead = "time or batch" if x.lead == 2 else "batch"
+        message = f"Flatten from axis {axes[0]} to {axes[1]} joins {lead} with other axes"
         builder.refuse("flatten_axes", name, message, f"use start_dim={x.lead}")
-        return Value(None, x.lead)
+        return Value(None, 0)
     make = lambda: Flatten(shape[x.lead :], first - x.lead, last - x.lead)  # noqa: E731
     return builder.add(name, make, x.lead, (x, "x"))
 
@@ -162,24 +162,40 @@ def _batch_norm(call: Call, builder: Builder) -> Value:
     if x.node is None:
         return Value(None, x.lead)
     layer = builder.nodes[x.node]
-    if not isinstance(layer, Linear | Conv) or x.node in builder.consumed:
+    if not isinstance(layer, Linear | Conv) or x.node in builder.consumed or layer.folded is not None:
         message = f"{name} is folded into the Linear or Conv layer before it; here there is none that only it takes"
         return refused(call, builder, "batch_norm", message, "put it right behind a Linear or Conv layer, alone")
-    return builder.replace(x, fold(layer, module))
+    try:
+        with locating(call.path):
+            arrays = call.weights.once((x.node, id(module)), lambda: _folded(layer, module))
+            return builder.replace(x, replace(layer, **arrays))
+    except ExportError as error:
+        builder.note(error)
+        return Value(None, x.lead)
 
 
 def fold(layer: Linear | Conv, module: Any) -> Linear | Conv:
-    """Give the layer with a batch normalisation (evaluation mode) behind it folded in; computed in float64."""
+    """Give the layer with a batch normalisation (evaluation mode) behind it folded in; computed in float64.
+
+    Raises:
+        GraphError: the result is not finite, as where a variance plus eps is not above 0.
+    """
+    return replace(layer, **_folded(layer, module))
+
+
+def _folded(layer: Linear | Conv, module: Any) -> dict[str, Any]:
     mean, variance = (array(t).astype(np.float64) for t in (module.running_mean, module.running_var))
     gamma = np.ones_like(mean) if module.weight is None else array(module.weight).astype(np.float64)
     shift = np.zeros_like(mean) if module.bias is None else array(module.bias).astype(np.float64)
     bias = np.zeros_like(mean) if layer.bias is None else layer.bias.astype(np.float64)
-    scale = gamma / np.sqrt(variance + math.fabs(module.eps))
     dtype = layer.weight.dtype
-    weight = layer.weight * scale.reshape(-1, *(1,) * (layer.weight.ndim - 1))
-    return replace(
-        layer,
-        weight=weight.astype(dtype),
-        bias=((bias - mean) * scale + shift).astype(dtype),
-        folded=(np.abs(bias * scale) + np.abs(mean * scale) + np.abs(shift)).astype(dtype),
-    )
+    weight = np.empty_like(layer.weight)
+    with np.errstate(all="ignore"):  # what is not finite is refused by the layer
+        scale = gamma / np.sqrt(variance + module.eps)
+        rows = scale.reshape(-1, *(1,) * (weight.ndim - 1))
+        np.multiply(layer.weight, rows, out=weight, casting="same_kind")  # in float64, rounded once, without a copy
+        return {
+            "weight": weight,
+            "bias": ((bias - mean) * scale + shift).astype(dtype),
+            "folded": (np.abs(bias * scale) + np.abs(mean * scale) + np.abs(shift)).astype(dtype),
+        }

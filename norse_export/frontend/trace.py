@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from norse_export.errors import UnsupportedError, UsageError
+from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend import norse, torch_nn
-from norse_export.frontend.builder import Builder, Value
+from norse_export.frontend.builder import Builder, Value, first_difference
+from norse_export.frontend.example import as_raster, check_model, model_float
+from norse_export.frontend.leaf import Rule
+from norse_export.frontend.lifted import is_lift
 from norse_export.frontend.recorder import Recorder, Recording, recording_modules
-from norse_export.frontend.reference import call_model, reference_run
+from norse_export.frontend.recording import state_like
+from norse_export.frontend.reference import call_model, reference_run, split_result
+from norse_export.frontend.undisturbed import Snapshot, Weights, undisturbed
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
+from norse_export.ir.run import Run
 from norse_export.ir.stages import ContinuousNode
-from norse_export.target import Run
 
 Array = NDArray[Any]
 Time = Literal["auto", "outside", "inside"]
+OVER_TIME = "linear_over_time"  # in the graph's metadata: Linear layers that took the whole raster at once, as JSON
 _PROBE_STEPS = 3  # steps that are recorded one by one and must all have the same structure
 
 
@@ -42,142 +48,197 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
     time: "outside": the model takes one step a call and is called T times with the state that it returned; "inside":
     it takes the whole raster and is called once; "auto" finds it from the modules inside.
 
+    The raster is taken in the float type of the model's parameters. The model is as before afterwards, its own
+    attributes and the random states included. What acts differently only at a step that is not recorded (from the
+    fourth on) is not seen here: `norse_export.save` compares the graph with the model over the whole raster.
+
     Raises:
-        UnsupportedError: an operation or module is not understood, or the model depends on its input's values in a way
-            that a graph cannot; all findings are listed.
-        UsageError: not a module, a wrong example input, or both meanings of time are possible.
-        GraphError: impossible parameters: not finite, tau below 0, dt of 2 tau or more.
+        UnsupportedError: an operation or module is not understood, or the model depends on its input's values or on
+            its own past in a way that a graph cannot; all findings are listed.
+        UsageError: not a module, a wrong example input, the model raises, or both meanings of time are possible.
+        GraphError: impossible parameters: not finite, tau below 0, dt of 2 tau or more; all findings are listed.
     """
-    if not isinstance(model, torch.nn.Module):
-        message = f"the model is a {type(model).__name__}, not a torch.nn.Module"
-        raise UsageError(message, where="model", fix="pass the module itself")
-    raster = _as_raster(example_input)
+    check_model(model)
+    raster = as_raster(example_input, model_float(model))
     chosen = find_time(model) if time == "auto" else time
     if chosen not in ("outside", "inside"):
         raise UsageError(f"time={time!r}", where="time", fix="use 'auto', 'outside' or 'inside'")
-    with torch.no_grad():
-        graph = _record(model, raster, chosen)
-        other = _record(model, _second_input(raster), chosen)
-        if _shape_of(graph) != _shape_of(other):
-            raise UnsupportedError(
-                "the model does different things for different inputs: two recordings have different graphs",
-                where=type(model).__name__,
-                fix="make the forward pass the same for every input",
-                kind="control_flow",
-            )
+    with torch.no_grad(), undisturbed(model) as before:
+        graph, name = _record(model, raster, chosen, before.weights)
         reference = reference_run(model, raster, chosen, graph)
-    return Traced(graph, {"input": raster.cpu().numpy()}, reference, chosen)
+        _check_unchanged(before)
+    return Traced(graph, {name: raster.numpy()}, reference, chosen)
 
 
 def find_time(model: torch.nn.Module) -> Literal["outside", "inside"]:
     """Whether the model takes one step or the whole raster a call, found from the modules inside.
 
+    Sequence modules (LIF, LI, ...) and Lift take whole rasters; cells outside of a Lift take one step. Cells in a model
+    whose forward takes no state are "inside": the model has to loop over time itself. A model with neither, which has
+    no state at all, takes one step.
+
     Raises:
         UsageError: both could be meant.
     """
-    kinds = [type(module) for module in model.modules()]
-    table = norse.rules()
-    sequences = set(norse.sequence_classes()) if table else set()
-    lifts = [module for module in model.modules() if type(module).__name__ == "Lift"]
-    lifted = {id(inner) for lift in lifts for inner in lift.modules()}
-    inside = bool(lifts) or any(kind in sequences for kind in kinds)
+    table, sequences = norse.rules(), norse.sequence_classes()
+    lifted = {id(inner) for lift in model.modules() if is_lift(lift) for inner in lift.modules()}
+    inside = any(is_lift(module) or type(module) in sequences for module in model.modules())
     cells = [m for m in model.modules() if type(m) in table and type(m) not in sequences and id(m) not in lifted]
     if inside and cells:
         raise UsageError(
             f"the model holds {type(cells[0]).__name__}, which takes one step, beside modules that take whole rasters",
             where="time",
             fix="say time='outside' or time='inside'",
+            kind="time",
         )
     if inside:
         return "inside"
-    takes = [p for p in inspect.signature(model.forward).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if cells and len(takes) == 1 and not isinstance(model, torch.nn.Sequential):
-        return "inside"  # cells, and nowhere to pass a state: the model loops over time itself
-    return "outside"
+    takes = [
+        p
+        for p in inspect.signature(model.forward).parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    return "inside" if cells and len(takes) == 1 and not isinstance(model, torch.nn.Sequential) else "outside"
 
 
-def _as_raster(example: Any) -> torch.Tensor:
-    raster = example.detach() if isinstance(example, torch.Tensor) else torch.as_tensor(np.asarray(example))
-    if raster.dtype not in (torch.float32, torch.float64):
-        raster = raster.float()
-    if raster.ndim < 2 or 0 in raster.shape:
-        message = f"the example input has shape {tuple(raster.shape)}"
-        raise UsageError(message, where="example_input", fix="give a raster [T, B, ...] with at least one step and sample")
-    if not torch.isfinite(raster).all():
-        raise UsageError("the example input holds NaN or infinity", where="example_input", fix="give finite numbers")
-    return raster
+def _record(
+    model: torch.nn.Module, raster: torch.Tensor, time: str, weights: Weights
+) -> tuple[Graph[ContinuousNode], str]:
+    """Record the model: its graph, and the name of its input.
+
+    Recorded are the whole raster (inside) or the first steps (outside), and the same again with other values: all that
+    take one kind of step must have one structure.
+    """
+    table = {**torch_nn.rules(), **norse.rules()}
+    first: _Recorded | None = None
+    for words, values in (("", raster), (" with other input values", _second_input(raster))):
+        for number, recorded in enumerate(_recordings(model, values, time, table, weights)):
+            if first is None:
+                first = recorded
+                continue
+            first.builder.merge(recorded.builder)
+            difference = first_difference(first.builder, recorded.builder)
+            if difference is not None and not first.builder.findings:
+                raise UnsupportedError(
+                    f"the model does not always do the same: at step {number}{words}, {difference} differs from step 0",
+                    where=type(model).__name__,
+                    fix="make the forward pass the same for every input and at every step",
+                    kind="control_flow",
+                )
+    if first is None:
+        raise ValueError("nothing was recorded")
+    over_time = first.recording.over_time
+    return first.builder.finish({OVER_TIME: json.dumps(over_time)} if over_time else {}), first.input
 
 
-def _second_input(raster: torch.Tensor) -> torch.Tensor:
-    """Another raster of the same kind: the same values, shuffled by a fixed seed."""
-    order = torch.randperm(raster.numel(), generator=torch.Generator().manual_seed(0))
-    return raster.flatten()[order].reshape(raster.shape)
-
-
-def _record(model: torch.nn.Module, raster: torch.Tensor, time: str) -> Graph[ContinuousNode]:
-    """Record the model once (inside), or for its first steps, which must all look the same (outside)."""
+def _recordings(
+    model: torch.nn.Module, raster: torch.Tensor, time: str, table: dict[type, Rule], weights: Weights
+) -> Iterator[_Recorded]:
+    """Recordings of one run of the model; the run ends early where the model raises."""
     if time == "inside":
-        return _recorded(model, raster, 2, None, None)[0]
-    graph, carried, state = _recorded(model, raster[0], 1, None, None)
-    structure = _shape_of(graph)
-    for step in range(1, min(_PROBE_STEPS, raster.shape[0])):
-        later, carried, state = _recorded(model, raster[step], 1, carried, state)
-        if _shape_of(later) != structure:
-            raise UnsupportedError(
-                f"the model does something else at step {step} than at step 0",
-                where=type(model).__name__,
-                fix="make every time step the same",
-                kind="control_flow",
-            )
-    return graph
+        yield _recorded(model, raster, 2, None, None, table, weights)
+        return
+    carried, state = None, None
+    for step in range(_PROBE_STEPS):
+        recorded = _recorded(model, raster[step % len(raster)], 1, carried, state, table, weights)
+        yield recorded
+        if recorded.raised:
+            return
+        carried, state = recorded.recording.calls, recorded.state
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """One call of the model: what was recorded, the state that it returned, and whether it raised."""
+
+    recording: Recording
+    input: str
+    state: Any
+    raised: bool
+
+    @property
+    def builder(self) -> Builder:
+        return self.recording.builder
 
 
 def _recorded(
-    model: torch.nn.Module, x: torch.Tensor, lead: int, carried: dict[str, Any] | None, state: Any
-) -> tuple[Graph[ContinuousNode], dict[str, Any], Any]:
-    """One call of the model: its graph, the populations' states, and the state that the model returned."""
-    builder = Builder()
-    paths = {id(module): name or type(module).__name__ for name, module in model.named_modules(remove_duplicate=True)}
-    taken = set(paths.values())
-    recording = Recording(builder, paths, {**torch_nn.rules(), **norse.rules()}, carried=carried)
+    model: torch.nn.Module,
+    x: torch.Tensor,
+    lead: int,
+    carried: dict[str, Any] | None,
+    state: Any,
+    table: dict[type, Rule],
+    weights: Weights,
+) -> _Recorded:
+    paths = {id(module): name or type(module).__name__ for name, module in model.named_modules()}
+    taken = frozenset(paths.values())
+    builder = Builder(reserved=taken)
+    recording = Recording(builder, paths, table, carried=carried, weights=weights, root=type(model).__name__)
     name = _free("input", taken)
     dtype: Any = str(x.dtype).removeprefix("torch.")
     builder.nodes[name] = Input(tuple(x.shape[lead:]), dtype)
     x = x.clone()
     recording.track(x, Value(name, lead))
-    with recording_modules(recording), Recorder(recording):
-        result = call_model(model, x, state)
-    sent, state = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-    if not isinstance(sent, torch.Tensor):
-        builder.refuse(
-            "outputs",
-            type(model).__name__,
-            f"the model returns {_describe(result)}, not one tensor or (tensor, state)",
-            "return one output, and the state beside it",
+    try:
+        with recording_modules(recording), Recorder(recording):
+            result = call_model(model, x, state)
+    except ExportError as error:
+        builder.note(_placed(error, recording))
+        return _Recorded(recording, name, None, raised=True)
+    _record_output(recording, result, lead, _free("output", taken), type(model).__name__)
+    return _Recorded(recording, name, split_result(result)[1], raised=False)
+
+
+def _record_output(recording: Recording, result: Any, lead: int, name: str, where: str) -> None:
+    builder, (sent, state) = recording.builder, split_result(result)
+    if not isinstance(sent, torch.Tensor) or not state_like(recording, result[1:] if sent is not result else state):
+        message = f"the model returns {_described(result)}, not one tensor or (tensor, state)"
+        builder.refuse("outputs", where, message, "return one output, and the state of the neurons beside it")
+        return
+    value = recording.value(sent)
+    if value is None:
+        message = "the output does not depend on the input in a way that was traced"
+        builder.refuse("output", where, message, "return what the last layer gives")
+    elif value.state_of:
+        message = f"the output is the state of {value.state_of!r}"
+        builder.refuse("output", where, message, "return what a layer gives: an LI gives its potential")
+    elif value.node is not None:
+        shape = tuple(sent.shape[lead:])
+        builder.add(name, lambda: Output(shape), lead, (value, "x"))
+
+
+def _placed(error: ExportError, recording: Recording) -> ExportError:
+    """The error with the path of the module in which the model raised."""
+    if recording.failed and recording.failed != recording.root and error.findings[0].kind == "model_raised":
+        what, fix = error.findings[0].message, error.findings[0].fix
+        return UsageError(what, where=f"{recording.failed}, in {error.where}", fix=fix, kind="model_raised")
+    return error
+
+
+def _second_input(raster: torch.Tensor) -> torch.Tensor:
+    """Another raster of the same kind: the same values, shuffled by a fixed seed; half of them where all are one."""
+    order = torch.randperm(raster.numel(), generator=torch.Generator().manual_seed(0))
+    shuffled = raster.flatten()[order].reshape(raster.shape)
+    return raster / 2 if torch.equal(shuffled, raster) else shuffled
+
+
+def _check_unchanged(before: Snapshot) -> None:
+    if changed := before.changed():
+        raise UnsupportedError(
+            f"the model changes its own tensors while it runs: {', '.join(changed)}",
+            where=changed[0],
+            fix="change weights and buffers in training, and not in forward; call model.eval() before saving",
+            kind="changes_itself",
         )
-    else:
-        value = recording.value(sent)
-        if value is None:
-            message = "the output does not depend on the input in a way that was traced"
-            builder.refuse("output", type(model).__name__, message, "return what the last layer gives")
-        elif value.node is not None:
-            shape = tuple(sent.shape[lead:])
-            builder.add(_free("output", taken), lambda: Output(shape), lead, (value, "x"))
-    return builder.finish({}), recording.calls, state
 
 
-def _describe(result: Any) -> str:
+def _described(result: Any) -> str:
     if isinstance(result, tuple | list):
         return f"a {type(result).__name__} of {len(result)}"
     return f"a {type(result).__name__}"
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _free(name: str, taken: frozenset[str]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _shape_of(graph: Graph[ContinuousNode]) -> Any:
-    nodes = [(name, type(node).__name__, node.input_shape, node.output_shape) for name, node in graph.nodes.items()]
-    return nodes, graph.edges

@@ -1,0 +1,174 @@
+"""What a function or operator on traced tensors stands for. One that is not understood becomes a finding."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from torch.overrides import resolve_name
+
+from norse_export.frontend.builder import Value
+from norse_export.frontend.recording import Recording
+from norse_export.frontend.torch_nn import flatten
+from norse_export.ir.layers import Scale, Sum
+
+ASK = "rebuild this part from the modules in the table of supported layers, or ask for the operation to be added"
+_LOOP_FIX = (
+    "use modules that take the whole raster (norse.torch.LIF, LI, IAF, LIFRecurrent, and Lift for layers), or let "
+    "forward take one step and the state, and save with time='outside'"
+)
+# What looks at nothing but the form of a tensor, or makes a new one of that form.
+_LOOKS = frozenset({
+    "size", "dim", "ndimension", "numel", "nelement", "stride", "__len__", "is_contiguous", "is_floating_point",
+    "is_complex", "is_inference", "get_device", "element_size", "zeros_like", "ones_like", "full_like", "empty_like",
+    "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "__hash__",
+})  # fmt: skip
+_GETTERS = frozenset({
+    "shape", "ndim", "dtype", "device", "requires_grad", "is_sparse", "is_cuda", "is_quantized", "is_meta", "layout",
+    "is_leaf", "names", "itemsize", "nbytes", "grad_fn",
+})  # fmt: skip
+_SAME = frozenset({"detach", "clone", "contiguous", "requires_grad_", "detach_"})
+_CASTS = frozenset({"to", "float", "double", "type", "type_as", "cpu"})  # the same where the type stays
+_ADD = frozenset({"add", "__add__", "__radd__", "__iadd__", "add_"})
+_IN_PLACE = frozenset({"__iadd__", "add_"})
+_READS = frozenset({
+    "__bool__", "is_nonzero", "item", "__float__", "__int__", "__index__", "__complex__", "tolist", "numpy",
+    "__array__", "__dlpack__", "equal", "allclose", "__contains__", "__repr__", "__format__",
+    "data_ptr", "storage", "untyped_storage",
+})  # fmt: skip
+_PARTS = frozenset({"__getitem__", "__iter__", "unbind", "select", "split", "chunk", "narrow", "tensor_split"})
+_JOINS = frozenset({"stack", "cat", "concat", "vstack"})  # what ends a time loop
+_RESHAPES = frozenset({"view", "reshape", "view_as", "reshape_as", "squeeze", "unsqueeze", "unflatten"})
+
+
+def name_of(func: Callable[..., Any]) -> tuple[str, bool]:
+    """Name of an operation, and whether it only reads a property."""
+    name = getattr(func, "__name__", str(func))
+    if name == "__get__":
+        return str(getattr(getattr(func, "__self__", None), "__name__", resolve_name(func) or name)), True
+    return name, False
+
+
+def only_looks(name: str, getter: bool) -> bool:
+    """Whether an operation depends on the form of its tensors and not on what they hold."""
+    return name in _GETTERS if getter else name in _LOOKS
+
+
+def recorded(
+    recording: Recording, name: str, getter: bool, args: tuple[Any, ...], kwargs: dict[str, Any], traced: list[Any],
+    result: Any,
+) -> Value:  # fmt: skip
+    """What the result of an operation on traced tensors stands for; what is not understood becomes a finding."""
+    values = [recording.values[id(tensor)] for tensor in traced]
+    first = bool(args) and args[0] is traced[0]
+    if not getter and first and (name in _SAME or (name in _CASTS and _is_as_before(result, traced[0]))):
+        return values[0]
+    value = None
+    if not getter and not any(v.state_of for v in values):
+        if name in _ADD and len(traced) == 2:
+            value = _added(recording, name, args, kwargs, traced)
+        elif name == "flatten" and first:
+            value = _flattened(recording, args, kwargs, traced[0])
+    if value is None:
+        _refuse(recording, name, values)
+        value = Value(None, values[0].lead)
+    return still(value, tuple(traced[0].shape), tuple(getattr(result, "shape", ())))
+
+
+def _is_as_before(result: Any, tensor: Any) -> bool:
+    """Whether a cast changed nothing, or only told the type."""
+    same = ("dtype", "device", "layout")
+    return isinstance(result, str) or all(getattr(result, key) == getattr(tensor, key) for key in same)
+
+
+def still(value: Value, before: tuple[int, ...], after: tuple[int, ...]) -> Value:
+    """The value of something not understood keeps its axes only where the result has the leading axes of the input."""
+    if value.node is None and value.lead and after[: value.lead] != before[: value.lead]:
+        return Value(None, 0)
+    return value
+
+
+def _added(
+    recording: Recording, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], traced: list[Any]
+) -> Value | None:
+    """A residual connection. A value that is added to itself is doubled, which is exact."""
+    builder, (a, b) = recording.builder, traced
+    one, other = recording.values[id(a)], recording.values[id(b)]
+    shape = tuple(a.shape)
+    if set(kwargs) - {"other"} or len(args) > 2 or shape != tuple(b.shape) or one.lead != other.lead:
+        return None
+    if name in _IN_PLACE and recording.shares_memory(a):
+        return None
+    node, features = builder.unique(_joined(recording, "add")), shape[one.lead :]
+    if one.node is not None and one.node == other.node:
+        two = np.full(features, 2, str(a.dtype).removeprefix("torch."))
+        return builder.add(node, lambda: Scale(two), one.lead, (one, "x"))
+    return builder.add(node, lambda: Sum(features), one.lead, (one, "x"), (other, "x"))
+
+
+def _flattened(recording: Recording, args: tuple[Any, ...], kwargs: dict[str, Any], tensor: Any) -> Value | None:
+    axes = dict(zip(("start_dim", "end_dim"), args[1:], strict=False)) | kwargs
+    start, end = axes.pop("start_dim", 0), axes.pop("end_dim", -1)
+    value = recording.values[id(tensor)]
+    if axes or len(args) > 3 or not (isinstance(start, int) and isinstance(end, int)) or not value.lead:
+        return None
+    name = recording.builder.unique(_joined(recording, "flatten"))
+    return flatten(name, value, tuple(tensor.shape), (start, end), recording.builder)
+
+
+def _refuse(recording: Recording, name: str, values: list[Value]) -> None:
+    builder, where = recording.builder, f"{recording.where}, {user_line()}"
+    state_of = next((value.state_of for value in values if value.state_of), "")
+    if name in _READS:
+        message = f"data-dependent control flow: the values of a traced tensor are read by {name}"
+        builder.findings[:] = [f for f in builder.findings if (f.kind, f.where) != ("operation", where)]
+        builder.refuse("control_flow", where, message, "make the forward pass the same for every input")
+    elif state_of:
+        message = f"the operation {name} acts on the state of {state_of!r}"
+        builder.refuse("state", where, message, "pass states on as they are; what a layer gives is its first result")
+    elif name in _PARTS and values[0].lead == 2:
+        recording.looping = True
+        message = f"{name} takes the raster apart: a time loop of the model's own, or a part of it, is not supported"
+        builder.refuse("time_loop", where, message, _LOOP_FIX)
+    elif name in _IN_PLACE and len(values) == 2:
+        message = f"{name} changes in place a tensor that another layer or a state also uses, or one of another shape"
+        builder.refuse("in_place", where, message, "write x = x + y instead of x += y, with both of one shape")
+    elif not (recording.looping and name in _JOINS):
+        function = _library_function()
+        words = f"the operation {name}" if function is None else f"the function {function}"
+        only = ": it adds two traced values of one shape only" if name in _ADD and function is None else ""
+        fix = "use torch.nn.Flatten or x.flatten(1), which keep the batch" if name in _RESHAPES else ASK
+        builder.refuse("operation", where, f"{words} is not understood{only}", fix)
+
+
+def _joined(recording: Recording, name: str) -> str:
+    """Name of an operation in the module that is running; at the root, which has no path, the name alone."""
+    inner = recording.stack[-1] if recording.stack else recording.root
+    return name if inner == recording.root else f"{inner}.{name}"
+
+
+def user_line() -> str:
+    """File and line of the user's code that made the call: the first frame outside the libraries."""
+    frame = _user_frame()[0]
+    return "unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _library_function() -> str | None:
+    """The function of norse.torch.functional that the user's line calls, where there is one: it names more."""
+    inner = _user_frame()[1]
+    home = "" if inner is None else str(inner.f_globals.get("__name__", ""))
+    return f"{home}.{inner.f_code.co_name}" if inner and home.startswith("norse.torch.functional") else None
+
+
+def _user_frame() -> tuple[FrameType | None, FrameType | None]:
+    """The first frame outside the libraries, and the frame of the library that it called."""
+    inner: FrameType | None = None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").split(".")[0] not in ("torch", "norse", "norse_export"):
+            return frame, inner
+        inner, frame = frame, frame.f_back
+    return None, None

@@ -1,0 +1,111 @@
+"""What has been seen of one run of a model: which tensor stands for what, and the states of the populations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from norse_export.frontend.builder import Builder, Value
+from norse_export.frontend.leaf import Rule
+from norse_export.frontend.undisturbed import Weights
+
+
+@dataclass(slots=True)
+class Recording:
+    """What has been seen so far of one run.
+
+    carried: path -> state that the population returned a step ago; None at step 0. calls: the same of this step.
+    root: path that stands for the model itself. failed: path of the module in which the run raised.
+    looping: the model takes its raster apart itself, which is refused once and not again for all that follows.
+    """
+
+    builder: Builder
+    paths: dict[int, str]
+    rules: dict[type, Rule]
+    carried: dict[str, Any] | None = None
+    calls: dict[str, Any] = field(default_factory=dict)
+    values: dict[int, Value] = field(default_factory=dict)
+    kept: list[Any] = field(default_factory=list)  # keeps the ids in `values` from being used again
+    stack: list[str] = field(default_factory=list)
+    paused: int = 0
+    weights: Weights = field(default_factory=Weights)
+    states: dict[int, str] = field(default_factory=dict)  # id of a tensor -> path of the population whose state it is
+    over_time: list[str] = field(default_factory=list)  # Linear layers that took a whole raster at once
+    looping: bool = False
+    root: str = ""
+    failed: str = ""
+
+    def __post_init__(self) -> None:
+        for path, state in (self.carried or {}).items():
+            self.track_state(state, path)
+
+    def track(self, tensor: Any, value: Value) -> None:
+        """From now on `tensor` stands for `value`."""
+        self.kept.append(tensor)
+        self.values[id(tensor)] = value
+
+    def track_state(self, state: Any, path: str) -> None:
+        """From now on the tensors in `state` stand for the state of the population at `path`."""
+        for tensor in tensors_in(state):
+            self.states[id(tensor)] = path
+            self.track(tensor, Value(None, 0, state_of=path))
+
+    def value(self, tensor: Any) -> Value | None:
+        """What a tensor stands for; None if it does not depend on the input."""
+        return self.values.get(id(tensor))
+
+    def shares_memory(self, tensor: Any) -> bool:
+        """Whether another traced tensor, or a state, lies in the same memory."""
+        memory = tensor.untyped_storage().data_ptr()
+        others = (other for other in self.kept if other is not tensor)
+        return id(tensor) in self.states or any(other.untyped_storage().data_ptr() == memory for other in others)
+
+    @property
+    def where(self) -> str:
+        """Path of the innermost module that is running."""
+        return (self.stack[-1] if self.stack else self.root) or "the model"
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Inside, calls go through unseen."""
+        self.paused += 1
+        try:
+            yield
+        finally:
+            self.paused -= 1
+
+    @contextmanager
+    def aside(self, carried: dict[str, Any] | None) -> Iterator[Recording]:
+        """Inside, what runs is recorded into a copy of the builder that is thrown away, but for its findings."""
+        own = {name: getattr(self, name) for name in ("builder", "carried", "calls", "values", "states", "over_time")}
+        self.builder = self.builder.copy()
+        self.carried, self.calls, self.over_time = carried, {}, []
+        self.values, self.states = dict(self.values), dict(self.states)
+        self.__post_init__()
+        try:
+            yield self
+        finally:
+            aside = self.builder
+            for name, held in own.items():
+                setattr(self, name, held)
+            self.builder.merge(aside)
+
+
+def tensors_in(tree: Any) -> list[Any]:
+    """All tensors in nested tuples, lists and dicts, in order."""
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, tuple | list):
+        return []
+    return [tensor for part in tree for tensor in tensors_in(part)]
+
+
+def state_like(recording: Recording, tree: Any) -> bool:
+    """Whether what a model returns beside its output is state: no traced tensor in it but states of populations."""
+    return all(recording.value(t) is None or id(t) in recording.states for t in tensors_in(tree))
