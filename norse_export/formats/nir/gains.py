@@ -10,7 +10,8 @@ from norse_export.ir.arrays import FloatArray
 
 def unit_w_in(tau_syn: FloatArray, dt: float) -> NDArray[np.float64]:
     """The w_in with which an Euler step adds an input to the current as it is: tau_syn/dt."""
-    return tau_syn.astype(np.float64) / dt
+    with np.errstate(over="ignore"):  # what is not finite is refused where the file is written
+        return tau_syn.astype(np.float64) / dt
 
 
 def unit_rate(dt: float) -> NDArray[np.float64]:
@@ -20,5 +21,6 @@ def unit_rate(dt: float) -> NDArray[np.float64]:
 
 def coefficient(tau: FloatArray, dt: float, dtype: str) -> FloatArray:
     """dt/tau, divided in float64 and rounded once to the float type of the population; 0 where tau is infinite."""
-    quotient: FloatArray = (dt / tau.astype(np.float64)).astype(dtype)
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):  # populations refuse what is not below 2
+        quotient: FloatArray = (dt / tau.astype(np.float64)).astype(dtype)
     return quotient

@@ -83,12 +83,12 @@ class Notes:
             return value
         raise _wrong(name, "an integer", self.where)
 
-    def number(self, name: str) -> float | None:
-        """Give a float that is finite."""
+    def number(self, name: str, *, positive: bool = False) -> float | None:
+        """Give a float that is finite, and above 0 where it has to be."""
         value = self.values.get(name)
-        if value is None or (isinstance(value, float) and np.isfinite(value)):
+        if value is None or (isinstance(value, float) and np.isfinite(value) and not (positive and value <= 0)):
             return value
-        raise _wrong(name, "a finite number", self.where)
+        raise _wrong(name, "a finite number" + (" above 0" if positive else ""), self.where)
 
     def choice(self, name: str, *allowed: str) -> str | None:
         """Give a text that is one of those allowed."""
@@ -102,8 +102,10 @@ class Notes:
         value = self.values.get(name)
         if isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float64):
             return value
-        number = self.number(name)
-        return None if number is None else np.asarray(number, self.choice(f"{name}_dtype", *_FLOATS) or dtype)
+        if (number := self.number(name)) is None:
+            return None
+        with np.errstate(over="ignore"):  # nodes refuse what is not finite
+            return np.asarray(number, self.choice(f"{name}_dtype", *_FLOATS) or dtype)
 
     def json(self, name: str) -> Any:
         """Give what a text holds as JSON."""

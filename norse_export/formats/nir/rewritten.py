@@ -49,8 +49,9 @@ def _crops(document: NIRDocument) -> dict[str, str]:
     """Convolution -> the crop that is all it feeds, and that nothing else feeds."""
     sources = Counter(a for a, _ in document.edges)
     targets = Counter(b for _, b in document.edges)
-    roles = {name for name, node in document.nodes.items() if node.metadata.get(_ROLE) == "crop"}
-    return {a: b for a, b in document.edges if b in roles and sources[a] == 1 and targets[b] == 1}
+    roles = {name: node.metadata.get(_ROLE) for name, node in document.nodes.items()}
+    cropping = {name for name, role in roles.items() if isinstance(role, str) and role == "crop"}
+    return {a: b for a, b in document.edges if b in cropping and sources[a] == 1 and targets[b] == 1}
 
 
 def _original(node: NIRNode, crop: object, where: str) -> Conv | None:

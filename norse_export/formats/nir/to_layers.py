@@ -16,6 +16,7 @@ from .document import NIRNode, Value
 from .notes import Notes
 
 _AXES = {"Conv1d": 1, "Conv2d": 2}
+_EXACT = 2**53  # float64 holds every integer up to here
 NO_ARRIVAL = ("Input", "Output", "Linear", "Affine")  # their sizes are always their own
 
 
@@ -39,8 +40,8 @@ def numbers(value: Value, where: str) -> FloatArray:
     if array.dtype in (np.float32, np.float64):
         return array
     wide: FloatArray = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
-    if array.dtype.kind in "iu" and not np.array_equal(wide.astype(array.dtype), array):
-        message = "integers that no float64 holds exactly"
+    if array.dtype.kind in "iu" and not -_EXACT <= int(array.min()) <= int(array.max()) <= _EXACT:
+        message = "integers beyond 2^53, which no float64 holds exactly"
         raise GraphError(message, where=where, fix="give them as floats", kind="dtype")
     return wide
 

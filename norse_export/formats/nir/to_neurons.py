@@ -36,7 +36,7 @@ def step_of(notes: Notes, dt: float | None, *, override: bool) -> Step:
     Raises:
         UsageError: neither says anything, or they contradict one another and `override` is not set.
     """
-    own = notes.number("dt")
+    own = notes.number("dt", positive=True)
     if own is None:
         if dt is None:
             message = "the file does not say with which time step it is meant: NIR has no field for it"

@@ -417,6 +417,9 @@ def test_edges_in_the_metadata_that_are_not_the_files_are_not_believed(edges: st
         ("", {"norse_export_x": {"a": 1}}, GraphError, "norse_export_x is not a value"),
         ("n0", {"norse_export_dt": "x"}, GraphError, "norse_export_dt is not a finite number"),
         ("n0", {"norse_export_dt": float("nan")}, GraphError, "norse_export_dt is not a finite number"),
+        ("n0", {"norse_export_dt": 0.0}, GraphError, "norse_export_dt is not a finite number above 0"),
+        ("n0", {"norse_export_dt": 5e-324}, GraphError, "is not dt/tau_mem"),
+        ("n0", {"norse_export_v0": 1e300}, GraphError, "v0[] is inf"),
         ("n0", {"norse_export_dtype": "float16"}, GraphError, "norse_export_dtype is not float32 or float64"),
         ("n0", {"norse_export_v0": np.ones(2, F32)}, GraphError, "v0 has shape (2,)"),
         ("n0", {"norse_export_v0": np.ones(3, np.int64)}, GraphError, "norse_export_v0 is not a finite number"),
@@ -607,7 +610,7 @@ def test_integers_and_halves_keep_their_values(tmp_path: Path) -> None:
         assert layer.weight.dtype == dtype
         assert np.array_equal(layer.weight, weights[name])
     nodes["c"] = nir.Linear(np.array([[2**53 + 1]]))
-    with pytest.raises(GraphError, match="no float64 holds exactly"):
+    with pytest.raises(GraphError, match="which no float64 holds exactly"):
         graph_of_document(by_nir(tmp_path / "n.nir", nodes, edges))
 
 
