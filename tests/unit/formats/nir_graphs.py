@@ -1,9 +1,10 @@
-"""Equality of graphs to the bit, and traced Norse models for tests of what is written as NIR."""
+"""Small graphs and traced Norse models for tests of what is written as NIR, and equality of graphs to the bit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,38 @@ from norse_export.files.limits import Limits
 from norse_export.formats.nir.document import NIRDocument
 from norse_export.formats.nir.hdf5 import document_of, parse
 from norse_export.formats.nir.to_document import document_of_graph
+from norse_export.formats.nir.to_graph import LoadedGraph, graph_of_document
 from norse_export.formats.nir.write import write
 from norse_export.frontend.trace import trace
-from norse_export.ir.graph import Graph
+from norse_export.ir.graph import Edge, Graph
+from norse_export.ir.layers import Input, Output
+from norse_export.ir.neurons import CubaLIF
+
+F32 = np.float32
+
+
+def ones(*shape: int) -> np.ndarray:
+    return np.ones(shape, F32)
+
+
+def chain(*nodes: Any, names: str | None = None, metadata: Mapping[str, str] | None = None) -> Graph[Any]:
+    """Nodes one after the other, between an Input and an Output."""
+    inner = dict(zip((names or " ".join(f"n{k}" for k in range(len(nodes)))).split(), nodes, strict=True))
+    every = {"input": Input(nodes[0].input_shape), **inner, "output": Output(nodes[-1].output_shape)}
+    keys = list(every)
+    return Graph(every, tuple(Edge(a, b) for a, b in pairwise(keys)), metadata or {})
+
+
+def lif(n: int = 3, **fields: Any) -> CubaLIF:
+    values: dict[str, Any] = {
+        "shape": (n,), "dt": 1e-3, "tau_mem": np.array(0.01), "tau_syn": np.array(0.005),
+        "v_leak": F32(0), "v_th": F32(1), "v_reset": F32(0),
+    }  # fmt: skip
+    return CubaLIF(**{**values, **fields})
+
+
+def round_trip(graph: Graph[Any], path: Path) -> LoadedGraph:
+    return graph_of_document(written(graph, path))
 
 
 def differences(a: Graph[Any], b: Graph[Any]) -> list[str]:
