@@ -30,7 +30,7 @@ class Finding:
 class ExportError(Exception):
     """Base class. Three parts, always filled: what is wrong, where, how to fix it.
 
-    `findings` holds every problem found at once, the one that is shown in full first.
+    `findings` holds every problem found at once, the first of which is `what`, `where` and `fix`; `str` shows all.
     """
 
     exit_code: ClassVar[int] = 2
@@ -50,7 +50,14 @@ class ExportError(Exception):
         return error
 
     def __str__(self) -> str:
-        return f"{self.what}\n  where: {self.where}\n  fix:   {self.fix}"
+        return "\n".join(map(str, self.findings))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuilt, (type(self), self.findings)
+
+
+def _rebuilt(kind: type[ExportError], findings: tuple[Finding, ...]) -> ExportError:
+    return kind.of(findings)
 
 
 class UsageError(ExportError):
