@@ -80,6 +80,13 @@ def test_flatten_counts_axes_without_batch_and_from_the_front() -> None:
     }
 
 
+def test_flatten_to_the_last_axis_ends_at_minus_one() -> None:
+    for end in (-1, 2):
+        node = document_of_graph(chain(Flatten((2, 3, 4), 1, end))).nodes["n0"]
+        assert isinstance(node, NIRNode)
+        assert (node.fields["start_dim"], node.fields["end_dim"]) == (1, -1)
+
+
 def test_a_sum_is_a_scale_of_ones() -> None:
     node = document_of_graph(chain(Sum((2, 2)))).nodes["n0"]
     assert isinstance(node, NIRNode)
@@ -90,8 +97,8 @@ def test_a_sum_is_a_scale_of_ones() -> None:
 def test_same_graph_gives_the_same_bytes(tmp_path: Path) -> None:
     graph = traced("recurrent").graph
     (tmp_path / "b").mkdir()
-    written(graph, tmp_path / "a.nir")
-    written(Graph(graph.nodes, graph.edges, dict(reversed(graph.metadata.items()))), tmp_path / "b" / "c.nir")
+    written(Graph(graph.nodes, graph.edges, {"a": "1", "b": "2"}), tmp_path / "a.nir")
+    written(Graph(graph.nodes, graph.edges, {"b": "2", "a": "1"}), tmp_path / "b" / "c.nir")
     assert (tmp_path / "a.nir").read_bytes() == (tmp_path / "b" / "c.nir").read_bytes()
 
 

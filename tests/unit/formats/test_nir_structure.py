@@ -60,6 +60,11 @@ def test_the_loop_may_close_at_a_node_without_a_state() -> None:
 
 def test_a_neuron_outside_the_loop_is_not_delayed() -> None:
     assert delayed(found("i>m i>n m>w n>w w>n n>o", neurons="m n")) == [("n", "w")]
+    assert delayed(found("i>z i>n z>w n>w w>n n>o", neurons="z n")) == [("n", "w")]
+
+
+def test_the_search_starts_at_the_inputs() -> None:
+    assert delayed(found("i>b b>a a>b b>o", neurons="a b")) == [("a", "b")]
 
 
 def test_two_loops_through_one_neuron_are_both_delayed() -> None:
