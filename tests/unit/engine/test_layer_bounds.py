@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from other_orders import in_another_order
 
 from norse_export.engine import layers
 from norse_export.frontend.torch_nn import fold
@@ -36,37 +37,6 @@ LAYERS: dict[str, Layer] = {
     "flatten": Flatten((3, 12, 9)),
     "output": Output((7,)),
 }
-
-
-def shuffled_sum(terms: Array, generator: np.random.Generator) -> Array:
-    """Sum over the last axis in float32, in a random order, one term after the other."""
-    order = generator.permutation(terms.shape[-1])
-    return np.add.accumulate(terms[..., order], axis=-1, dtype=F)[..., -1]
-
-
-def in_another_order(node: Layer, x: Array, generator: np.random.Generator) -> Array:
-    """The layer in float32, its sums in a random order."""
-    match node:
-        case Linear():
-            terms = x[:, None, :] * node.weight
-            bias = node.bias
-        case Conv():
-            windows = layers._windows(x, node.kernel, node.stride, node.padding, node.dilation)
-            axes, groups = len(node.kernel), node.groups
-            m, _, *out = windows.shape[: 2 + axes]
-            grouped = windows.reshape(m, groups, 1, -1, *windows.shape[2:])
-            kernels = node.weight.reshape(groups, -1, node.weight.shape[1], *(1,) * axes, *node.kernel)
-            terms = np.moveaxis(grouped * kernels, 3, -1).reshape(m, node.weight.shape[0], *out, -1)
-            bias = None if node.bias is None else node.bias.reshape(-1, *(1,) * axes)
-        case Pool(kind="sum" | "avg"):
-            windows = layers._windows(x, node.kernel, node.stride, node.padding, (1, 1))
-            total = shuffled_sum(windows.reshape(*windows.shape[:4], -1), generator)
-            mean = total / F(np.prod(node.kernel))
-            return mean if node.kind == "avg" else mean * F(np.prod(node.kernel))  # as torch's LPPool2d sums
-        case _:
-            return layers.apply(node, x)
-    total = shuffled_sum(terms, generator)
-    return total if bias is None else total + bias
 
 
 @pytest.mark.parametrize("largest", [0.0, 1e-6, 0.3])
