@@ -163,7 +163,8 @@ def _torch(file: BinaryIO, name: str, choice: LoadChoice, inputs: InputChoice) -
     graph, changed = _with_dt(traced.graph, choice)
 
     def truth(rasters: Rasters) -> Truth:
-        return Truth(reference_run(module, torch.as_tensor(rasters["input"]), traced.time, traced.graph), 0)
+        (given,) = (np.asarray(rasters[name], dtype=example.dtype) for name, example in traced.inputs.items())
+        return Truth(reference_run(module, torch.as_tensor(given), traced.time, traced.graph), 0)
 
     return Model(
         name=name,
