@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from norse_export.errors import ExportError, Finding, GraphError, UnsupportedError, locating
+from norse_export.errors import ExportError, Finding, UnsupportedError, locating
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Output
 from norse_export.ir.neurons import NeuronModel
@@ -38,7 +38,7 @@ class Builder:
     replaced: set[int] = field(default_factory=set)  # ids of values that a folded normalisation took the place of
     consumed: set[str] = field(default_factory=set)
     reserved: frozenset[str] = frozenset()
-    impossible: set[Finding] = field(default_factory=set)  # findings about parameters, not about what is supported
+    classes: dict[Finding, type[ExportError]] = field(default_factory=dict)  # of findings that were raised as errors
     _kept: list[Value] = field(default_factory=list)  # keeps ids in `replaced` from being used again
 
     def unique(self, name: str, *, module: bool = False) -> str:
@@ -91,8 +91,7 @@ class Builder:
         """Note an error that was raised, with all its findings."""
         for finding in error.findings:
             self._note(finding)
-        if isinstance(error, GraphError):
-            self.impossible.update(error.findings)
+            self.classes[finding] = type(error)
 
     def copy(self) -> Builder:
         """A builder that starts from here, without the findings."""
@@ -109,7 +108,7 @@ class Builder:
         """Take over the findings of another recording of the same model."""
         for finding in other.findings:
             self._note(finding)
-        self.impossible |= other.impossible
+        self.classes |= other.classes
 
     def _note(self, finding: Finding) -> None:
         if finding not in self.findings:
@@ -119,12 +118,13 @@ class Builder:
         """Give the graph, without what leads to no output.
 
         Raises:
-            UnsupportedError: something was not understood; all findings are listed.
+            UnsupportedError: something was not understood; all findings are listed, those of other kinds among them.
             GraphError: the graph is impossible, or nothing but impossible parameters was found; all are listed.
+            UsageError: nothing was found but that the model raised.
         """
         if self.findings:
-            impossible = self.impossible.issuperset(self.findings)
-            raise (GraphError if impossible else UnsupportedError).of(self.findings)
+            found = {self.classes.get(finding, UnsupportedError) for finding in self.findings}
+            raise (found.pop() if len(found) == 1 else UnsupportedError).of(self.findings)
         kept = set(_leading_to_outputs(self.nodes, self.edges))
         nodes = {name: node for name, node in self.nodes.items() if name in kept}
         return Graph(nodes, tuple(edge for edge in self.edges if {edge.source, edge.target} <= kept), metadata)

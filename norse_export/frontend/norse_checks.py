@@ -70,10 +70,8 @@ def _replaced(call: Call, activation: Any) -> Iterator[UnsupportedError]:
     from norse.torch.functional.reset import reset_value
 
     module, p = call.module, call.module.p
-    method = getattr(p, "method", "super")
-    if method not in HEAVISIDE:
-        fix = f"use one of {', '.join(HEAVISIDE)}"
-        yield _unsupported(call, "threshold_method", f"with method={method!r}", fix)
+    if (error := method_problem(module, call.path)) is not None:
+        yield error
     elif module.activation is not activation:
         message = f"with an activation of its own: {_name(module.activation)}"
         yield _unsupported(call, "activation", message, f"use {activation.__name__}")
@@ -85,6 +83,15 @@ def _replaced(call: Call, activation: Any) -> Iterator[UnsupportedError]:
     if getattr(start, "__func__", None) is not type(module).initial_state or start.__self__ is not module:
         message = f"with an initial state of its own: {_name(start)}"
         yield _unsupported(call, "initial_state", message, "leave state_fallback as the class sets it")
+
+
+def method_problem(module: Any, path: str) -> UnsupportedError | None:
+    """What stands against the threshold function of a module of Norse's."""
+    method = getattr(getattr(module, "p", None), "method", "super")
+    if method in HEAVISIDE:
+        return None
+    message = f"{type(module).__name__} with method={method!r}"
+    return UnsupportedError(message, where=path, fix=f"use one of {', '.join(HEAVISIDE)}", kind="threshold_method")
 
 
 def _shapes_and_types(call: Call, lead: int) -> Iterator[UnsupportedError]:

@@ -98,12 +98,14 @@ def _added(
     builder, (a, b) = recording.builder, traced
     one, other = recording.values[id(a)], recording.values[id(b)]
     shape = tuple(a.shape)
+    if one.node is None or other.node is None:  # said where it was found
+        return Value(None, min(one.lead, other.lead))
     if set(kwargs) - {"other"} or len(args) > 2 or shape != tuple(b.shape) or one.lead != other.lead:
         return None
     if name in _IN_PLACE and recording.shares_memory(a):
         return None
     node, features = builder.unique(_joined(recording, "add")), shape[one.lead :]
-    if one.node is not None and one.node == other.node:
+    if one.node == other.node and not builder.replaced & {id(one), id(other)}:
         two = np.full(features, 2, str(a.dtype).removeprefix("torch."))
         return builder.add(node, lambda: Scale(two), one.lead, (one, "x"))
     return builder.add(node, lambda: Sum(features), one.lead, (one, "x"), (other, "x"))

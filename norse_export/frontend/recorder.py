@@ -19,6 +19,7 @@ from norse_export.frontend import operations
 from norse_export.frontend.builder import Value
 from norse_export.frontend.leaf import Call
 from norse_export.frontend.lifted import is_lift, lifted
+from norse_export.frontend.norse_checks import method_problem
 from norse_export.frontend.operations import ASK
 from norse_export.frontend.recording import Recording, tensors_in
 
@@ -71,7 +72,7 @@ def recording_modules(recording: Recording) -> Iterator[None]:
                 _check_hooks(recording, module, path)
                 return lifted(recording, original, module, path, args, kwargs)
             if type(module) in recording.rules or _is_closed(module, recording):
-                with recording.pause():
+                with recording.pause(), _explained(recording, module, path):
                     result = original(module, *args, **kwargs)
                 _record_leaf(recording, module, path, args, kwargs, result)
                 return result
@@ -96,6 +97,17 @@ def _running(recording: Recording, path: str) -> Iterator[None]:
         recording.stack.pop()
 
 
+@contextmanager
+def _explained(recording: Recording, module: Any, path: str) -> Iterator[None]:
+    """Where a population raises because Norse has no such threshold function, say so by name."""
+    try:
+        yield
+    except Exception:
+        if type(module) in recording.rules and (error := method_problem(module, path)) is not None:
+            recording.builder.note(error)
+        raise
+
+
 def _is_closed(module: Any, recording: Recording) -> bool:
     """A module that is not supported and not looked into: it computes something itself, or changes what it inherits."""
     home = type(module).__module__
@@ -116,8 +128,9 @@ def _record_leaf(
     if _refused(recording, module, path, x, value) or x is None or value is None:
         made = Value(None, 0 if value is None else value.lead)
     else:
-        right = state is None or not value.lead or _check_state(recording, module, path, args, kwargs)
-        if state is not None:
+        population = hasattr(state, "_asdict")  # Norse's states are named tuples
+        right = not population or not value.lead or _check_state(recording, module, path, args, kwargs)
+        if population:
             recording.calls[path] = state
         made = _ruled(recording, module, path, x, result) if right and value.lead else Value(None, value.lead)
     recording.track_state(state, path)

@@ -64,6 +64,11 @@ class Recording:
         others = (other for other in self.kept if other is not tensor)
         return id(tensor) in self.states or any(other.untyped_storage().data_ptr() == memory for other in others)
 
+    def only_states(self, tree: Any, *, beside: Any) -> bool:
+        """Whether no tensor in `tree` but `beside` is traced, those of states of populations set apart."""
+        others = (tensor for tensor in tensors_in(tree) if tensor is not beside)
+        return all(id(tensor) in self.states or self.value(tensor) is None for tensor in others)
+
     @property
     def where(self) -> str:
         """Path of the innermost module that is running."""
@@ -104,8 +109,3 @@ def tensors_in(tree: Any) -> list[Any]:
     elif not isinstance(tree, tuple | list):
         return []
     return [tensor for part in tree for tensor in tensors_in(part)]
-
-
-def state_like(recording: Recording, tree: Any) -> bool:
-    """Whether what a model returns beside its output is state: no traced tensor in it but states of populations."""
-    return all(recording.value(t) is None or id(t) in recording.states for t in tensors_in(tree))

@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 def call_model(model: torch.nn.Module, x: torch.Tensor, state: Any) -> Any:
     """Call the model on one input; an exception of the user's code becomes an error with its place."""
-    if state is not None and not _takes_state(model):
+    if state is not None and not takes_state(model):
         raise UsageError(
             "the model returns a state, but its forward takes none, so that it starts anew at every step",
             where=type(model).__name__,
@@ -44,8 +44,12 @@ def call_model(model: torch.nn.Module, x: torch.Tensor, state: Any) -> Any:
         ) from error
 
 
-def _takes_state(model: torch.nn.Module) -> bool:
-    parameters = inspect.signature(model.forward).parameters.values()
+def takes_state(model: torch.nn.Module) -> bool:
+    """Whether the model's forward takes a second argument; what does not tell its arguments may."""
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except ValueError:
+        return True
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +17,7 @@ from norse_export.frontend.example import as_raster, check_model, model_float
 from norse_export.frontend.leaf import Rule
 from norse_export.frontend.lifted import is_lift
 from norse_export.frontend.recorder import Recorder, Recording, recording_modules
-from norse_export.frontend.recording import state_like
-from norse_export.frontend.reference import call_model, reference_run, split_result
+from norse_export.frontend.reference import call_model, reference_run, split_result, takes_state
 from norse_export.frontend.undisturbed import Snapshot, Weights, undisturbed
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
@@ -93,12 +91,8 @@ def find_time(model: torch.nn.Module) -> Literal["outside", "inside"]:
         )
     if inside:
         return "inside"
-    takes = [
-        p
-        for p in inspect.signature(model.forward).parameters.values()
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
-    ]
-    return "inside" if cells and len(takes) == 1 and not isinstance(model, torch.nn.Sequential) else "outside"
+    loops = cells and not takes_state(model) and not isinstance(model, torch.nn.Sequential)
+    return "inside" if loops else "outside"
 
 
 def _record(
@@ -134,7 +128,7 @@ def _record(
 def _recordings(
     model: torch.nn.Module, raster: torch.Tensor, time: str, table: dict[type, Rule], weights: Weights
 ) -> Iterator[_Recorded]:
-    """Recordings of one run of the model; the run ends early where the model raises."""
+    """Recordings of one run of the model; the run ends early where the model raises, or gives no state."""
     if time == "inside":
         yield _recorded(model, raster, 2, None, None, table, weights)
         return
@@ -142,19 +136,19 @@ def _recordings(
     for step in range(_PROBE_STEPS):
         recorded = _recorded(model, raster[step % len(raster)], 1, carried, state, table, weights)
         yield recorded
-        if recorded.raised:
+        if recorded.ended:
             return
         carried, state = recorded.recording.calls, recorded.state
 
 
 @dataclass(frozen=True, slots=True)
 class _Recorded:
-    """One call of the model: what was recorded, the state that it returned, and whether it raised."""
+    """One call of the model: what was recorded, the state that it returned, and whether it cannot go on from there."""
 
     recording: Recording
     input: str
     state: Any
-    raised: bool
+    ended: bool
 
     @property
     def builder(self) -> Builder:
@@ -183,18 +177,20 @@ def _recorded(
         with recording_modules(recording), Recorder(recording):
             result = call_model(model, x, state)
     except ExportError as error:
-        builder.note(_placed(error, recording))
-        return _Recorded(recording, name, None, raised=True)
-    _record_output(recording, result, lead, _free("output", taken), type(model).__name__)
-    return _Recorded(recording, name, split_result(result)[1], raised=False)
+        if recording.failed not in {finding.where for finding in builder.findings}:
+            builder.note(_placed(error, recording))
+        return _Recorded(recording, name, None, ended=True)
+    right = _record_output(recording, result, lead, _free("output", taken), type(model).__name__)
+    return _Recorded(recording, name, split_result(result)[1], ended=not right)
 
 
-def _record_output(recording: Recording, result: Any, lead: int, name: str, where: str) -> None:
-    builder, (sent, state) = recording.builder, split_result(result)
-    if not isinstance(sent, torch.Tensor) or not state_like(recording, result[1:] if sent is not result else state):
+def _record_output(recording: Recording, result: Any, lead: int, name: str, where: str) -> bool:
+    """Add the output; whether the result has the form of one, so that the model can take the next step."""
+    builder, sent = recording.builder, split_result(result)[0]
+    if not isinstance(sent, torch.Tensor) or not recording.only_states(result, beside=sent):
         message = f"the model returns {_described(result)}, not one tensor or (tensor, state)"
         builder.refuse("outputs", where, message, "return one output, and the state of the neurons beside it")
-        return
+        return False
     value = recording.value(sent)
     if value is None:
         message = "the output does not depend on the input in a way that was traced"
@@ -205,6 +201,7 @@ def _record_output(recording: Recording, result: Any, lead: int, name: str, wher
     elif value.node is not None:
         shape = tuple(sent.shape[lead:])
         builder.add(name, lambda: Output(shape), lead, (value, "x"))
+    return True
 
 
 def _placed(error: ExportError, recording: Recording) -> ExportError:
