@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from hypothesis import settings
 GOLDEN = Path(__file__).parent / "golden"
 SHARED = "NORSE_EXPORT_SHARED"
 REQUIRE_SHARED = "NORSE_EXPORT_REQUIRE_SHARED"
+
+# A suite started in the background ignores Ctrl-C, and so would every process that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run; a slow machine is no failure.
 settings.register_profile("suite", deadline=None, derandomize=True, print_blob=False)
