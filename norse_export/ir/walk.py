@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from norse_export.ir.graph import Edge, Graph, Shape, components
-from norse_export.ir.layers import Layer
+from norse_export.ir.layers import Layer, Output
 from norse_export.ir.stages import DiscreteNode, Neuron
 
 Signal = TypeVar("Signal")
@@ -37,7 +37,10 @@ class Arithmetic(Protocol[Signal]):
 def execute(
     graph: Graph[DiscreteNode], inputs: Mapping[str, Signal], steps: int, arithmetic: Arithmetic[Signal]
 ) -> dict[str, Signal]:
-    """Run the graph over `steps` steps and give what each node sent, by name."""
+    """Run the graph over `steps` steps and give what each population and each output sent, by name.
+
+    What other nodes sent is forgotten once everything that it feeds has run.
+    """
     sent: dict[str, Signal] = dict(inputs)
 
     def whole(edge: Edge) -> Signal:
@@ -48,12 +51,27 @@ def execute(
         silence = arithmetic.silence(graph.nodes[edge.source].output_shape, late)
         return arithmetic.join([silence, arithmetic.part(x, 0, steps - late)])
 
-    for group in components(graph):
+    groups = components(graph)
+    for group, finished in zip(groups, _finished(graph, groups), strict=True):
         if len(group) > 1 or any(edge.source == group[0] for edge in graph.incoming(group[0])):
             sent.update(_loop(graph, group, sent, steps, arithmetic))
         elif group[0] not in sent:
             sent[group[0]] = _advance(graph, group[0], arithmetic, whole)
+        for name in finished:
+            del sent[name]
     return sent
+
+
+def _finished(graph: Graph[DiscreteNode], groups: tuple[tuple[str, ...], ...]) -> list[list[str]]:
+    """For each group the nodes, other than populations and outputs, that nothing behind it reads."""
+    last = {
+        edge.source: number for number, group in enumerate(groups) for name in group for edge in graph.incoming(name)
+    }
+    finished: list[list[str]] = [[] for _ in groups]
+    for name, number in last.items():
+        if not isinstance(graph.nodes[name], Neuron | Output):
+            finished[number].append(name)
+    return finished
 
 
 def _loop(

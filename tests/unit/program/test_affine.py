@@ -130,9 +130,7 @@ def test_the_leak_damps_an_error_as_it_damps_the_state() -> None:
     error: Any = np.full(1, 1.0)
     v = np.zeros(1)
     for _ in range(20):
-        step = bounded_step(
-            LIF.trace(), {"x": (v, 0.0)}, {"v": (v, error)}, lif_parameters(1), np.zeros(1, bool), U
-        )
+        step = bounded_step(LIF.trace(), {"x": (v, 0.0)}, {"v": (v, error)}, lif_parameters(1), np.zeros(1, bool), U)
         error = step.state_error[0]
     assert 2.0**-20 <= error[0] < 1.1 * 2.0**-20
 
@@ -201,6 +199,4 @@ def test_a_comparison_that_is_not_the_threshold_cannot_be_bounded(spikes: Array 
     family = Family("twice", twice, ("x",), ("v",))
     one = np.ones(1)
     with pytest.raises(ValueError, match="not the spike"):
-        bounded_step(
-            family.trace(), {"x": (one, 0.0)}, {"v": (one, 0.0)}, {"low": one, "high": one}, spikes, U
-        )
+        bounded_step(family.trace(), {"x": (one, 0.0)}, {"v": (one, 0.0)}, {"low": one, "high": one}, spikes, U)
