@@ -37,9 +37,9 @@ def lifted(
     x = recording.value(raster) if isinstance(raster, torch.Tensor) else None
     with recording.pause():
         result = original(module, *args, **kwargs)
-    value = Value(None, 2)
+    value = Value(None, 0)
     if x is None or x.lead != 2:
-        if not recording.looping:
+        if x is None or x.lead:
             message = "Lift is applied to something that is no raster with a time axis"
             fix = "save with time='inside', or take the module out of Lift"
             recording.builder.refuse("time_axis", path, message, fix)

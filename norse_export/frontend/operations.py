@@ -73,8 +73,9 @@ def recorded(
         elif name == "flatten" and first:
             value = _flattened(recording, args, kwargs, traced[0])
     if value is None:
-        _refuse(recording, name, values)
-        value = Value(None, values[0].lead)
+        state_of = next((v.state_of for v in values if v.state_of), "")
+        _refuse(recording, name, values, state_of)
+        value = Value(None, values[0].lead, state_of)
     return still(value, tuple(traced[0].shape), tuple(getattr(result, "shape", ())))
 
 
@@ -87,7 +88,7 @@ def _is_as_before(result: Any, tensor: Any) -> bool:
 def still(value: Value, before: tuple[int, ...], after: tuple[int, ...]) -> Value:
     """The value of something not understood keeps its axes only where the result has the leading axes of the input."""
     if value.node is None and value.lead and after[: value.lead] != before[: value.lead]:
-        return Value(None, 0)
+        return Value(None, 0, value.state_of)
     return value
 
 
@@ -121,9 +122,8 @@ def _flattened(recording: Recording, args: tuple[Any, ...], kwargs: dict[str, An
     return flatten(name, value, tuple(tensor.shape), (start, end), recording.builder)
 
 
-def _refuse(recording: Recording, name: str, values: list[Value]) -> None:
+def _refuse(recording: Recording, name: str, values: list[Value], state_of: str) -> None:
     builder, where = recording.builder, f"{recording.where}, {user_line()}"
-    state_of = next((value.state_of for value in values if value.state_of), "")
     if name in _READS:
         message = f"data-dependent control flow: the values of a traced tensor are read by {name}"
         builder.findings[:] = [f for f in builder.findings if (f.kind, f.where) != ("operation", where)]

@@ -65,9 +65,9 @@ class Recording:
         return id(tensor) in self.states or any(other.untyped_storage().data_ptr() == memory for other in others)
 
     def only_states(self, tree: Any, *, beside: Any) -> bool:
-        """Whether no tensor in `tree` but `beside` is traced, those of states of populations set apart."""
-        others = (tensor for tensor in tensors_in(tree) if tensor is not beside)
-        return all(id(tensor) in self.states or self.value(tensor) is None for tensor in others)
+        """Whether no tensor in `tree` but `beside` is traced, states of populations and what is made of them apart."""
+        others = [tensor for tensor in tensors_in(tree) if tensor is not beside and id(tensor) not in self.states]
+        return all(value is None or value.state_of for value in map(self.value, others))
 
     @property
     def where(self) -> str:

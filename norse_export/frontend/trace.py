@@ -195,7 +195,7 @@ def _record_output(recording: Recording, result: Any, lead: int, name: str, wher
     if value is None:
         message = "the output does not depend on the input in a way that was traced"
         builder.refuse("output", where, message, "return what the last layer gives")
-    elif value.state_of:
+    elif value.state_of and not any(finding.kind == "state" for finding in builder.findings):
         message = f"the output is the state of {value.state_of!r}"
         builder.refuse("output", where, message, "return what a layer gives: an LI gives its potential")
     elif value.node is not None:

@@ -19,7 +19,7 @@ QUICK = snn.LIFParameters(v_th=torch.tensor(0.2))
 
 
 def normalised(layer: nn.Module, norm: nn.Module, *, offset: float = 0.0, seed: int = 0) -> nn.Sequential:
-    """The layer and its normalisation, with statistics of a trained network; `offset` in the bias cancels in the mean."""
+    """The layer and its normalisation, as if trained; `offset` in the bias is taken away again by the mean."""
     generator = torch.Generator().manual_seed(seed)
 
     def drawn(like: torch.Tensor) -> torch.Tensor:

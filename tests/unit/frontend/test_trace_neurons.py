@@ -135,9 +135,7 @@ def test_parameters_for_each_channel_are_spread_over_the_map(kind: type) -> None
     model = kind(p=_parameters(kind, lambda name, value: _varied(value, (2, 1, 1))))
     x = currents(40, 3, 2, 3, 4, scale=0.3 if "IAF" in kind.__name__ else 4.0)
     traced = equal(model, x, exact=True)
-    assert_states_agree(
-        states_of(model, x, traced.time), interpreted(traced, states=True).observables, within=0.0
-    )
+    assert_states_agree(states_of(model, x, traced.time), interpreted(traced, states=True).observables, within=0.0)
     node = traced.graph.nodes[kind.__name__]
     assert node.shape == (2, 3, 4)
 

@@ -376,7 +376,10 @@ def test_a_threshold_function_that_norse_does_not_know_is_refused_by_name() -> N
 
 OWN: dict[str, tuple[Any, str]] = {
     "activation": (lambda cell: setattr(cell, "activation", lambda x, s, p, dt: (x, s)), "activation"),
-    "start": (lambda cell: setattr(cell, "state_fallback", lambda x: LIFFeedForwardState(x * 0, x * 0)), "initial_state"),
+    "start": (
+        lambda cell: setattr(cell, "state_fallback", lambda x: LIFFeedForwardState(x * 0, x * 0)),
+        "initial_state",
+    ),
     "start of another": (lambda cell: setattr(cell, "state_fallback", snn.LIFCell().state_fallback), "initial_state"),
 }
 

@@ -183,7 +183,9 @@ def test_a_module_keeps_its_name_whatever_it_is(name: str) -> None:
     traced = equal(on_grid(seeded(Named(), gain=2.0)), X, exact=True)
     graph = traced.graph
     assert set(traced.reference.spikes) == {name}
-    assert [node for node in graph.nodes.values() if isinstance(node, Input)] == [graph.nodes[next(iter(traced.inputs))]]
+    assert [node for node in graph.nodes.values() if isinstance(node, Input)] == [
+        graph.nodes[next(iter(traced.inputs))]
+    ]
     assert [type(node) for node in graph.nodes.values()].count(Output) == 1
     assert interpreted(traced).spikes[name].any()
 

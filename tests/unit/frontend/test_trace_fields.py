@@ -1,0 +1,221 @@
+"""Every field of every supported module and parameter class is exported or refused, or stands here with the reason.
+
+A field is shown to be exported by changing it: the graph must change with it, or the model must be refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import norse.torch as snn
+import pytest
+import torch
+from norse.torch.functional.reset import reset_subtract
+from torch import nn
+from traced_models import graph_differences, seeded, spikes
+
+from norse_export.errors import ExportError
+from norse_export.frontend import norse, torch_nn
+from norse_export.frontend.trace import trace
+
+FORM = "the shapes of the weights say it"
+TRAINING = "acts in training only; a module in training is refused where that changes its output"
+BACKWARD = "acts on gradients only"
+BUILT = "acts when the module is made, and not afterwards"
+RUN = "the container's own forward is run, and what it does is recorded"
+FILES = "acts when a state_dict is read or written"
+OTHER = "acts in transposed convolutions, or with a padding mode that is refused"
+SPARSE = "acts on sparse inputs: the example is made dense"
+REPEATED = "says whether hooks are called always or with keywords; the hooks themselves stand in another table"
+
+# What every module has, from nn.Module itself.
+BASE: dict[str, str] = {
+    "training": TRAINING,
+    "_parameters": "each parameter has its own entry",
+    "_buffers": "each buffer has its own entry",
+    "_non_persistent_buffers_set": FILES,
+    "_backward_pre_hooks": BACKWARD,
+    "_backward_hooks": BACKWARD,
+    "_is_full_backward_hook": BACKWARD,
+    "_forward_hooks": "refused: test_hooks_are_refused",
+    "_forward_hooks_with_kwargs": REPEATED,
+    "_forward_hooks_always_called": REPEATED,
+    "_forward_pre_hooks": "refused: test_hooks_are_refused",
+    "_forward_pre_hooks_with_kwargs": REPEATED,
+    "_state_dict_hooks": FILES,
+    "_state_dict_pre_hooks": FILES,
+    "_load_state_dict_pre_hooks": FILES,
+    "_load_state_dict_post_hooks": FILES,
+    "_modules": "the children are modules with entries of their own",
+}
+
+
+class To:
+    """The value that a field is changed to."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def doubled(tensor: torch.Tensor) -> torch.Tensor:
+    return nn.Parameter(2 * tensor.detach() + 0.5) if isinstance(tensor, nn.Parameter) else 2 * tensor + 0.5
+
+
+DOUBLED = To(doubled)
+CONV = {
+    "in_channels": FORM, "out_channels": FORM, "kernel_size": FORM, "stride": To((2, 2)), "padding": To((1, 1)),
+    "dilation": To((2, 2)), "groups": To(2), "transposed": OTHER, "output_padding": OTHER,
+    "padding_mode": To("reflect"), "_reversed_padding_repeated_twice": OTHER, "weight": DOUBLED, "bias": DOUBLED,
+}  # fmt: skip
+NORM = {
+    "num_features": FORM, "eps": To(0.5), "momentum": TRAINING, "affine": BUILT, "track_running_stats": TRAINING,
+    "weight": DOUBLED, "bias": DOUBLED, "running_mean": DOUBLED, "running_var": DOUBLED,
+    "num_batches_tracked": TRAINING,
+}  # fmt: skip
+DROPOUT = {"p": TRAINING, "inplace": "the same values either way"}
+SNN = {
+    "activation": To(lambda x, state, p, dt: (x, state)),
+    "activation_sparse": SPARSE,
+    "state_fallback": To(lambda x: None),
+    "p": "each parameter has its own entry",
+    "dt": To(0.002),
+}
+SEQUENCE = {**SNN, "record_states": "the last of the recorded states is taken: test_recorded_states_of_a_sequence..."}
+RECURRENT = {
+    "autapses": BUILT, "input_size": FORM, "hidden_size": FORM, "input_weights": DOUBLED, "recurrent_weights": DOUBLED,
+}  # fmt: skip
+
+FIELDS: dict[type, dict[str, Any]] = {
+    nn.Linear: {"in_features": FORM, "out_features": FORM, "weight": DOUBLED, "bias": DOUBLED},
+    nn.Conv1d: {**CONV, "stride": To((2,)), "padding": To((1,)), "dilation": To((2,))},
+    nn.Conv2d: CONV,
+    nn.Flatten: {"start_dim": To(2), "end_dim": To(2)},
+    nn.AvgPool2d: {
+        "kernel_size": To(3), "stride": To(1), "padding": To(1), "ceil_mode": To(True),
+        "count_include_pad": "acts with padding only: REFUSED of test_trace_layers.py", "divisor_override": To(3),
+    },
+    nn.MaxPool2d: {
+        "kernel_size": To(3), "stride": To(1), "padding": To(1), "dilation": To(2), "return_indices": To(True),
+        "ceil_mode": To(True),
+    },
+    nn.LPPool2d: {"norm_type": To(2), "kernel_size": To(3), "stride": To(1), "ceil_mode": To(True)},
+    nn.BatchNorm1d: NORM,
+    nn.BatchNorm2d: NORM,
+    nn.Dropout: DROPOUT,
+    nn.Dropout2d: DROPOUT,
+    nn.Identity: {},
+    snn.LIFCell: SNN,
+    snn.LIF: SEQUENCE,
+    snn.LIFBoxCell: SNN,
+    snn.LICell: SNN,
+    snn.LI: SEQUENCE,
+    snn.LIBoxCell: SNN,
+    snn.IAFCell: SNN,
+    snn.IAF: SEQUENCE,
+    snn.LIFRecurrentCell: {**SNN, **RECURRENT},
+    snn.LIFRecurrent: {**SEQUENCE, **RECURRENT},
+    snn.SequentialState: {"stateful_layers": RUN, "forward_state_hooks": RUN, "return_hidden": RUN},
+    snn.Lift: {"is_stateful": RUN},
+}  # fmt: skip
+
+LEVELS = {"v_leak": DOUBLED, "v_th": DOUBLED, "v_reset": DOUBLED}
+SURROGATE = {"method": To("none"), "alpha": BACKWARD}
+TIMES = {"tau_syn_inv": DOUBLED, "tau_mem_inv": DOUBLED}
+PARAMETERS: dict[type, dict[str, Any]] = {
+    snn.LIFParameters: {**TIMES, **LEVELS, **SURROGATE},
+    snn.LIFBoxParameters: {"tau_mem_inv": DOUBLED, **LEVELS, **SURROGATE, "reset_method": To(reset_subtract)},
+    snn.LIParameters: {**TIMES, "v_leak": DOUBLED},
+    snn.LIBoxParameters: {"tau_mem_inv": DOUBLED, "v_leak": DOUBLED},
+    snn.IAFParameters: {"v_th": DOUBLED, "v_reset": DOUBLED, **SURROGATE},
+}
+
+MAKE: dict[type, Any] = {
+    nn.Linear: lambda: nn.Linear(6, 6),
+    nn.Conv1d: lambda: nn.Conv1d(2, 2, 3),
+    nn.Conv2d: lambda: nn.Conv2d(2, 2, 3),
+    nn.AvgPool2d: lambda: nn.AvgPool2d(2),
+    nn.MaxPool2d: lambda: nn.MaxPool2d(2),
+    nn.LPPool2d: lambda: nn.LPPool2d(1, 2),
+    nn.BatchNorm1d: lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)),
+    nn.BatchNorm2d: lambda: nn.Sequential(nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2)),
+    snn.LIFRecurrentCell: lambda: snn.LIFRecurrentCell(6, 6),
+    snn.LIFRecurrent: lambda: snn.LIFRecurrent(6, 6),
+    snn.Lift: lambda: snn.Lift(nn.Linear(6, 6)),
+}
+MAPS = (nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d, nn.LPPool2d, nn.BatchNorm2d, nn.Flatten)
+
+
+def made(kind: type) -> tuple[nn.Module, nn.Module, torch.Tensor]:
+    """A model, the module of the class in it, and an input."""
+    model = seeded(MAKE.get(kind, kind)())
+    module = next(module for module in model.modules() if type(module) is kind)
+    shape = (2, 7, 7) if kind in MAPS else (2, 7) if kind is nn.Conv1d else (6,)
+    return model, module, spikes(3, 2, *shape)
+
+
+def fields_of(kind: type) -> set[str]:
+    _, module, _ = made(kind)
+    return {*vars(module), *module._parameters, *module._buffers}
+
+
+def test_every_class_with_a_rule_has_its_fields_here() -> None:
+    assert {*torch_nn.rules(), *norse.rules(), snn.SequentialState, snn.Lift} == set(FIELDS)
+
+
+@pytest.mark.parametrize("kind", FIELDS, ids=lambda kind: kind.__name__)
+def test_every_attribute_of_a_module_is_accounted_for(kind: type) -> None:
+    assert fields_of(kind) == {*FIELDS[kind], *BASE}
+    assert set(vars(nn.Module())) == set(BASE)
+
+
+@pytest.mark.parametrize("kind", PARAMETERS, ids=lambda kind: kind.__name__)
+def test_every_parameter_is_accounted_for(kind: Any) -> None:
+    assert set(kind._fields) == set(PARAMETERS[kind])
+
+
+def test_every_class_of_parameters_that_a_module_has_is_here() -> None:
+    used = {type(made(kind)[1].p) for kind in norse.rules()}
+    assert used == set(PARAMETERS)
+
+
+def effect(model: nn.Module, x: torch.Tensor, change: Any) -> list[str]:
+    """Where the graph changes with a field; or that the model is refused then."""
+    before = trace(model, x).graph
+    change()
+    try:
+        return graph_differences(before, trace(model, x).graph)
+    except ExportError as error:
+        return [finding.kind for finding in error.findings]
+
+
+CHANGES = [(kind, name) for kind, fields in FIELDS.items() for name, to in fields.items() if isinstance(to, To)]
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize(("kind", "name"), CHANGES, ids=lambda value: getattr(value, "__name__", value))
+def test_a_field_that_is_changed_changes_the_graph_or_is_refused(kind: type, name: str) -> None:
+    model, module, x = made(kind)
+    to = FIELDS[kind][name].value
+    value = doubled(getattr(module, name)) if to is doubled else to
+    assert effect(model, x, lambda: setattr(module, name, value))
+
+
+PARAMETER_CHANGES = [
+    (kind, name)
+    for kind in norse.rules()
+    for name, to in PARAMETERS[type(made(kind)[1].p)].items()
+    if isinstance(to, To)
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), PARAMETER_CHANGES, ids=lambda value: getattr(value, "__name__", value))
+def test_a_parameter_that_is_changed_changes_the_graph_or_is_refused(kind: type, name: str) -> None:
+    model, module, x = made(kind)
+    to = PARAMETERS[type(module.p)][name].value
+    value = doubled(getattr(module.p, name)) if to is doubled else to
+    assert effect(model, x, lambda: setattr(module, "p", module.p._replace(**{name: value})))
+
+
+def test_a_change_without_effect_would_be_seen() -> None:
+    model, module, x = made(nn.Linear)
+    assert effect(model, x, lambda: setattr(module, "out_features", 7)) == []
