@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from norse_export import errors
@@ -53,6 +55,20 @@ def test_one_error_carries_several_findings_and_shows_the_first() -> None:
     findings = [Finding("a", "error", "1", "first", "fix 1"), Finding("b", "error", "2", "second", "fix 2")]
     error = UnsupportedError.of(findings)
     assert isinstance(error, UnsupportedError)
+    assert error.findings == tuple(findings)
+    assert (error.what, error.where, error.fix) == ("first", "1", "fix 1")
+
+
+def test_several_findings_are_all_shown() -> None:
+    findings = [Finding("a", "error", "1", "first", "fix 1"), Finding("b", "error", "2", "second", "fix 2")]
+    shown = str(UnsupportedError.of(findings))
+    assert shown == f"{findings[0]}\n{findings[1]}"
+
+
+def test_an_error_comes_out_of_another_process_as_it_was() -> None:
+    findings = [Finding("a", "error", "1", "first", "fix 1"), Finding("b", "error", "2", "second", "fix 2")]
+    error = copy.copy(UnsupportedError.of(findings))
+    assert type(error) is UnsupportedError
     assert error.findings == tuple(findings)
     assert (error.what, error.where, error.fix) == ("first", "1", "fix 1")
 

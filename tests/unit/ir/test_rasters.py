@@ -58,6 +58,13 @@ def test_rasters_that_do_not_fit_are_refused(inputs: Any, kind: str, where: str,
     assert finding.fix
 
 
+def test_an_input_without_feature_axes_takes_a_raster_of_time_and_batch() -> None:
+    net = graph({"input": Input(()), "output": Output(())}, [("input", "output")])
+    assert checked_inputs(net, {"input": raster(3, 1)})["input"].shape == (3, 1)
+    with pytest.raises(UsageError, match="wrong input shape"):
+        checked_inputs(net, {"input": raster(3)})
+
+
 def test_a_float64_model_takes_what_a_float32_model_cannot() -> None:
     large = np.full((3, 1, 2), 1e39)
     assert checked_inputs(two_inputs("float64"), {"a": large, "b": large})["a"] is large
