@@ -98,6 +98,9 @@ def test_equal_runs_are_equal() -> None:
     assert layer(got, "a").states_equal is True
     assert layer(got, "b").states_equal is None
     assert layer(got, "li").states_max_abs == 0.0
+    values = layer(got, "output")
+    assert (values.jaccard, values.van_rossum, values.victor_purpura) == (1.0, 0.0, 0.0)
+    assert (values.spikes_expected, values.spikes_actual, values.explained, values.consequences) == (0, 0, 0, 0)
     assert got.allowed_flips == 0
 
 

@@ -32,6 +32,7 @@ LAYERS: dict[str, Layer] = {
     "grouped conv": Conv(normal(4, 4, 2, 9), (40,), None, (1,), (3,), (1,), 2),
     "scale": Scale(normal(5, 50)),
     "average": Pool("avg", (3, 12, 9), (3, 5), (2, 2), (1, 2)),
+    "average of three": Pool("avg", (3, 20, 30), (1, 3), (1, 1)),
     "sum": Pool("sum", (3, 12, 9), (3, 5), (2, 2)),
     "maximum": Pool("max", (3, 12, 9), (3, 5), (2, 2), (1, 2)),
     "flatten": Flatten((3, 12, 9)),
