@@ -7,7 +7,7 @@ without a rule here is an error, so that a new kind of node cannot lose a field 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field, fields
 from typing import Any
 
 from numpy.typing import NDArray
@@ -53,10 +53,9 @@ def decode_node(name: str, encoded: Any, arrays: Mapping[str, NDArray[Any]], whe
         raise corrupt(f"node {name!r} has fields that {kind.__name__} does not have", where)
     values = {}
     for field in known.values():
-        if field.name in encoded:
-            values[field.name] = _decode(name, field, encoded[field.name], arrays, where)
-        elif field.default is MISSING and field.default_factory is MISSING:
+        if field.name not in encoded:
             raise corrupt(f"node {name!r} lacks the field {field.name!r}", where)
+        values[field.name] = _decode(name, field, encoded[field.name], arrays, where)
     with locating(name):
         return kind(**values)
 

@@ -22,6 +22,7 @@ from norse_export.files.child import parse_in_child
 from norse_export.files.limits import Limits
 from norse_export.formats import safetensors_file
 from norse_export.formats.node_codec import corrupt, decode_node, encode_node
+from norse_export.formats.saved_checks import RASTER_TYPES, check_agreement, check_sizes, mapping, raster, texts
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.run import Run
 from norse_export.ir.stages import ContinuousNode
@@ -92,45 +93,68 @@ def read_saved(file: BinaryIO, *, name: str, limits: Limits) -> SavedModel:
     """Read a model file: its texts in a limited child process, every tensor against its checksum.
 
     Raises:
-        InputFileError: truncated, corrupt, or of a newer format.
+        InputFileError: truncated, corrupt, of a newer format, or its parts do not belong together.
         LimitError: larger than the limits.
         GraphError: the graph in it is impossible.
     """
     parsed = parse_in_child("norse_export.formats.saved:parse", file, name=name, limits=limits).document
     arrays = safetensors_file.read_tensors(file, parsed["header"])
     try:
-        return _decode(parsed["model"], arrays, name, parsed["header"]["sha256"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        return _decode(parsed["model"], arrays, name, limits, parsed["header"]["sha256"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         raise corrupt(f"the description of the graph is incomplete ({type(error).__name__}: {error})", name) from error
 
 
-def _decode(document: Any, arrays: Mapping[str, Array], where: str, digest: str) -> SavedModel:
-    graph = document["graph"]
-    reference = document["reference"]
-    nodes = {str(name): decode_node(str(name), encoded, arrays, where) for name, encoded in graph["nodes"]}
-    if len(nodes) != len(graph["nodes"]):
-        raise corrupt("two nodes of one name", where)
-    edges = tuple(Edge(str(a), str(b), str(port), int(delay)) for a, b, port, delay in graph["edges"])
+def _decode(document: Any, arrays: Mapping[str, Array], where: str, limits: Limits, digest: str) -> SavedModel:
+    """The model that a description stands for: every part of it is asked for, and nothing else may be there."""
+    parts = mapping(document, {"format", "graph", "inputs", "reference", "provenance"}, "the description", where)
+    stored = mapping(parts["reference"], {"ran_by", "spikes", "outputs", "final_state"}, "the reference", where)
+    used: set[str] = set()
 
-    def rasters(encoded: Mapping[str, Any]) -> dict[str, Array]:
-        return {str(name): _decode_raster(raster, arrays) for name, raster in encoded.items()}
+    def rasters(encoded: Any, what: str) -> dict[str, Array]:
+        found = {}
+        for name, one in mapping(encoded, None, what, where).items():
+            key, found[name] = raster(one, arrays, f"{what}: {name[:40]!r}", where, limits)
+            used.add(key)
+        return found
 
-    return SavedModel(
-        graph=Graph(nodes, edges, _strings(graph["metadata"])),
-        inputs=rasters(document["inputs"]),
+    graph = _graph(parts["graph"], arrays, used, where)
+    check_sizes(graph, where, limits)
+    ran_by = stored["ran_by"]
+    if not isinstance(ran_by, str):
+        raise corrupt("the reference does not say what ran", where)
+    states = mapping(stored["final_state"], None, "the final states", where)
+    saved = SavedModel(
+        graph=graph,
+        inputs=rasters(parts["inputs"], "the inputs"),
         reference=Run(
-            spikes=rasters(reference["spikes"]),
-            outputs=rasters(reference["outputs"]),
-            ran_by=str(reference["ran_by"]),
-            final_state={str(name): rasters(variables) for name, variables in reference["final_state"].items()},
+            spikes=rasters(stored["spikes"], "the spikes"),
+            outputs=rasters(stored["outputs"], "the outputs"),
+            ran_by=ran_by,
+            final_state={name: rasters(variables, f"the state of {name[:40]!r}") for name, variables in states.items()},
         ),
-        provenance=_strings(document["provenance"]),
+        provenance=texts(parts["provenance"], "the provenance", where),
         digest=digest,
     )
+    check_agreement(graph, saved.inputs, saved.reference, where)
+    if unused := set(arrays) - used:
+        raise corrupt(f"tensor {min(unused)[:40]!r} belongs to nothing", where)
+    return saved
 
 
-def _strings(values: Mapping[str, Any]) -> dict[str, str]:
-    return {str(key): str(value) for key, value in values.items()}
+def _graph(encoded: Any, arrays: Mapping[str, Array], used: set[str], where: str) -> Graph[ContinuousNode]:
+    parts = mapping(encoded, {"nodes", "edges", "metadata"}, "the graph", where)
+    nodes: dict[str, ContinuousNode] = {}
+    for name, node in parts["nodes"]:
+        if not isinstance(name, str) or not name or name in nodes:
+            raise corrupt(f"a node without a name of its own: {str(name)[:40]!r}", where)
+        nodes[name] = decode_node(name, node, arrays, where)
+        used.update(value["tensor"] for value in node.values() if isinstance(value, dict))
+    for edge in parts["edges"]:
+        source, target, port, delay = edge
+        if not all(isinstance(text, str) for text in (source, target, port)) or type(delay) is not int:
+            raise corrupt(f"an edge that is none: {str(edge)[:80]}", where)
+    return Graph(nodes, tuple(Edge(*edge) for edge in parts["edges"]), texts(parts["metadata"], "the metadata", where))
 
 
 def _encode_rasters(rasters: Mapping[str, Array], key: str, arrays: Arrays) -> dict[str, Any]:
@@ -140,19 +164,9 @@ def _encode_rasters(rasters: Mapping[str, Array], key: str, arrays: Arrays) -> d
 
 
 def _encode_raster(raster: Array, key: str, arrays: Arrays) -> dict[str, Any]:
+    """A raster of zeros and ones is packed; -0.0 is not 0 here, since the bits must come back."""
+    if raster.dtype.name not in RASTER_TYPES:
+        raise TypeError(f"{key} has dtype {raster.dtype}, which a model file does not hold")
     binary = raster.dtype == np.bool_ or bool(np.all((raster == 0) | (raster == 1)) and not np.signbit(raster).any())
     arrays[key] = np.packbits(raster.reshape(-1) != 0) if binary else raster
     return {"tensor": key, "shape": list(raster.shape), "dtype": raster.dtype.name, "packed": binary}
-
-
-def _decode_raster(encoded: Mapping[str, Any], arrays: Mapping[str, Array]) -> Array:
-    stored, shape = arrays[encoded["tensor"]], tuple(int(size) for size in encoded["shape"])
-    if not encoded["packed"]:
-        return stored.reshape(shape)
-    cells = int(np.prod(shape, dtype=np.int64))
-    if stored.dtype != np.uint8 or stored.size != -(-cells // 8) or encoded["dtype"] not in _RASTER_TYPES:
-        raise ValueError("a packed raster of the wrong size")
-    return np.unpackbits(stored, count=cells).reshape(shape).astype(encoded["dtype"])
-
-
-_RASTER_TYPES = ("bool", "float32", "float64", "int32", "uint8")

@@ -70,7 +70,7 @@ def reference_run(model: torch.nn.Module, raster: torch.Tensor, time: str, graph
 
     Raises:
         UnsupportedError: the model does something else than the graph at some step.
-        UsageError: the model raises.
+        UsageError: the model raises, or computes NaN or infinity.
     """
     rules, sequences = norse.rules(), norse.sequence_classes()
     seen = {
@@ -100,6 +100,10 @@ def reference_run(model: torch.nn.Module, raster: torch.Tensor, time: str, graph
     names = [name for name, node in graph.nodes.items() if isinstance(node, Output)]
     for name in names:
         _check_shape(name, output.shape, (*raster.shape[:2], *graph.nodes[name].output_shape))
+        _check_finite(name, output)
+    for name, variables in final.items():
+        for values in variables.values():
+            _check_finite(name, values)
     return Run(spikes=spikes, outputs=dict.fromkeys(names, output), ran_by=describe(raster), final_state=final)
 
 
@@ -143,6 +147,16 @@ class _Seen:
 def _check_shape(name: str, given: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if given != expected:
         raise _irregular(name, f"it gave shape {given} in place of {expected}")
+
+
+def _check_finite(name: str, values: Array) -> None:
+    if not np.isfinite(values).all():
+        raise UsageError(
+            "the model computes NaN or infinity on this input",
+            where=name,
+            fix="give an input of the size that the model was trained for",
+            kind="not_finite",
+        )
 
 
 def _irregular(name: str, how: str) -> UnsupportedError:

@@ -40,7 +40,7 @@ def replay(discrete: Graph[DiscreteNode], inputs: Mapping[str, Array]) -> Run:
     """
     rasters = checked_inputs(discrete, inputs)
     dtype = getattr(torch, model_dtype(discrete))
-    signals = {name: torch.as_tensor(np.ascontiguousarray(raster)).to(dtype) for name, raster in rasters.items()}
+    signals = {name: _tensor(raster, dtype) for name, raster in rasters.items()}
     example = next(iter(signals.values()))
     arithmetic = _Framework(dtype, example.shape[1], _at_once(discrete))
     with torch.no_grad():
@@ -122,7 +122,7 @@ class _Framework:
 
 
 def _tensor(value: Array, dtype: Any) -> Any:
-    return torch.as_tensor(np.array(value)).to(dtype)
+    return torch.from_numpy(np.array(value)).to(dtype)  # of its own memory: what comes from a file is read-only
 
 
 def _apply(node: Layer, x: Any, own: Callable[[Array | None], Any]) -> Any:

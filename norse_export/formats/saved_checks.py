@@ -1,0 +1,130 @@
+"""What must hold in the description of a model file beyond the graph itself: its form, and that the parts agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.files.limits import Limits
+from norse_export.formats.node_codec import corrupt
+from norse_export.ir.graph import Graph
+from norse_export.ir.layers import Input, Output
+from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.run import Run
+from norse_export.ir.stages import ContinuousNode
+
+Array = NDArray[Any]
+_STATES: dict[type, tuple[str, ...]] = {CubaLIF: ("v", "i"), CubaLI: ("v", "i"), LIF: ("v",), LI: ("v",), IF: ("v",)}
+_SPIKING = (CubaLIF, LIF, IF)
+_WIDEST_BYTES = 8  # of a value while the graph runs: float64
+_MAX_DIMENSIONS = 16
+
+
+def mapping(value: Any, keys: set[str] | None, what: str, where: str) -> Mapping[str, Any]:
+    """The JSON object `value`, which must have exactly these keys; None: any.
+
+    Raises:
+        InputFileError: it is none.
+    """
+    if not isinstance(value, dict) or (keys is not None and set(value) != keys):
+        raise corrupt(f"{what} is no object of {', '.join(sorted(keys)) if keys else 'names'}", where)
+    return value
+
+
+def texts(value: Any, what: str, where: str) -> dict[str, str]:
+    """The JSON object `value`, all of whose values must be texts.
+
+    Raises:
+        InputFileError: it is none.
+    """
+    found = mapping(value, None, what, where)
+    for key, text in found.items():
+        if not isinstance(text, str):
+            raise corrupt(f"{what} holds {key[:40]!r}, which is no text", where)
+    return dict(found)
+
+
+def raster(encoded: Any, arrays: Mapping[str, Array], what: str, where: str, limits: Limits) -> tuple[str, Array]:
+    """Name of the tensor that holds a raster, and the raster; one of bits is unpacked.
+
+    Raises:
+        InputFileError: its description does not fit its tensor.
+        LimitError: it is larger, unpacked, than the limits.
+    """
+    fields = mapping(encoded, {"tensor", "shape", "dtype", "packed"}, what, where)
+    key, shape, dtype = fields["tensor"], fields["shape"], fields["dtype"]
+    if key not in arrays or dtype not in RASTER_TYPES or type(fields["packed"]) is not bool:
+        raise corrupt(f"{what} is no raster of the file", where)
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape) or len(shape) > _MAX_DIMENSIONS:
+        raise corrupt(f"{what} has an impossible shape", where)
+    stored, cells = arrays[key], math.prod(shape)
+    limits.check("max_bytes", cells * np.dtype(dtype).itemsize, where=f"{where}: {what}")
+    if not fields["packed"]:
+        if stored.shape != tuple(shape) or stored.dtype.name != dtype:
+            raise corrupt(f"{what} is not the raster that its description says", where)
+        if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+            raise corrupt(f"{what} holds NaN or infinity", where)
+        return key, stored
+    if stored.dtype != np.uint8 or stored.shape != (-(-cells // 8),):
+        raise corrupt(f"{what} is not the raster that its description says", where)
+    unpacked = np.unpackbits(stored)
+    if unpacked[cells:].any():
+        raise corrupt(f"{what} has bits behind its end", where)
+    return key, unpacked[:cells].reshape(shape).astype(dtype)
+
+
+RASTER_TYPES = ("bool", "float32", "float64", "int32", "uint8")
+
+
+def check_sizes(graph: Graph[ContinuousNode], where: str, limits: Limits) -> None:
+    """Refuse names and shapes that a small file can declare, and no machine can run.
+
+    Raises:
+        LimitError: beyond the limits.
+    """
+    limits.check("max_edges", len(graph.edges), where=where)
+    for name, node in graph.nodes.items():
+        limits.check("max_name_bytes", len(name.encode("utf-8", "surrogatepass")), where=f"{where}: node {name[:40]!r}")
+        for shape in (node.input_shape, node.output_shape):
+            limits.check("max_bytes", math.prod(shape) * _WIDEST_BYTES, where=f"{where}: node {name[:40]!r}")
+
+
+def check_agreement(graph: Graph[ContinuousNode], inputs: Mapping[str, Array], reference: Run, where: str) -> None:
+    """The stored rasters, and what the model did on them, are those of this graph.
+
+    Raises:
+        InputFileError: a node without its raster, or the other way round; wrong shapes or types.
+    """
+    leading = next((found.shape[:2] for found in inputs.values()), ())
+    if len(leading) != 2 or 0 in leading:
+        raise corrupt("the stored inputs have no step or no sample", where)
+    rasters = {
+        "inputs": (inputs, _shapes(graph, leading, Input)),
+        "spikes": (reference.spikes, _shapes(graph, leading, *_SPIKING)),
+        "outputs": (reference.outputs, _shapes(graph, leading, Output)),
+    }
+    for what, (found, shapes) in rasters.items():
+        if {name: array.shape for name, array in found.items()} != shapes:
+            raise corrupt(f"the stored {what} are not those of the graph", where)
+    dtypes = {name: node.dtype for name, node in graph.nodes.items() if isinstance(node, Input)}
+    if any(inputs[name].dtype.name != dtype for name, dtype in dtypes.items()):
+        raise corrupt("the stored inputs are of another type than the model", where)
+    if any(array.dtype != np.bool_ for array in reference.spikes.values()):
+        raise corrupt("the stored spikes are no truth values", where)
+    expected = {
+        name: dict.fromkeys(_STATES[type(node)], (leading[1], *node.shape))
+        for name, node in graph.nodes.items()
+        if isinstance(node, NeuronModel)
+    }
+    states = reference.final_state
+    if {name: {key: array.shape for key, array in found.items()} for name, found in states.items()} != expected:
+        raise corrupt("the stored final states are not those of the graph", where)
+
+
+def _shapes(graph: Graph[ContinuousNode], leading: tuple[int, ...], *kinds: type) -> dict[str, tuple[int, ...]]:
+    """Shape of the raster [T, B, ...] that each node of these kinds sends."""
+    return {name: (*leading, *node.output_shape) for name, node in graph.nodes.items() if isinstance(node, kinds)}
