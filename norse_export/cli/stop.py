@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,6 +13,7 @@ from types import FrameType
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 _EXIT_OF_SIGNAL = 128
 _IMPORT_PAUSE = 0.02  # seconds between looks at whether an import has ended
+_IMPORT_PATIENCE = 2.0  # seconds in all that a stop waits for imports
 
 
 class Stopped(KeyboardInterrupt):
@@ -27,19 +30,24 @@ def handled_signals(*, for_good: bool) -> Iterator[list[int]]:
 
     The list tells a stop from an error that it caused in a library which did not let the exception through.
     A signal that the caller ignores (a job in the background) stays ignored. Outside the main thread nothing is done.
-    While a module is imported the stop waits: an exception inside the start of a compiled module can crash the process.
+    While a module is imported the first stop waits, for two seconds at most: an exception inside the start of a
+    compiled module can crash the process. A second one does not wait, for the module may never be ready.
     Too large a file (SIGXFSZ) is an error of writing and not the end of the process.
 
     for_good: afterwards the process only ends, and the stopping signals are ignored; else all is as before.
     """
     received: list[int] = []
+    until = math.inf
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal until
         if number != signal.SIGALRM:
             received.append(number)
-        if _importing(frame):
+            until = min(until, time.monotonic() + _IMPORT_PATIENCE)
+        if len(received) == 1 and time.monotonic() < until and _importing(frame):
             signal.setitimer(signal.ITIMER_REAL, _IMPORT_PAUSE)  # comes back as SIGALRM
             return
+        signal.setitimer(signal.ITIMER_REAL, 0)  # nothing may come back into the cleaning up
         raise Stopped(received[-1])
 
     if threading.current_thread() is not threading.main_thread():

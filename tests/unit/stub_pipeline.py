@@ -67,6 +67,21 @@ def _swallow(*_: Any) -> None:
         raise RuntimeError("interrupted in the middle of an import") from error
 
 
+def _import(*_: Any) -> None:
+    """Like a factory: imports a module of the user, `slow_module` in the current folder, and goes on working."""
+    sys.path.insert(0, str(Path.cwd()))
+    import_module("slow_module")
+    _sleep()
+
+
+def _import_patiently(*_: Any) -> None:
+    """The same where a stop would wait for the import as good as for ever."""
+    from norse_export.cli import stop
+
+    stop._IMPORT_PATIENCE = 3600.0
+    _import()
+
+
 def _bug(*_: Any) -> None:
     raise KeyError(NASTY)
 
@@ -111,6 +126,8 @@ BEHAVIOURS: dict[str, Callable[..., Any]] = {
     "answer": _answer,
     "sleep": _sleep,
     "swallow": _swallow,
+    "import": _import,
+    "import_patiently": _import_patiently,
     "bug": _bug,
     "nasty": _nasty,
     "nasty_error": _nasty_error,

@@ -103,6 +103,61 @@ def test_an_interrupt_that_the_caller_ignores_stays_ignored(tmp_path: Path) -> N
     assert running
 
 
+# Cleans up for longer than it takes until a stop that waits for an import looks again.
+NEVER_READY = """
+import time
+from pathlib import Path
+
+Path("importing").touch()
+try:
+    while True:
+        time.sleep(0.01)
+finally:
+    time.sleep(0.1)
+    Path("importing").unlink()
+"""
+
+
+def stopped_while_importing(folder: Path, behaviour: str, *numbers: int) -> tuple[int, bytes]:
+    """Exit code and messages of an export that gets signals while it imports a module that is never ready."""
+    (folder / "slow_module.py").write_text(NEVER_READY)
+    line = command(behaviour, "m.pt", "--target", "nir")
+    with subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            _wait_for(folder / "importing")
+            for number in numbers:
+                process.send_signal(number)
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    return process.returncode, err
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_stop_does_not_wait_for_ever_for_an_import(tmp_path: Path, number: int, code: int, word: str) -> None:
+    result = stopped_while_importing(tmp_path, "import", number)
+    assert result == (code, f"norse-export: {word}\n".encode())
+    assert not (tmp_path / "importing").exists()
+
+
+def test_a_second_stop_does_not_wait_for_an_import_at_all(tmp_path: Path) -> None:
+    result = stopped_while_importing(tmp_path, "import_patiently", signal.SIGINT, signal.SIGTERM)
+    assert result == (143, b"norse-export: terminated\n")
+    assert not (tmp_path / "importing").exists()
+
+
+def test_a_first_stop_lets_an_import_end(tmp_path: Path) -> None:
+    lines = ("import os, signal", "os.kill(os.getpid(), signal.SIGTERM)", "open('imported', 'w').close()")
+    (tmp_path / "slow_module.py").write_text("\n".join(lines))
+    line = command("import_patiently", "m.pt", "--target", "nir")
+    result = subprocess.run(line, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert (result.returncode, result.stderr) == (143, b"norse-export: terminated\n")
+    assert (tmp_path / "imported").exists()
+    assert not (tmp_path / "temporary").exists()
+
+
 def _wait_for(path: Path) -> None:
     until = time.monotonic() + 30
     while not path.exists():
