@@ -43,7 +43,7 @@ def dense_model(parameters: int) -> SavedModel:
     silent = np.zeros((1, 1, n), dtype=bool)
     state = {"1": {"v": np.zeros((1, n), np.float32), "i": np.zeros((1, n), np.float32)}}
     reference = Run({"1": silent}, {"output": silent}, "no run: a benchmark", final_state=state)
-    return SavedModel(Graph(nodes, edges), {"input": silent}, reference, {})
+    return SavedModel(Graph(nodes, edges), {"input": silent.astype(np.float32)}, reference, {})
 
 
 def raw_write(path: Path, data: memoryview) -> float:

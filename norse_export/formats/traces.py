@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding, GraphError, InputFileError
 from norse_export.files.limits import Limits
+from norse_export.formats.hdf5_output import writing_hdf5
 from norse_export.formats.nir.datasets import (
     Dataset,
     Group,
@@ -75,8 +76,7 @@ def write(path: Path, nodes: Mapping[str, TraceNode], metadata: Mapping[str, str
     texts = metadata or {}
     if faults := [*_faults(nodes), *_name_faults(texts, "metadata")]:
         raise GraphError.of(faults)
-    # The file is the caller's own, and may be locked by the caller already.
-    with h5py.File(path, "w", libver=("earliest", "v110"), locking=False) as hdf5:
+    with writing_hdf5(path) as hdf5:
         hdf5.attrs["__type__"] = "NIRGraphData"
         if texts:
             group = hdf5.create_group("metadata")

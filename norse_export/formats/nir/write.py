@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from norse_export.errors import Finding, GraphError
+from norse_export.formats.hdf5_output import writing_hdf5
 
 from .checks import problems_of
 from .declared import NodePath, declare, place
@@ -28,7 +29,7 @@ _MAX_ITEM_BYTES = 8
 
 
 def write(path: Path, document: NIRDocument) -> None:
-    """Write `document` to `path`, which is made or emptied first; errors of the file system come as h5py raises them.
+    """Write `document` to `path`, which is made or emptied first; an error of the file system comes as OSError.
 
     Raises:
         GraphError: a name that cannot be read back, a value of a type that cannot be stored, or whatever `parse` would
@@ -39,8 +40,7 @@ def write(path: Path, document: NIRDocument) -> None:
     faults = faults or [p.finding for p in value_problems(document)]
     if faults:
         raise GraphError.of(faults)
-    # The file is the caller's own, and may be locked by the caller already.
-    with h5py.File(path, "w", libver=("earliest", "v110"), locking=False) as hdf5:
+    with writing_hdf5(path) as hdf5:
         _write_graph(hdf5.create_group("node"), document)
         if document.version:
             _write_value(hdf5, "version", document.version)
