@@ -187,6 +187,7 @@ def _comparison(comparison: Comparison) -> Document:
         "layers": [_layer(layer) for layer in comparison.layers],
         "skew_steps": comparison.skew_steps,
         "explained_flips": comparison.explained_flips,
+        "allowed_flips": comparison.allowed_flips,
         "decisions_equal": comparison.decisions_equal,
         "accuracy": comparison.accuracy,
     }
@@ -198,6 +199,8 @@ def _layer(layer: LayerParity) -> Document:
         "spikes_expected": layer.spikes_expected,
         "spikes_actual": layer.spikes_actual,
         "differing": layer.differing,
+        "explained": layer.explained,
+        "consequences": layer.consequences,
         "jaccard": layer.jaccard,
         "van_rossum": layer.van_rossum,
         "victor_purpura": layer.victor_purpura,

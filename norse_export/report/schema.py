@@ -118,7 +118,9 @@ _PARTS: dict[str, Schema] = {
             "node": _TEXT,
             "spikes_expected": _COUNT,
             "spikes_actual": _COUNT,
-            "differing": _COUNT,
+            "differing": _COUNT,  # cells; equal is: all of them are explained or consequences
+            "explained": _COUNT,
+            "consequences": _COUNT,
             "jaccard": _or_null(_SHARE),
             "van_rossum": _or_null(_NUMBER),
             "victor_purpura": _or_null(_NUMBER),
@@ -139,6 +141,7 @@ _PARTS: dict[str, Schema] = {
             "layers": _list(_reference("layer_parity")),
             "skew_steps": {"type": "integer"},
             "explained_flips": _COUNT,
+            "allowed_flips": _COUNT,
             "decisions_equal": _or_null(_tuple(_COUNT, 2)),
             "accuracy": _or_null(_tuple(_SHARE, 2)),
         }

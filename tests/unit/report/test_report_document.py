@@ -83,6 +83,7 @@ def test_parity_entries_are_those_of_the_interface(command: str, result: object)
         },
         "skew_steps": 0,
         "explained_flips": 0,
+        "allowed_flips": 1,
         "decisions_equal": [8, 8],
         "accuracy": [0.975, 0.5],
     }
@@ -91,6 +92,8 @@ def test_parity_entries_are_those_of_the_interface(command: str, result: object)
         "spikes_expected": 20,
         "spikes_actual": 18,
         "differing": 2,
+        "explained": 0,
+        "consequences": 0,
         "jaccard": 0.9,
         "van_rossum": 1.0,
         "victor_purpura": 2.0,
@@ -98,6 +101,13 @@ def test_parity_entries_are_those_of_the_interface(command: str, result: object)
         "states_max_abs": 0.0,
     }
     assert document["artefacts"] == []
+
+
+def test_an_equal_comparison_with_differing_cells_says_what_explains_them() -> None:
+    (entry,) = decoded("parity", replace(samples.COMPARED, parity=(samples.EXPLAINED,)))["result"]["parity"]
+    assert (entry["equal"], entry["explained_flips"], entry["allowed_flips"]) == (True, 1, 1)
+    layer = entry["layers"][0]
+    assert (layer["differing"], layer["explained"], layer["consequences"]) == (12, 1, 11)
 
 
 def test_artefacts_are_those_of_the_interface() -> None:
@@ -156,6 +166,10 @@ def test_keys_come_in_the_order_of_the_schema(command: str, result: object) -> N
     document = decoded(command, result)
     assert list(document) == schema()["required"]
     assert list(document["result"]) == schema()["$defs"][command]["required"]
+    parts = schema()["$defs"]
+    for entry in document["result"].get("parity", ()):
+        assert list(entry) == parts["comparison"]["required"]
+        assert all(list(layer) == parts["layer_parity"]["required"] for layer in entry["layers"])
 
 
 @pytest.mark.parametrize(
@@ -201,6 +215,9 @@ def _set(path: str, value: object) -> Any:
         _remove("findings"),
         _remove("result/parity"),
         _remove("result/parity/0/vacuous"),
+        _remove("result/parity/0/allowed_flips"),
+        _remove("result/parity/0/layers/0/explained"),
+        _remove("result/parity/0/layers/0/consequences"),
         _remove("result/parity/0/layers/0/jaccard"),
         _remove("result/artefacts/0/sha256"),
         _set("extra", 1),
