@@ -13,6 +13,7 @@ from norse_export.errors import UsageError
 from norse_export.files.checked import open_input
 from norse_export.files.child import parse_in_child
 from norse_export.files.kind import Kind, kind_of
+from norse_export.ir.arrays import compact
 from norse_export.ir.neurons import NeuronModel
 from norse_export.pipeline.choices import InputChoice, LoadChoice
 from norse_export.pipeline.loading import file_digest, load_model
@@ -20,6 +21,7 @@ from norse_export.pipeline.model import Model
 from norse_export.report.results import EdgeSummary, InspectResult, NodeSummary
 
 _COEFFICIENTS = ("alpha", "beta")
+_TRAINED = ("tau_mem", "tau_syn", "v_leak", "v_th", "v_reset", "weight", "bias", "scale")  # all else follows from them
 _NO_TIME = 1e-30  # seconds: stands for the step of a file that says none; nothing that follows from it is shown
 _UNITS = {"tau_mem": " s", "tau_syn": " s"}
 
@@ -83,15 +85,18 @@ def _node(name: str, node: Any, *, dated: bool) -> NodeSummary:
         type=type(node).__name__,
         input_shape=node.input_shape,
         output_shape=node.output_shape,
-        parameters=sum(_stored(value) for value in arrays.values()),
+        parameters=sum(_numbers(node, arrays[key]) for key in _TRAINED if key in arrays),
         dt=node.dt if dated and isinstance(node, NeuronModel) else None,
         details=dict(_details(node, arrays)),
     )
 
 
-def _stored(value: np.ndarray[Any, Any]) -> int:
-    """Numbers in memory: a parameter shared by all neurons is one."""
-    return 1 if value.size and all(stride == 0 for stride in value.strides) else int(value.size)
+def _numbers(node: Any, value: np.ndarray[Any, Any]) -> int:
+    """How many numbers a parameter is: one where all neurons of a population share it, however it lies in memory."""
+    if isinstance(node, NeuronModel):
+        values = compact(value)
+        return 1 if bool((values == values.flat[0]).all()) else int(value.size)
+    return int(value.size)
 
 
 def _details(node: Any, arrays: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,76 @@
+"""inspect: what it says about each kind of file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import norse.torch as snn
+import numpy as np
+import torch
+
+import norse_export
+from norse_export.report.results import InspectResult
+
+
+def counts(result: InspectResult) -> dict[str, int]:
+    """Parameters of each node that has some."""
+    return {node.name: node.parameters for node in result.nodes if node.parameters}
+
+
+def saved(folder: Path, *layers: Any, shape: tuple[int, ...]) -> Path:
+    """A model file; every layer of the model fires on the stored raster."""
+    torch.manual_seed(0)
+    model = snn.SequentialState(*layers).eval()
+    with torch.no_grad():
+        for layer in model:
+            if hasattr(layer, "weight"):
+                layer.weight *= 8
+    norse_export.save(model, folder / "model.pt", (torch.rand(30, 2, *shape) < 0.5).float())
+    return folder / "model.pt"
+
+
+def exported(model: Path) -> Path:
+    """The same network as a .nir file."""
+    path = model.with_suffix(".nir")
+    assert norse_export.export(model, ["nir"], out=path).error is None
+    return path
+
+
+def test_a_parameter_is_counted_once_and_what_follows_from_others_is_not(tmp_path: Path) -> None:
+    model = saved(tmp_path, torch.nn.Conv2d(1, 6, 3), snn.LIFCell(), shape=(1, 5, 5))
+    assert counts(norse_export.inspect(model)) == {"0": 60, "1": 5}
+
+
+def test_what_a_folded_normalisation_leaves_for_the_bounds_is_not_counted(tmp_path: Path) -> None:
+    model = saved(tmp_path, torch.nn.Conv2d(1, 6, 3), torch.nn.BatchNorm2d(6), snn.LIFCell(), shape=(1, 5, 5))
+    assert counts(norse_export.inspect(model)) == {"0": 60, "2": 5}
+
+
+def test_a_model_and_its_nir_file_have_the_same_number_of_parameters(tmp_path: Path) -> None:
+    thresholds = torch.linspace(0.5, 1.0, 7)
+    layers = (
+        torch.nn.Linear(4, 7),
+        snn.LIFCell(snn.LIFParameters(v_th=thresholds)),
+        torch.nn.Linear(7, 6, bias=False),
+        snn.IAFCell(),
+        torch.nn.Linear(6, 3),
+        snn.LIFBoxCell(),
+        torch.nn.Linear(3, 2),
+        snn.LICell(),
+    )
+    model = saved(tmp_path, *layers, shape=(4,))
+    expected = {"0": 35, "1": 4 + 7, "2": 42, "3": 2, "4": 21, "5": 4, "6": 8, "7": 3}
+    assert counts(norse_export.inspect(model)) == expected
+    assert counts(norse_export.inspect(exported(model))) == expected
+
+
+def test_a_nir_file_of_another_tool_has_its_physics_counted_and_not_its_gains(tmp_path: Path) -> None:
+    import nir
+
+    per_neuron = np.linspace(0.01, 0.02, 4)
+    shared = np.full(4, 1.0)
+    lif = nir.LIF(tau=per_neuron, r=shared, v_leak=shared * 0, v_threshold=shared, v_reset=shared * 0)
+    nodes = {"in": nir.Input(np.array([4])), "lif": lif, "out": nir.Output(np.array([4]))}
+    nir.write(tmp_path / "other.nir", nir.NIRGraph(nodes, [("in", "lif"), ("lif", "out")]))
+    assert counts(norse_export.inspect(tmp_path / "other.nir")) == {"lif": 4 + 3}
