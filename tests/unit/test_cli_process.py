@@ -41,16 +41,6 @@ def test_help_version_and_usage_errors_import_click_and_nothing_heavy(arguments:
     assert not {name for name in modules if name.startswith(("norse_export.pipeline", "norse_export.targets"))}
 
 
-def test_help_needs_a_small_part_of_the_time_of_importing_torch() -> None:
-    def seconds(*arguments: str) -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, capture_output=True, timeout=120)
-        return time.perf_counter() - start
-
-    of_help = min(seconds("-c", "from norse_export.cli import main; main(['--help'])") for _ in range(3))
-    assert of_help < 0.15 * seconds("-c", "import torch")
-
-
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
