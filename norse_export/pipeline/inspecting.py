@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from norse_export.errors import UsageError
 from norse_export.files.checked import open_input
 from norse_export.files.child import parse_in_child
+from norse_export.files.digest import file_digest
 from norse_export.files.kind import Kind, kind_of
 from norse_export.ir.arrays import compact
 from norse_export.ir.neurons import NeuronModel
 from norse_export.pipeline.choices import InputChoice, LoadChoice
-from norse_export.pipeline.loading import file_digest, load_model
+from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
+from norse_export.pipeline.recorded import is_recording
 from norse_export.report.results import EdgeSummary, InspectResult, NodeSummary
+
+if TYPE_CHECKING:
+    from norse_export.formats.traces import TraceNode
 
 _COEFFICIENTS = ("alpha", "beta")
 _TRAINED = ("tau_mem", "tau_syn", "v_leak", "v_th", "v_reset", "weight", "bias", "scale")  # all else follows from them
@@ -27,7 +32,7 @@ _UNITS = {"tau_mem": " s", "tau_syn": " s"}
 
 
 def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectResult:
-    """Describe a model file, a .nir file, or a file of torch.save (which is read, and not traced).
+    """Describe a model file, a .nir file, a recorded trace, or a file of torch.save (which is read, and not traced).
 
     Raises:
         ExportError: the file cannot be read, or what is in it is impossible.
@@ -37,6 +42,8 @@ def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectRe
         kind = kind_of(opened)
         if kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY) and choice.factory is None:
             return _torch_file(opened, path, choice)
+        if kind is Kind.HDF5 and is_recording(path, choice.limits):
+            return _trace(opened, path, choice)
         sha256, size = file_digest(opened)
     model, dated = _loaded(path, choice)
     return InspectResult(
@@ -111,6 +118,30 @@ def _details(node: Any, arrays: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield field.name, f"{value.dtype} {list(value.shape)}"
         elif value is not None:
             yield field.name, str(list(value) if isinstance(value, tuple) else value)
+
+
+def _trace(opened: Any, path: Path, choice: LoadChoice) -> InspectResult:
+    """A recorded trace: what was recorded of each node. A node's type is the names of its observables."""
+    from norse_export.formats.traces import traces_of
+
+    if choice != LoadChoice(limits=choice.limits):
+        message = "a recorded trace says its own dt and shapes, and holds no model to build"
+        raise UsageError(
+            message, where=path.name, fix="leave out what describes a model (--dt, --factory and the like)"
+        )
+    sha256, size = file_digest(opened)
+    parsed = parse_in_child("norse_export.formats.traces:parse", opened, name=path.name, limits=choice.limits)
+    traces = traces_of(parsed.document, parsed.arrays)
+    nodes = tuple(_recorded(name, node) for name, node in traces.nodes.items())
+    dts = tuple(dict.fromkeys(node.dt for node in traces.nodes.values()))
+    return InspectResult(path.name, "recorded trace", sha256, size, nodes, (), dts, dict(traces.metadata))
+
+
+def _recorded(name: str, node: TraceNode) -> NodeSummary:
+    """One node of a trace: the rasters [T, B, ...] in full, and the shape of one sample of one step."""
+    rasters = {key: f"{raster.dtype} {list(raster.shape)}" for key, raster in node.observables.items()}
+    shape = next(iter(node.observables.values())).shape[2:]
+    return NodeSummary(name, ", ".join(rasters), shape, shape, 0, node.dt, rasters)
 
 
 def _torch_file(opened: Any, path: Path, choice: LoadChoice) -> InspectResult:

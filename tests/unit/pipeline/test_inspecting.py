@@ -7,9 +7,11 @@ from typing import Any
 
 import norse.torch as snn
 import numpy as np
+import pytest
 import torch
 
 import norse_export
+from norse_export.errors import UsageError
 from norse_export.report.results import InspectResult
 
 
@@ -74,3 +76,34 @@ def test_a_nir_file_of_another_tool_has_its_physics_counted_and_not_its_gains(tm
     nodes = {"in": nir.Input(np.array([4])), "lif": lif, "out": nir.Output(np.array([4]))}
     nir.write(tmp_path / "other.nir", nir.NIRGraph(nodes, [("in", "lif"), ("lif", "out")]))
     assert counts(norse_export.inspect(tmp_path / "other.nir")) == {"lif": 4 + 3}
+
+
+def test_a_trace_is_shown_with_what_was_recorded_of_each_node(tmp_path: Path) -> None:
+    parameters = snn.LIFParameters(tau_mem_inv=torch.tensor(50.0))
+    model = saved(tmp_path, torch.nn.Conv2d(1, 6, 3), snn.LIFCell(parameters, dt=0.002), shape=(1, 5, 4))
+    ran = norse_export.run(model, trace=tmp_path / "trace.h5")
+    result = norse_export.inspect(tmp_path / "trace.h5")
+    assert (result.kind, result.dt, result.edges) == ("recorded trace", (0.002,), ())
+    assert (result.sha256, result.bytes) == (ran.trace.sha256, ran.trace.bytes)
+    assert result.provenance == {"ran_by": ran.ran_by}
+    nodes = {node.name: node for node in result.nodes}
+    lif = nodes.pop("1")
+    assert (lif.input_shape, lif.output_shape, lif.parameters, lif.dt) == ((6, 3, 2), (6, 3, 2), 0, 0.002)
+    assert lif.type == "i, spikes, v"
+    assert lif.details == {
+        "i": "float32 [30, 2, 6, 3, 2]",
+        "spikes": "bool [30, 2, 6, 3, 2]",
+        "v": "float32 [30, 2, 6, 3, 2]",
+    }
+    assert sorted((node.type, node.output_shape) for node in nodes.values()) == [
+        ("input", (1, 5, 4)),
+        ("output", (6, 3, 2)),
+    ]
+
+
+def test_a_trace_takes_nothing_that_describes_a_model(tmp_path: Path) -> None:
+    norse_export.run(saved(tmp_path, torch.nn.Linear(3, 2), snn.LIFCell(), shape=(3,)), trace=tmp_path / "trace.h5")
+    with pytest.raises(UsageError, match="recorded trace") as caught:
+        norse_export.inspect(tmp_path / "trace.h5", loading=norse_export.LoadChoice(dt=0.01))
+    assert caught.value.where == "trace.h5"
+    assert "--dt" in caught.value.fix
