@@ -233,6 +233,7 @@ def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path) -> None:
         read(bomb, tmp_path, Limits(max_bytes=2**25))
 
 
+@pytest.mark.slow
 def test_a_raster_that_was_compressed_well_is_read(tmp_path: Path) -> None:
     """The memory for it follows from what the archive declares, not from its size."""
     zeros = np.zeros((6000, 100, 1000), np.bool_)

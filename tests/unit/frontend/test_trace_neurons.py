@@ -26,7 +26,7 @@ from norse_export.frontend.norse import rules
 from norse_export.frontend.trace import trace
 from norse_export.ir.neurons import CubaLIF
 
-N, STEPS, BATCH = 6, 60, 3
+N, STEPS, BATCH = 6, 40, 3
 CELLS = (snn.LIFCell, snn.LIFBoxCell, snn.LICell, snn.LIBoxCell, snn.IAFCell, snn.LIFRecurrentCell)
 SEQUENCES = (snn.LIF, snn.LI, snn.IAF, snn.LIFRecurrent)
 RECURRENT = (snn.LIFRecurrentCell, snn.LIFRecurrent)
