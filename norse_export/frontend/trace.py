@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ from norse_export.frontend.reference import call_model, reference_run, split_res
 from norse_export.frontend.undisturbed import Snapshot, Weights, undisturbed
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
+from norse_export.ir.rasters import checked_inputs
 from norse_export.ir.run import Run
 from norse_export.ir.stages import ContinuousNode
 
@@ -66,6 +68,19 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
         reference = reference_run(model, raster, chosen, graph)
         _check_unchanged(before)
     return Traced(graph, {name: raster.numpy()}, reference, chosen)
+
+
+def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -> Run:
+    """Run a traced model on other rasters [T, B, ...], in the float type that it was traced with.
+
+    Raises:
+        UsageError: rasters that do not fit the model. UnsupportedError: it does something else than its graph.
+    """
+    (name, example), *_ = traced.inputs.items()
+    given = checked_inputs(traced.graph, inputs)[name]
+    raster = torch.from_numpy(np.array(given, dtype=example.dtype))  # a copy: what comes from a file is read-only
+    with torch.no_grad(), undisturbed(model):
+        return reference_run(model, raster, traced.time, traced.graph)
 
 
 def find_time(model: torch.nn.Module) -> Literal["outside", "inside"]:

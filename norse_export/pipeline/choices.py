@@ -9,6 +9,7 @@ from pathlib import Path
 from norse_export.files.limits import Limits
 
 Progress = Callable[[str, float], None]
+SAVE = "save the model with norse_export.save(model, 'model.pt', example_input) in the script that trained it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from norse_export import registry
 from norse_export.compare import Comparison, compare
 from norse_export.errors import CapacityError, ExportError, Finding, ParityError, UnsupportedError, UsageError
 from norse_export.files.atomic import check_output, writing_file, writing_folder
+from norse_export.files.digest import file_digest
 from norse_export.files.write_errors import reporting_write_errors
 from norse_export.ir.graph import Graph
 from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, chosen_inputs, silent
-from norse_export.pipeline.loading import file_digest, load_model
+from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
 from norse_export.pipeline.provenance import with_provenance
 from norse_export.pipeline.rasters import Chosen, choose

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from numpy.typing import NDArray
@@ -22,14 +24,17 @@ Rasters = Mapping[str, Array]
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The reference run on some rasters, and the rung of the ladder that it stands on: 0 the framework itself."""
+    """The reference run on some rasters, and the rung of the ladder that it stands on: 0 the framework itself.
+
+    note: what a user should know about it.
+    """
 
     run: Run
     rung: int
-    note: str = ""
+    note: Finding | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """A model as it was read from a file.
 
@@ -48,7 +53,7 @@ class Model:
     provenance: Mapping[str, str] | None = None
     findings: tuple[Finding, ...] = ()
 
-    @property
+    @cached_property
     def discrete(self) -> Graph[DiscreteNode]:
         """The graph with the framework's own steps."""
         return discretise(self.graph)
@@ -72,7 +77,37 @@ class Model:
         return of
 
 
-def graph_truth(graph: Graph[ContinuousNode], note: str = "") -> Callable[[Rasters], Truth]:
-    """The interpreter as the truth: of a graph that no framework on this machine can run."""
+def graph_truth(graph: Graph[ContinuousNode], note: Finding | None = None) -> Callable[[Rasters], Truth]:
+    """The interpreter in float64 as the truth: of a graph that no framework on this machine can run."""
     discrete = discretise(graph)
-    return lambda inputs: Truth(interpret(discrete, inputs), 1, note)
+    return lambda inputs: Truth(interpret(discrete, inputs, dtype="float64"), 1, note)
+
+
+def framework_truth(graph: Graph[ContinuousNode]) -> Callable[[Rasters], Truth]:
+    """Norse's own steps on the traced graph, where Norse is installed: for rasters that are not stored in the file."""
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("norse") is None:
+        return graph_truth(graph, _RUNG_1_ONLY)
+    discrete = discretise(graph)
+
+    def truth(inputs: Rasters) -> Truth:
+        from norse_export.frontend.replay import replay
+
+        return Truth(replay(discrete, inputs), 0, _REPLAYED)
+
+    return truth
+
+
+_RUNG_1_ONLY = Finding(
+    "rung_1_only",
+    "warning",
+    "reference",
+    "rung 1 only: norse is not installed, so the reference is the interpreter on the traced graph",
+    "install norse, or leave the inputs out: what the model did on the stored ones is in the file",
+)
+_REPLAYED = Finding(
+    "replayed",
+    "note",
+    "reference",
+    "on these inputs the reference is Norse's own steps on the traced graph: the module itself is not in the file",
+    "save the model with such inputs as its example to compare with the module itself",
+)

@@ -1,0 +1,90 @@
+"""Files of torch.save -> Model: modules rebuilt from inert records, state_dicts with the user's factory."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import InputFileError, UsageError
+from norse_export.files.child import Parsed, parse_in_child
+from norse_export.files.digest import file_digest
+from norse_export.pipeline.choices import SAVE, InputChoice, LoadChoice
+from norse_export.pipeline.model import Model, Rasters, Truth, framework_truth
+from norse_export.pipeline.rasters import random_raster, read_rasters
+from norse_export.pipeline.time_step import with_dt
+
+
+def load_torch_file(file: BinaryIO, name: str, choice: LoadChoice, inputs: InputChoice) -> Model:
+    """Read a file of torch.save and trace what is in it; the reference is the module itself."""
+    digest, _ = file_digest(file)
+    parsed = parse_in_child("norse_export.frontend.torch_file:parse", file, name=name, limits=choice.limits)
+    module = _module(parsed, name, choice)
+    raster = _example(module, choice, inputs, name)
+    from norse_export.frontend.trace import rerun, trace
+
+    traced = trace(module, raster, time=choice.time)  # type: ignore[arg-type]  # checked there
+    graph, changes = with_dt(traced.graph, choice)
+
+    def truth(rasters: Rasters) -> Truth:
+        return Truth(rerun(module, traced, rasters), 0)
+
+    return Model(
+        name=name,
+        kind="pickled module" if choice.factory is None else f"state_dict, built by {choice.factory}",
+        digest=digest,
+        graph=graph,
+        truth=framework_truth(graph) if changes else truth,
+        exact=False,
+        findings=changes,
+    )
+
+
+def _module(parsed: Parsed, name: str, choice: LoadChoice) -> Any:
+    """The torch module: rebuilt from the records of the pickle, or built by the user's factory."""
+    kind = parsed.document["kind"]
+    if kind == "state_dict" and choice.factory is None:
+        raise InputFileError(
+            "the file is a state_dict: weights without the architecture, and without tau, threshold and dt",
+            where=name,
+            fix=f"{SAVE}, or pass --factory module:function that builds the model",
+            kind="state_dict",
+        )
+    if kind == "module" and choice.factory is not None:
+        raise UsageError(
+            "the file holds a whole module, --factory is for a state_dict", where="--factory", fix="leave it out"
+        )
+    from norse_export.frontend import torch_modules
+    from norse_export.frontend.factory import from_factory
+
+    if choice.factory is not None:
+        return from_factory(choice.factory, torch_modules.load_state_dict(parsed.document, parsed.arrays))
+    return torch_modules.rebuild(parsed.document, parsed.arrays)
+
+
+def _example(module: Any, choice: LoadChoice, inputs: InputChoice, name: str) -> NDArray[Any]:
+    """A raster to trace with: the given one, or a random one of the given shape."""
+    if inputs.file is not None:
+        return next(iter(read_rasters(inputs.file, choice.limits).rasters.values())).astype(np.float32)
+    shape = choice.input_shape or _linear_input(module)
+    if shape is None:
+        raise UsageError(
+            "the file does not say which input the model takes",
+            where=name,
+            fix="pass --inputs x.npz with a raster [T, B, ...], or --input-shape C,H,W",
+            kind="input_shape",
+        )
+    return random_raster(shape, inputs.random_steps or 100, inputs.samples, inputs.rate, inputs.seed)
+
+
+def _linear_input(module: Any) -> tuple[int, ...] | None:
+    """The input shape where the first layer with weights tells it."""
+    for layer in module.modules():
+        if hasattr(layer, "in_features"):
+            return (int(layer.in_features),)
+        if hasattr(layer, "input_weights"):
+            return (int(layer.input_weights.shape[1]),)
+        if hasattr(layer, "in_channels"):
+            return None
+    return None
