@@ -88,11 +88,11 @@ def _answer(manner: _Manner, result: Any) -> int:
         streams.write_result([document.encoded(result)])
     elif not manner.quiet:
         streams.write_result(text.text_of(manner.command, result, verbose=manner.verbose))
-    if error is not None:
-        return _complained(manner, error, len(errors_among(findings)) - 1)
-    if not manner.quiet and (manner.as_json or manner.command != "check"):  # check has listed them
+    code = 0 if error is None else _complained(manner, error, len(errors_among(findings)) - 1)
+    listed = manner.command == "check" and not manner.as_json  # on standard output
+    if not manner.quiet and not listed and (error is None or manner.verbose):
         streams.write_log(messages.warning_lines(findings, see=manner.see, verbose=manner.verbose))
-    return 0
+    return code
 
 
 def _failed(manner: _Manner, error: ExportError) -> int:

@@ -34,8 +34,9 @@ def _in_full(finding: Finding) -> list[str]:
 
 
 def warning_lines(findings: Sequence[Finding], *, see: str, verbose: bool = False) -> list[str]:
-    """One line for each warning, at most ten of them; verbose: all, and the notes too."""
-    wanted = [finding for finding in findings if finding.severity == "warning" or verbose]
+    """One line for each warning, at most ten of them; verbose: all, and the notes too. Errors have their own lines."""
+    severities = ("warning", "note") if verbose else ("warning",)
+    wanted = [finding for finding in findings if finding.severity in severities]
     shown = wanted if verbose else wanted[:MOST_WARNINGS]
     lines = [one_line(f"{PROGRAM}: {found.severity}: {found.where}: {found.message}; {found.fix}") for found in shown]
     hidden = len(wanted) - len(shown)

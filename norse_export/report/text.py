@@ -56,16 +56,20 @@ def _export(target: TargetExport, inputs: InputSummary | None, verbose: bool) ->
 
 
 def of_check(result: CheckResult, verbose: bool) -> list[str]:
-    """Per target whether the model fits, all findings, and the use of what is limited."""
-    lines = [one_line(result.model), *indented(of_findings(result.findings))]
+    """Per target whether the model fits, all findings (notes: verbose only), and the use of what is limited."""
+    lines = [one_line(result.model), *indented(of_findings(_wanted(result.findings, verbose)))]
     for target in result.targets:
-        lines += indented(_check(target))
+        lines += indented(_check(target, verbose))
     return lines
 
 
-def _check(target: TargetCheck) -> list[str]:
+def _wanted(findings: Iterable[Finding], verbose: bool) -> list[Finding]:
+    return [finding for finding in findings if verbose or finding.severity != "note"]
+
+
+def _check(target: TargetCheck, verbose: bool) -> list[str]:
     lines = [one_line(f"{target.target}: {'fits' if target.fits else 'does NOT fit'}")]
-    lines += indented(of_findings(target.findings))
+    lines += indented(of_findings(_wanted(target.findings, verbose)))
     if target.limits:
         rows = [(limit.name, short(limit.used), short(limit.maximum), limit.source) for limit in target.limits]
         lines += indented(table(("limit", "used", "maximum", "source"), rows, right=(1, 2)))

@@ -6,6 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -303,10 +304,64 @@ def test_an_error_is_not_followed_by_warnings(run: Run, stub: Answering) -> None
     assert "warning" not in run("m.pt", "--target", "nir")[2]
 
 
+RUNG_1 = Finding("reference", "warning", "m.pt", "rung 1 only: Norse is not installed", "install norse")
+STEPS = Finding(
+    "reference", "note", "m.pt", "the reference was Norse's steps on the traced graph", "export in training"
+)
+
+
+@pytest.mark.parametrize("command", ["export", "run", "parity"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_the_reference_was_reaches_the_user(run: Run, stub: Answering, command: str, as_json: bool) -> None:
+    stub.answer = replace(samples.OF_COMMAND[command][0], findings=(STEPS, RUNG_1))
+    line = (command, *ARGUMENTS[command], *(["--json"] if as_json else []))
+    warning, note = (f"norse-export: {found.severity}: m.pt: {found.message}; {found.fix}" for found in (RUNG_1, STEPS))
+    code, out, err = run(*line)
+    assert (code, err.splitlines()) == (0, [warning])
+    assert run(*line, "-v")[2].splitlines() == [note, warning]
+    if as_json:
+        found = json.loads(out)["findings"]
+        assert [(finding["severity"], finding["message"]) for finding in found] == [
+            ("note", STEPS.message),
+            ("warning", RUNG_1.message),
+        ]
+    else:
+        assert STEPS.message not in out
+
+
+def test_what_the_reference_of_a_target_was_reaches_the_user(run: Run, stub: Answering) -> None:
+    target = samples.target_export("nir", (samples.comparison(),), findings=(STEPS, RUNG_1))
+    stub.answer = replace(samples.EXPORTED, targets=(target,))
+    assert RUNG_1.message in run("m.pt", "--target", "nir")[2]
+    assert STEPS.message in run("m.pt", "--target", "nir", "-v")[2]
+    _, out, err = run("m.pt", "--target", "nir", "--json")
+    assert [finding["severity"] for finding in json.loads(out)["findings"]] == ["note", "warning"]
+    assert STEPS.message not in err
+
+
+def test_verbose_tells_warnings_and_notes_after_an_error_and_the_error_once(run: Run, stub: Answering) -> None:
+    stub.answer = replace(samples.BROKEN, findings=(STEPS, RUNG_1))
+    code, _, err = run("m.pt", "--target", "nir", "-v")
+    assert code == 1
+    assert [line.split(": ")[1] for line in err.splitlines() if line.startswith("norse-export: ")] == [
+        "error",
+        "note",
+        "warning",
+    ]
+
+
 def test_check_shows_warnings_once(run: Run) -> None:
     _, out, err = run("check", "m.pt")
-    assert "warning: dt is above" in out
+    assert out.count("warning: dt is above") == 1
     assert err == ""
+
+
+def test_check_shows_notes_with_v_only(run: Run) -> None:
+    assert "note: " not in run("check", "m.pt")[1]
+    _, out, err = run("check", "m.pt", "-v")
+    assert out.count(f"note: {samples.NOTE.message}") == 1
+    assert err == ""
+    assert "note" in [finding["severity"] for finding in json.loads(run("check", "m.pt", "--json")[1])["findings"]]
 
 
 @pytest.mark.parametrize("command", ARGUMENTS)
