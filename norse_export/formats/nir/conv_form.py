@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,10 @@ from norse_export.ir.arrays import FloatArray
 from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv
 
+# An equal form may be far larger: a kernel of 1 x 30,000 becomes one of 30,000 x 30,000, groups multiply the weight. It
+# is refused where both are exceeded: a large model may be written as it is, a small one may grow.
+MAX_WRITTEN_NUMBERS = 2**26  # in the written kernel and its crop: 256 MiB of float32
+MAX_GROWTH = 16  # times the numbers of the original
 _CROP_KERNEL = 2
 
 
@@ -61,13 +66,30 @@ class _Axis:
         return self.rest // self.stride + 1
 
 
+def written_numbers(conv: Conv) -> int:
+    """How many numbers `written_form` writes as kernels; nothing of them is made."""
+    made = _plan(conv)
+    if made is None:
+        return conv.weight.size
+    kernel, crop = _written_shapes(conv, made)
+    return prod(kernel) + (prod(crop) if crop else 0)
+
+
+def too_large(conv: Conv) -> bool:
+    """Whether the written form is out of all proportion."""
+    return written_numbers(conv) > max(MAX_WRITTEN_NUMBERS, MAX_GROWTH * conv.weight.size)
+
+
 def written_form(conv: Conv) -> WrittenConv:
-    """Give an exactly equal form that `nir.read` judges rightly: the convolution itself where it does."""
+    """Give an exactly equal form that `nir.read` judges rightly: the convolution itself where it does.
+
+    It may be `too_large`: whoever has not asked before allocates it.
+    """
     made = _plan(conv)
     if made is None:
         return WrittenConv(conv)
     written = _conv(conv, made)
-    surplus = tuple(more.out - axis.out for more, axis in zip(made, _axes(conv), strict=True))
+    surplus = _surplus(conv, made)
     original = {
         "kernel": list(conv.kernel),
         "stride": list(conv.stride),
@@ -101,7 +123,8 @@ def original_form(written: Conv, crop: Conv | None, original: object) -> Conv | 
     except GraphError:
         return None
     made = _plan(conv)
-    if made is None or tuple(axis.kernel for axis in made) != written.kernel:  # before anything is allocated
+    there = (written.weight.shape, crop.weight.shape if crop else None)
+    if made is None or _written_shapes(conv, made) != there:  # before anything is allocated
         return None
     again = written_form(conv)
     return conv if _same(again.conv, written) and _same(again.crop, crop) else None
@@ -113,6 +136,19 @@ def _plan(conv: Conv) -> tuple[_Axis, ...] | None:
     if any(replace(axis, kernel=conv.kernel[0]).out != axis.out for axis in axes):
         return _squared(axes) or _enlarged(axes)
     return axes if conv.groups > 1 else None
+
+
+def _surplus(conv: Conv, made: tuple[_Axis, ...]) -> Shape:
+    """How many values too many each axis of the written convolution gives."""
+    return tuple(more.out - axis.out for more, axis in zip(made, _axes(conv), strict=True))
+
+
+def _written_shapes(conv: Conv, made: tuple[_Axis, ...]) -> tuple[Shape, Shape | None]:
+    """Shapes of the weights of the written convolution and of its crop, if it needs one."""
+    outputs, inputs = conv.weight.shape[:2]
+    kernel = (outputs, inputs * conv.groups, *(axis.kernel for axis in made))
+    crop = (outputs, outputs, *(_CROP_KERNEL,) * len(made))
+    return kernel, crop if any(_surplus(conv, made)) else None
 
 
 def _axes(conv: Conv) -> tuple[_Axis, ...]:
@@ -157,7 +193,7 @@ def _refinements(axis: _Axis, kernel: int) -> Iterator[tuple[int, int]]:
     if axis.kernel == 1:
         yield from dict.fromkeys(((axis.dilation, 1), (1, 1)))
         return
-    for step in range(1, (kernel - 1) // (axis.kernel - 1) + 1):
+    for step in range(1, min(axis.dilation, (kernel - 1) // (axis.kernel - 1)) + 1):
         if axis.dilation % step == 0:
             yield axis.dilation // step, step
 

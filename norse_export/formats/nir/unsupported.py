@@ -9,10 +9,11 @@ import numpy as np
 
 from norse_export.errors import Finding
 from norse_export.ir.graph import Edge, Graph
-from norse_export.ir.layers import Input, Output, Pool
+from norse_export.ir.layers import Conv, Input, Output, Pool
 from norse_export.ir.neurons import LI, LIF, CubaLI, CubaLIF
 from norse_export.ir.stages import ContinuousNode
 
+from .conv_form import MAX_WRITTEN_NUMBERS, too_large, written_numbers
 from .names import name_fault
 from .notes import LOOP_DELAY_STEPS
 
@@ -48,6 +49,13 @@ def _node_findings(name: str, node: ContinuousNode) -> Iterator[Finding]:
         case Pool(kind="max"):
             message = "max pooling: NIR has no primitive for it"
             yield Finding("pool_max", "error", name, message, "use average or sum pooling")
+        case Conv() if too_large(node):
+            message = (
+                f"the convolution would be written with {written_numbers(node):,} numbers instead of "
+                f"{node.weight.size:,}: NIR needs square kernels without groups"
+            )
+            fix = f"use a kernel nearer to a square, or fewer groups: {MAX_WRITTEN_NUMBERS:,} numbers may be written"
+            yield Finding("conv_size", "error", name, message, fix)
         case CubaLIF() | CubaLI():
             yield from _infinite(name, tau_mem=node.tau_mem, tau_syn=node.tau_syn)
         case LIF() | LI():

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from nir_graphs import lif
 
+from norse_export.errors import UnsupportedError
 from norse_export.formats.nir import unsupported as module
+from norse_export.formats.nir.conv_form import (
+    MAX_GROWTH,
+    MAX_WRITTEN_NUMBERS,
+    original_form,
+    written_form,
+    written_numbers,
+)
 from norse_export.formats.nir.unsupported import unsupported
 from norse_export.ir.graph import Edge, Graph
-from norse_export.ir.layers import Input, Output
+from norse_export.ir.layers import Conv, Input, Output
+from norse_export.registry import load
 
 
 def graph(neurons: int, *edges: Edge) -> Graph[Any]:
@@ -66,3 +78,78 @@ def test_only_a_delay_that_closes_an_instant_way_back_is_understood(
     # "2 -> 3 -> 0 -> ..." is one component with the rest, but each loop through 3 takes two steps
     expected = ["0 -> 2", "2 -> 3", "3 -> 0", "3 -> 3"]
     assert [(finding.kind, finding.where) for finding in found] == [("delay", where) for where in expected]
+
+
+def finding_of(conv: Conv) -> list[tuple[str, str]]:
+    edges = (Edge("input", "conv"), Edge("conv", "output"))
+    nodes = {"input": Input(conv.input_shape), "conv": conv, "output": Output(conv.output_shape)}
+    return [(finding.kind, finding.where) for finding in unsupported(Graph(nodes, edges))]
+
+
+def conv(*weight: int, size: tuple[int, ...], groups: int = 1) -> Conv:
+    one, none = (1,) * len(size), (0,) * len(size)
+    return Conv(np.ones(weight, np.float32), size, None, one, none, one, groups)
+
+
+REFUSED = [("conv_size", "conv")]
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        (conv(1, 1, 1, 8191, size=(1, 8191)), []),
+        (conv(1, 1, 1, 8193, size=(1, 8193)), REFUSED),
+        (conv(1, 1, 2, 30_000, size=(2, 30_000)), REFUSED),
+        (conv(8192, 1, 1, size=(1,), groups=8192), []),  # 2**26 numbers
+        (conv(8193, 1, 1, size=(1,), groups=8193), REFUSED),
+        (conv(2048, 2100, 1, size=(1,), groups=16), []),  # more than 2**26 numbers, but 16 times the original's
+        (conv(2040, 2100, 1, size=(1,), groups=17), REFUSED),
+        (conv(4200, 1, 1, 2, size=(2, 3)), REFUSED),  # for the crop alone: 4200 * 4200 * 4
+    ],
+    ids=lambda value: "x".join(map(str, value.weight.shape)) if isinstance(value, Conv) else "",
+)
+def test_a_convolution_that_would_be_written_far_larger_is_refused(node: Conv, expected: list[Any]) -> None:
+    tracemalloc.start()
+    try:
+        assert finding_of(node) == expected
+        assert tracemalloc.get_traced_memory()[1] < 2**22  # nothing of that size was made
+    finally:
+        tracemalloc.stop()
+
+
+def test_it_is_refused_by_name_and_nothing_is_written(tmp_path: Path) -> None:
+    node = conv(1, 1, 1, 30_000, size=(1, 30_000))
+    large = Graph({"input": Input(node.input_shape), "0.conv": node, "output": Output(node.output_shape)},
+                  (Edge("input", "0.conv"), Edge("0.conv", "output")))  # fmt: skip
+    with pytest.raises(UnsupportedError, match="900,000,000 numbers instead of 30,000") as caught:
+        load("nir").emit(large, tmp_path / "m.nir")
+    assert (caught.value.exit_code, caught.value.where) == (3, "0.conv")
+    assert "67,108,864" in caught.value.fix
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_constants_stand_in_the_readme() -> None:
+    text = (Path(__file__).parents[3] / "targets" / "nir" / "README.md").read_text()
+    assert f"2^{MAX_WRITTEN_NUMBERS.bit_length() - 1}\nnumbers" in text
+    assert MAX_WRITTEN_NUMBERS == 2**26
+    assert f"{MAX_GROWTH} times (`MAX_GROWTH`)" in text
+
+
+def test_the_number_of_numbers_is_that_of_the_written_form() -> None:
+    for node in (
+        conv(2, 1, 1, 3, size=(5, 5)), conv(2, 1, 1, 2, size=(5, 5)), conv(4, 1, 3, size=(5,), groups=4),
+        conv(4, 2, 3, 3, size=(5, 5)), conv(4, 2, 2, 5, size=(9, 9), groups=2),
+    ):  # fmt: skip
+        form = written_form(node)
+        assert written_numbers(node) == form.conv.weight.size + (form.crop.weight.size if form.crop else 0)
+
+
+def test_a_crop_that_is_not_in_the_file_is_not_made_on_reading() -> None:
+    form = written_form(conv(3000, 1, 1, 2, size=(2, 3)))
+    assert form.crop is not None
+    tracemalloc.start()
+    try:
+        assert original_form(form.conv, None, dict(form.original or {})) is None
+        assert tracemalloc.get_traced_memory()[1] < 2**22  # a crop has 144 MB
+    finally:
+        tracemalloc.stop()
