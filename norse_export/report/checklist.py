@@ -51,7 +51,8 @@ def _equal(layer: LayerParity, silent: bool) -> str:
 
 def _verdict(comparison: Comparison) -> list[str]:
     word = "DIFFERENT" if not comparison.equal else "VACUOUS" if comparison.vacuous else "equal"
-    lines = [one_line(f"{word}: {comparison.actual}, against {comparison.reference} (rung {comparison.rung})")]
+    origin = "recorded trace" if comparison.rung is None else f"rung {comparison.rung}"
+    lines = [one_line(f"{word}: {comparison.actual}, against {comparison.reference} ({origin})")]
     return [*lines, *indented([*_extent(comparison), *_reasons(comparison), *_readout(comparison)])]
 
 

@@ -132,7 +132,7 @@ _PARTS: dict[str, Schema] = {
         {
             "reference": _WORDS,
             "actual": _WORDS,
-            "rung": _COUNT,
+            "rung": _or_null(_COUNT),  # null: a recorded trace whose origin is not known
             "steps": _COUNT,
             "samples": _COUNT,
             "equal": _FLAG,

@@ -99,6 +99,7 @@ EXPLAINED = comparison(
     explained_flips=1, layers=(spiking("0.lif", 4000, 4001, 12, explained=1, consequences=11), values("3"))
 )
 STATES = comparison(equal=False, layers=(spiking("0.lif", states_equal=False, states_max_abs=0.25),))
+RECORDED = comparison(rung=None, reference="trace.nir")
 TOO_MANY = comparison(equal=False, explained_flips=3, layers=(spiking("0.lif", differing=3, explained=3),))
 
 PARITY_ERROR = ParityError("the artefact differs", where="2.lif", fix="report it with the model")
@@ -142,7 +143,7 @@ EXPORTS = (
     SEVERAL,
     *(
         ExportResult("m.pt", INPUTS, (target_export("nir", (shown,)),))
-        for shown in (NOT_FINITE, VACUOUS, CONSTANT, EXPLAINED, STATES, TOO_MANY)
+        for shown in (NOT_FINITE, VACUOUS, CONSTANT, EXPLAINED, STATES, TOO_MANY, RECORDED)
     ),
 )
 

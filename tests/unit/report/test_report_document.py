@@ -110,6 +110,11 @@ def test_an_equal_comparison_with_differing_cells_says_what_explains_them() -> N
     assert (layer["differing"], layer["explained"], layer["consequences"]) == (12, 1, 11)
 
 
+def test_a_recorded_trace_of_unknown_origin_has_no_rung() -> None:
+    (entry,) = decoded("parity", replace(samples.COMPARED, parity=(samples.RECORDED,)))["result"]["parity"]
+    assert entry["rung"] is None
+
+
 def test_artefacts_are_those_of_the_interface() -> None:
     artefact = {"path": "m.nir", "sha256": samples.SHA256, "bytes": 4321}
     assert decoded("export", samples.EXPORTED)["result"]["artefacts"] == [artefact]
@@ -215,6 +220,8 @@ def _set(path: str, value: object) -> Any:
         _remove("findings"),
         _remove("result/parity"),
         _remove("result/parity/0/vacuous"),
+        _remove("result/parity/0/rung"),
+        _set("result/parity/0/rung", "recorded trace"),
         _remove("result/parity/0/allowed_flips"),
         _remove("result/parity/0/layers/0/explained"),
         _remove("result/parity/0/layers/0/consequences"),

@@ -60,6 +60,12 @@ def test_verdict_names_what_ran_and_how_much_was_compared() -> None:
     assert "2 steps later" in text
 
 
+def test_a_recorded_trace_of_unknown_origin_is_said_to_be_one() -> None:
+    text = "\n".join(checklist(samples.RECORDED))
+    assert "equal: interpreter, float32, against trace.nir (recorded trace)" in text
+    assert "rung" not in text
+
+
 def test_verdict_of_a_difference_shows_the_first_divergence_in_full() -> None:
     text = "\n".join(checklist(samples.DIVERGENT))
     assert "DIFFERENT: " in text
