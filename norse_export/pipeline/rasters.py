@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,8 @@ from norse_export.errors import UsageError
 from norse_export.files.limits import Limits
 from norse_export.formats.inputs import InputFile, read_inputs
 from norse_export.interpret import interpret
-from norse_export.ir.layers import Input
+from norse_export.ir.layers import Input, Output
+from norse_export.ir.neurons import NeuronModel
 from norse_export.pipeline.choices import InputChoice
 from norse_export.pipeline.model import Model, Rasters, Truth
 from norse_export.report.results import InputSummary
@@ -22,6 +25,10 @@ from norse_export.report.results import InputSummary
 Array = NDArray[Any]
 RISING_RATES = (0.1, 0.3, 0.6, 1.0)
 RANDOM_STEPS = 100
+# Of one value of one sample and step, with all that a run and a comparison keep of it. Measured at peak: 10 to 21 for
+# float32 models, 33 to 39 for float64; the rest is a reserve.
+_BYTES_PER_CELL = 64
+_MEMORY_SHARE = 0.5  # of the machine's memory that a run on random rasters may need
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,43 @@ def read_rasters(path: Path, limits: Limits) -> InputFile:
 
 
 def random_raster(shape: tuple[int, ...], steps: int, samples: int, rate: float, seed: int) -> NDArray[np.float32]:
-    """Independent spikes [T, B, *shape], each cell with chance `rate`."""
+    """Independent spikes [T, B, *shape], each cell with chance `rate`.
+
+    Raises:
+        UsageError: a run on it would need too much memory.
+    """
+    _check_memory(steps, samples, math.prod(shape))
     generator = np.random.default_rng(seed)
     return (generator.random((steps, samples, *shape)) < rate).astype(np.float32)
+
+
+def _check_memory(steps: int, samples: int, cells: int) -> None:
+    """Refuse what the system would kill for its memory. cells: values of one sample of one step, over all nodes."""
+    needed, memory = steps * samples * cells * _BYTES_PER_CELL, _machine_memory()
+    if memory is None or needed <= _MEMORY_SHARE * memory:
+        return
+    raise UsageError(
+        f"{steps} steps of {samples} samples need up to {needed / 1e9:.3g} GB of memory; "
+        f"{_MEMORY_SHARE:.0%} of this machine's are {_MEMORY_SHARE * memory / 1e9:.3g} GB",
+        where="--random",
+        fix="fewer steps (--random) or fewer samples (--samples)",
+        kind="memory",
+    )
+
+
+def _machine_memory() -> int | None:
+    """Bytes of memory that the machine has; None where the system does not say."""
+    try:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+    return pages * size if pages > 0 and size > 0 else None
+
+
+def _cells(model: Model) -> int:
+    """Values of one sample of one step: of all inputs, populations and outputs."""
+    counted = (Input, Output, NeuronModel)
+    return sum(math.prod(node.output_shape) for node in model.graph.nodes.values() if isinstance(node, counted))
 
 
 def _firing(model: Model, choice: InputChoice) -> tuple[float, dict[str, Array]]:
@@ -78,6 +119,7 @@ def _firing(model: Model, choice: InputChoice) -> tuple[float, dict[str, Array]]
 
 
 def _random(model: Model, steps: int, samples: int, rate: float, seed: int) -> dict[str, Array]:
+    _check_memory(steps, samples, _cells(model))
     return {
         name: random_raster(node.shape, steps, samples, rate, seed + number)
         for number, (name, node) in enumerate(_inputs(model))
