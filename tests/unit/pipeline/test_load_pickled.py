@@ -1,0 +1,185 @@
+"""Files of torch.save and factories give the graph that norse_export.save gives, or ask for what is missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import norse.torch as snn
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import norse_export
+from norse_export.errors import InputFileError, UnsupportedError, UsageError
+from norse_export.frontend.torch_save import enable_torch_save
+from norse_export.ir.graph import Graph
+from norse_export.pipeline.choices import InputChoice, LoadChoice
+from norse_export.pipeline.loading import load_model
+from norse_export.pipeline.model import Model
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "frontend"))
+
+from traced_models import graph_differences, seeded, spikes
+
+QUICK = snn.LIFParameters(v_th=torch.tensor(0.2), tau_mem_inv=torch.linspace(80, 300, 6))
+BOX = snn.LIFBoxParameters(v_th=torch.tensor(0.3))
+
+MODELS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "cells": (lambda: snn.SequentialState(nn.Linear(5, 6), snn.LIFCell(QUICK), nn.Linear(6, 2), snn.LICell()), (5,)),
+    "recurrent": (lambda: snn.SequentialState(snn.LIFRecurrentCell(5, 6), nn.Linear(6, 2), snn.LIBoxCell()), (5,)),
+    "sequences": (lambda: snn.SequentialState(nn.Linear(5, 6), snn.LIF(QUICK), snn.LIFRecurrent(6, 4), snn.LI()), (5,)),
+    "maps": (
+        lambda: snn.SequentialState(
+            nn.Conv2d(2, 3, 3, padding=1, groups=1), nn.BatchNorm2d(3), snn.LIFBoxCell(BOX), nn.AvgPool2d(2),
+            nn.Flatten(), nn.Dropout(), nn.Linear(12, 4), snn.IAFCell(),
+        ),
+        (2, 4, 4),
+    ),
+    "lift": (
+        lambda: snn.SequentialState(snn.Lift(nn.Conv2d(2, 3, 3)), snn.LIF(), nn.Flatten(2), nn.Linear(12, 2)),
+        (2, 4, 4),
+    ),
+    "float64": (lambda: snn.SequentialState(nn.Linear(5, 6), snn.LIFCell(QUICK)).double(), (5,)),
+}  # fmt: skip
+
+
+def loaded(path: Path, inputs: InputChoice | None = None, **choice: Any) -> Model:
+    return load_model(path, LoadChoice(**choice), inputs or InputChoice())
+
+
+def saved_graph(model: nn.Module, shape: tuple[int, ...], tmp_path: Path) -> Graph[Any]:
+    norse_export.save(model, tmp_path / "saved.pt", spikes(20, 3, *shape))
+    return loaded(tmp_path / "saved.pt").graph
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_pickled_module_gives_the_graph_that_save_gives(name: str, tmp_path: Path) -> None:
+    enable_torch_save()
+    make, shape = MODELS[name]
+    model = seeded(make(), gain=4.0)
+    torch.save(model, tmp_path / "pickled.pt")
+    found = loaded(tmp_path / "pickled.pt", input_shape=shape)
+    assert graph_differences(saved_graph(model, shape, tmp_path), found.graph) == []
+    assert found.kind == "pickled module"
+    assert found.stored is None
+
+
+def test_the_truth_of_a_pickled_module_is_the_module_itself(tmp_path: Path) -> None:
+    enable_torch_save()
+    model = seeded(MODELS["cells"][0](), gain=4.0)
+    torch.save(model, tmp_path / "m.pt")
+    x = spikes(30, 4, 5, seed=3)
+    truth = loaded(tmp_path / "m.pt").truth({"input": x.numpy().astype(np.uint8)})
+    state, outputs = None, []
+    with torch.no_grad():
+        for step in x:
+            out, state = model(step, state)
+            outputs.append(out.numpy())
+    assert truth.rung == 0
+    assert np.array_equal(truth.run.outputs["output"], np.stack(outputs))
+    with pytest.raises(UsageError, match="wrong input shape"):
+        loaded(tmp_path / "m.pt").truth({"input": np.zeros((3, 2, 7), np.float32)})
+
+
+FACTORY = """
+import norse.torch as snn
+from torch import nn
+
+def build():
+    return snn.SequentialState(nn.Linear(5, 6), snn.LIFCell(), nn.Linear(6, 2), snn.LICell())
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.cell, self.calls = nn.Linear(5, 6), snn.LIFCell(), 0
+
+    def forward(self, x, state=None):
+        self.calls += 1
+        z, state = self.cell(self.layer(x), state)
+        return (z + z if self.calls > 2 else z), state
+"""
+
+
+@pytest.fixture
+def factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "nets_under_test.py").write_text(FACTORY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "nets_under_test", raising=False)
+    return tmp_path
+
+
+def test_a_factory_with_a_state_dict_gives_the_graph_that_save_gives(factory: Path) -> None:
+    model = seeded(snn.SequentialState(nn.Linear(5, 6), snn.LIFCell(), nn.Linear(6, 2), snn.LICell()), gain=4.0)
+    torch.save(model.state_dict(), factory / "weights.pt")
+    found = loaded(factory / "weights.pt", factory="nets_under_test:build")
+    assert graph_differences(saved_graph(model, (5,), factory), found.graph) == []
+    assert "nets_under_test:build" in found.kind
+
+
+def test_a_factory_whose_model_keeps_a_past_is_refused(factory: Path) -> None:
+    torch.save({"layer.weight": torch.zeros(6, 5), "layer.bias": torch.zeros(6)}, factory / "weights.pt")
+    with pytest.raises(UnsupportedError) as caught:
+        loaded(factory / "weights.pt", factory="nets_under_test:Counting")
+    assert caught.value.findings[0].kind == "control_flow"
+
+
+def test_a_state_dict_alone_asks_for_a_factory(tmp_path: Path) -> None:
+    torch.save(nn.Linear(5, 2).state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(InputFileError) as caught:
+        loaded(tmp_path / "weights.pt")
+    assert "--factory" in caught.value.fix
+
+
+def test_a_model_of_maps_asks_for_its_input_shape_by_name(tmp_path: Path) -> None:
+    enable_torch_save()
+    torch.save(seeded(MODELS["maps"][0]()), tmp_path / "m.pt")
+    with pytest.raises(UsageError) as caught:
+        loaded(tmp_path / "m.pt")
+    (finding,) = caught.value.findings
+    assert finding.kind == "input_shape"
+    assert "--input-shape" in finding.fix
+    assert "--inputs" in finding.fix
+
+
+def test_cells_alone_ask_for_their_input_shape_by_name(tmp_path: Path) -> None:
+    enable_torch_save()
+    torch.save(snn.SequentialState(snn.LIFCell(), snn.LICell()), tmp_path / "m.pt")
+    with pytest.raises(UsageError) as caught:
+        loaded(tmp_path / "m.pt")
+    assert caught.value.findings[0].kind == "input_shape"
+    assert loaded(tmp_path / "m.pt", input_shape=(3,)).graph.nodes["0"].output_shape == (3,)
+
+
+def test_a_raster_tells_the_shape(tmp_path: Path) -> None:
+    enable_torch_save()
+    model = seeded(MODELS["maps"][0]())
+    torch.save(model, tmp_path / "m.pt")
+    np.savez(tmp_path / "x.npz", x=spikes(12, 3, 2, 4, 4).numpy().astype(bool))
+    found = loaded(tmp_path / "m.pt", InputChoice(file=tmp_path / "x.npz"))
+    assert graph_differences(saved_graph(model, (2, 4, 4), tmp_path), found.graph) == []
+
+
+def test_a_wrong_shape_names_the_layer(tmp_path: Path) -> None:
+    enable_torch_save()
+    torch.save(seeded(MODELS["maps"][0]()), tmp_path / "m.pt")
+    with pytest.raises(UsageError) as caught:
+        loaded(tmp_path / "m.pt", input_shape=(3, 4, 4))
+    assert caught.value.findings[0].where.startswith("0, in SequentialState")
+
+
+def test_a_model_that_mixes_steps_and_rasters_asks_for_time_by_name(tmp_path: Path) -> None:
+    enable_torch_save()
+    torch.save(snn.SequentialState(nn.Linear(5, 6), snn.LIFCell(), snn.LIF()), tmp_path / "m.pt")
+    with pytest.raises(UsageError) as caught:
+        loaded(tmp_path / "m.pt")
+    assert caught.value.findings[0].kind == "time"
+
+
+def test_a_module_that_is_not_supported_is_refused_with_its_path(tmp_path: Path) -> None:
+    torch.save(nn.Sequential(nn.Linear(5, 5), nn.Dropout()).train(), tmp_path / "m.pt")
+    with pytest.raises(UnsupportedError) as caught:
+        loaded(tmp_path / "m.pt")
+    assert [(f.kind, f.where) for f in caught.value.findings] == [("training", "1")]
