@@ -10,8 +10,15 @@ from typing import Any
 
 import pytest
 
+from norse_export.errors import UnsupportedError
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+
+
+def blocks() -> list[str]:
+    """The Python of the page: the way of a model, and the complete example."""
+    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_way_of_a_model_runs_as_the_readme_shows_it(
@@ -24,13 +31,68 @@ def test_the_way_of_a_model_runs_as_the_readme_shows_it(
     model = snn.SequentialState(torch.nn.Linear(12, 20), snn.LIFCell(), torch.nn.Linear(20, 3), snn.LICell())
     with torch.no_grad():
         model[0].weight *= 8
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    block, _ = blocks()
     monkeypatch.chdir(tmp_path)
     exec(block, {"model": model, "example_input": (torch.rand(50, 4, 12) < 0.5).float()})  # noqa: S102
     (line,) = re.findall(r"^    norse-export (model\.pt .*)$", README, re.MULTILINE)
     ended = cli(*shlex.split(line))
     assert ended.code == 0, ended.err
     assert (tmp_path / "model.nir").stat().st_size > 0
+
+
+def test_the_complete_example_trains_exports_and_is_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nir
+
+    _, block = blocks()
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block, names)  # noqa: S102
+    (target,) = names["result"].targets
+    (comparison,) = target.parity
+    assert comparison.equal
+    assert comparison.spikes > 0
+    assert not comparison.vacuous
+    decided = names["torch"].stack(names["outputs"]).mean(0).argmax(1)
+    assert (decided == names["labels"]).all(), "the model has not learned what the page says"
+    assert set(nir.read(tmp_path / "trained.nir").nodes) == {"input", "0", "1", "2", "3", "output"}
+
+
+def test_what_the_readme_calls_refused_is(tmp_path: Path) -> None:
+    import norse.torch as snn
+    import torch
+
+    import norse_export
+
+    class Model(torch.nn.Module):
+        def __init__(self, change: Callable[..., Any], answer: Callable[..., Any]) -> None:
+            super().__init__()
+            self.linear, self.lif, self.change, self.answer = torch.nn.Linear(4, 5), snn.LIFCell(), change, answer
+
+        def forward(self, x: Any, state: Any = None) -> Any:
+            current = self.change(self.linear(x))
+            spikes, state = self.lif(current, state)
+            return self.answer(spikes, current, state)
+
+    def same(x: Any) -> Any:
+        return x
+
+    def as_it_should(spikes: Any, _current: Any, state: Any) -> Any:
+        return spikes, state
+
+    def save(change: Callable[..., Any], answer: Callable[..., Any]) -> None:
+        model = Model(change, answer).eval()
+        norse_export.save(model, tmp_path / "model.pt", (torch.rand(20, 2, 4) < 0.5).float(), force=True)
+
+    torch.manual_seed(0)
+    save(same, as_it_should)
+    with pytest.raises(UnsupportedError, match="mul"):
+        save(lambda x: x * 2, as_it_should)
+    with pytest.raises(UnsupportedError, match="cat"):
+        save(lambda x: torch.cat([x, x], -1), as_it_should)
+    with pytest.raises(UnsupportedError, match="tuple of 2"):
+        save(same, lambda spikes, current, state: ((spikes, current), state))
+    with pytest.raises(UnsupportedError, match="state"):
+        save(same, lambda spikes, _current, _state: spikes)
 
 
 def test_every_command_of_the_readme_is_one(cli: Callable[..., Any]) -> None:
