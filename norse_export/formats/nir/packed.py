@@ -29,13 +29,13 @@ def unpack(packed: Packed, arrays: Mapping[str, NDArray[Any]]) -> NIRDocument:
             nodes[name] = unpack(node, arrays)
         else:
             fields = {field: _unpack_value(value, arrays) for field, value in node["fields"]}
-            nodes[name] = NIRNode(node["type"], fields, _unpack_metadata(node["metadata"], arrays))
+            nodes[name] = NIRNode(node["type"], fields, unpack_metadata(node["metadata"], arrays))
     names = tuple(nodes)
     return NIRDocument(
         packed["version"],
         nodes,
         tuple((names[a], names[b]) for a, b in arrays[packed["edges"]].tolist()),
-        _unpack_metadata(packed["metadata"], arrays),
+        unpack_metadata(packed["metadata"], arrays),
         tuple(Finding(*parts) for parts in packed["warnings"]),
     )
 
@@ -50,7 +50,7 @@ def _pack_graph(document: NIRDocument, arrays: dict[str, NDArray[Any]]) -> Packe
             for name, node in document.nodes.items()
         ],
         "edges": _store(edges, arrays),
-        "metadata": _pack_metadata(document.metadata, arrays),
+        "metadata": pack_metadata(document.metadata, arrays),
         "warnings": [[f.kind, f.severity, f.where, f.message, f.fix] for f in document.warnings],
     }
 
@@ -59,20 +59,22 @@ def _pack_node(node: NIRNode, arrays: dict[str, NDArray[Any]]) -> Packed:
     return {
         "type": node.type,
         "fields": [[name, _pack_value(value, arrays)] for name, value in node.fields.items()],
-        "metadata": _pack_metadata(node.metadata, arrays),
+        "metadata": pack_metadata(node.metadata, arrays),
     }
 
 
-def _pack_metadata(metadata: Metadata, arrays: dict[str, NDArray[Any]]) -> list[list[Any]]:
+def pack_metadata(metadata: Metadata, arrays: dict[str, NDArray[Any]]) -> list[list[Any]]:
+    """Give metadata as JSON-like data, and add its arrays to `arrays`."""
     return [
-        [key, {"group": _pack_metadata(value, arrays)} if isinstance(value, Mapping) else _pack_value(value, arrays)]
+        [key, {"group": pack_metadata(value, arrays)} if isinstance(value, Mapping) else _pack_value(value, arrays)]
         for key, value in metadata.items()
     ]
 
 
-def _unpack_metadata(packed: list[list[Any]], arrays: Mapping[str, NDArray[Any]]) -> Metadata:
+def unpack_metadata(packed: list[list[Any]], arrays: Mapping[str, NDArray[Any]]) -> Metadata:
+    """Give back what `pack_metadata` was given."""
     return {
-        key: _unpack_metadata(value["group"], arrays)
+        key: unpack_metadata(value["group"], arrays)
         if isinstance(value, dict) and "group" in value
         else _unpack_value(value, arrays)
         for key, value in packed

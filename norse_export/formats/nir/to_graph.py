@@ -126,6 +126,9 @@ def _metadata(document: NIRDocument, notes: Notes, build: _Build) -> tuple[dict[
     stored = notes.json("metadata") or {}
     if not (isinstance(stored, dict) and all(isinstance(value, str) for value in stored.values())):
         raise GraphError("the metadata is no list of texts", where="the graph", fix="export again", kind="metadata")
+    if FOREIGN_KEY in stored:  # never written there; it would stand for metadata that the file does not hold
+        message = f"the metadata of the model holds {FOREIGN_KEY!r}, a name of norse-export's own"
+        raise GraphError(message, where="the graph", fix="export again", kind="metadata")
     metadata: dict[str, str] = dict(stored)
     if (foreign := Foreign.of(document).packed()) is not None:
         metadata[FOREIGN_KEY] = foreign

@@ -16,6 +16,7 @@ from nir_graphs import F32, chain, differences, lif, ones, read, round_trip, sam
 from norse_export.errors import ExportError, GraphError, UnsupportedError, UsageError
 from norse_export.files.limits import Limits
 from norse_export.formats.nir.document import NIRDocument, NIRNode
+from norse_export.formats.nir.foreign import Foreign
 from norse_export.formats.nir.load import load_nir
 from norse_export.formats.nir.to_document import document_of_graph
 from norse_export.formats.nir.to_graph import graph_of_document
@@ -315,10 +316,67 @@ def test_metadata_of_other_tools_is_kept(tmp_path: Path) -> None:
     assert differences(graph, graph_of_document(again).graph) == []
 
 
-@pytest.mark.parametrize("text", ["", "[", "[1, 2]", '[{}, {"0": ["|O", [1], ""]}]', '[{"nodes": 1}, {}]', "null"])
+def nested(depth: int) -> str:
+    return "[[" + '["a", {"group": [' * (depth - 1) + "]}]" * (depth - 1) + "], {}, {}]"
+
+
+DAMAGED = [
+    "", "[", "[1, 2]", "null", "[[], {}]", "[[], [], {}]", "[[1], {}, {}]", nested(33), nested(400), nested(9999),
+    '[[["x", {"float": "0x1p99999"}]], {}, {}]',
+    '[[], {"n0": [["x", {"float": "0x1p99999"}]]}, {}]',
+    '[[["x", {"array": "0"}]], {}, {}]',
+    '[[["x", {"texts": ["a"], "shape": [2]}]], {}, {}]',
+    '[[["norse_export_format", 1]], {}, {}]',
+    '[[], {"n0": [["norse_export_recurrent", 1]]}, {}]',
+    *(
+        f'[[], {{}}, {{"0": [{dtype}, {shape}, "{digits}"]}}]'
+        for dtype, shape, digits in (
+            ('"|O"', "[1]", "00" * 8), ('"f4(1"', "[1]", "00" * 4), ('"f4,"', "[1]", "00" * 4), ('"("', "[1]", ""),
+            ('"<M8[s]"', "[1]", "00" * 8), ('"float64"', "[1]", "00" * 8), ("[]", "[1]", ""), ("7", "[1]", ""),
+            ('"<f4"', "[2]", "00" * 4), ('"<f4"', "[-1, 0]", ""), ('"<f4"', f"[{2**70}]", "00" * 4),
+            ('"<f4"', f"[0, {2**62}, {2**62}]", ""), ('"<f4"', "[1]", "0"), ('"<f4"', "[1]", "zz"),
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
 def test_kept_metadata_that_is_damaged_is_refused(text: str) -> None:
-    with pytest.raises(GraphError, match="is damaged"):
+    with pytest.raises(GraphError, match=r"is damaged: .") as caught:
         document_of_graph(chain(lif(), metadata={"nir_metadata": text}))
+    assert (caught.value.exit_code, caught.value.where) == (2, "the graph")
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("text", [
+    '[[["x", null]], {}, {}]', f'[[["x", {2**70}]], {{}}, {{}}]', '[[["x", ["a"]]], {}, {}]', '[[["a/b", 1]], {}, {}]',
+    '[[["x", {"texts": [{}], "shape": [1]}]], {}, {}]', '[[], {"n0": [["x", "\\ud800"]]}, {}]',
+])  # fmt: skip
+def test_kept_metadata_that_no_file_can_hold_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(GraphError):
+        written(chain(lif(), metadata={"nir_metadata": text}), tmp_path / "m.nir")
+
+
+def test_groups_are_kept_to_the_depth_of_a_file() -> None:
+    assert Foreign.unpacked(nested(32)).graph.keys() == {"a"}
+
+
+def test_arrays_of_every_kind_are_kept() -> None:
+    arrays = {name: np.zeros((2, 0, 3), name) for name in ("b1", "i1", "u8", "f2", ">f4")}
+    arrays |= {f"{name}s": np.arange(2).astype(name) for name in arrays}
+    kept = Foreign.unpacked(Foreign(arrays, {"n": {"x": np.array(1.5)}}).packed())
+    assert kept.graph.keys() == arrays.keys()
+    assert all(same(kept.graph[name], array) for name, array in arrays.items())
+    assert same(kept.nodes["n"]["x"], np.array(1.5))
+
+
+def test_kept_metadata_cannot_be_smuggled_in_by_a_file(tmp_path: Path) -> None:
+    """Its name is ours: a file that stores it as metadata of the model would speak for another tool."""
+    document = written(chain(lif(), metadata={"a": "b"}), tmp_path / "m.nir")
+    metadata = {**document.metadata, "norse_export_metadata": '{"nir_metadata": "[[], {}, {}]"}'}
+    with pytest.raises(GraphError, match="'nir_metadata'") as caught:
+        graph_of_document(replace(document, metadata=metadata))
+    assert caught.value.exit_code == 2
 
 
 # The recording of the NIR paper
