@@ -40,6 +40,7 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _METADATA = "__metadata__"
 _OF_HEADER = ""  # a tensor cannot have this name
 _LENGTH_BYTES = 8
+_TOO_LARGE = 2**63  # numpy's sizes are of 64 bits, with a sign
 _DATA_ALIGNMENT = 64
 _HEX_DIGITS = 64
 # Small enough to share the work evenly, large enough that handing over costs nothing.
@@ -230,9 +231,12 @@ def _check_entry(name: str, entry: Any, where: str, limits: Limits) -> None:
             raise _corrupt(f"tensor {name!r} is described by more or less than dtype, shape and data_offsets", where)
     if not name or dtype not in DTYPES:
         raise _corrupt(f"tensor {name!r} has dtype {dtype!r}, which is unknown", where)
-    if len(shape) > MAX_DIMENSIONS or not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+    if len(shape) > MAX_DIMENSIONS or not all(type(number) is int and 0 <= number < _TOO_LARGE for number in numbers):
         raise _corrupt(f"tensor {name!r} has an impossible shape or place", where)
-    if end - begin != prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
+    width = np.dtype(DTYPES[dtype]).itemsize
+    if prod(size for size in shape if size) * width >= _TOO_LARGE:  # numpy counts so: a size of 0 excuses no other
+        raise _corrupt(f"tensor {name!r} has an impossible shape", where)
+    if end - begin != prod(shape) * width:
         raise _corrupt(f"tensor {name!r}: its shape and its length do not agree", where)
 
 

@@ -257,6 +257,9 @@ GOOD = {"a": entry("F32", [1], 0, 4)}
         ({"a": entry("F32", [1.0], 0, 4)}, FOUR, ["impossible"]),
         ({"a": entry("F32", [1] * 65, 0, 4)}, FOUR, ["impossible"]),
         ({"a": entry("F32", [2**63, 0], 0, 0)}, b"", ["impossible"]),
+        ({"a": entry("U8", [0, 2**62, 2**62], 0, 0)}, b"", ["impossible"]),
+        ({"a": entry("U8", [2**62, 0, 2], 0, 0)}, b"", ["impossible"]),
+        ({"a": entry("F32", [0, 2**61], 0, 0)}, b"", ["impossible"]),
         ({"a": entry("BF16", [2], 0, 4)}, FOUR, ["'BF16'", "unknown"]),
         ({"": entry("F32", [1], 0, 4)}, FOUR, ["unknown"]),
         ({"a": {**entry("F32", [1], 0, 4), "more": 1}}, FOUR, ["more or less"]),
@@ -268,6 +271,11 @@ GOOD = {"a": entry("F32", [1], 0, 4)}
 )
 def test_an_impossible_header_is_refused(entries: dict[str, Any], data: bytes, words: list[str]) -> None:
     refused(signed(entries, {}, data), "corrupt", *words)
+
+
+def test_an_empty_tensor_as_large_as_numpy_can_name_it_is_read() -> None:
+    content = signed({"a": entry("F32", [0, 2**61 - 1], 0, 0)}, METADATA, b"")
+    assert read(content)[0]["a"].shape == (0, 2**61 - 1)
 
 
 def unsigned(header: object, data: bytes = FOUR) -> bytes:
