@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from math import prod
 from types import FrameType
 from typing import Any
 
@@ -41,7 +42,8 @@ _READS = frozenset({
 })  # fmt: skip
 _PARTS = frozenset({"__getitem__", "__iter__", "unbind", "select", "split", "chunk", "narrow", "tensor_split"})
 _JOINS = frozenset({"stack", "cat", "concat", "vstack"})  # what ends a time loop
-_RESHAPES = frozenset({"view", "reshape", "view_as", "reshape_as", "squeeze", "unsqueeze", "unflatten"})
+_VIEWS = frozenset({"view", "reshape"})
+_RESHAPES = _VIEWS | frozenset({"view_as", "reshape_as", "squeeze", "unsqueeze", "unflatten"})
 
 
 def name_of(func: Callable[..., Any]) -> tuple[str, bool]:
@@ -72,6 +74,8 @@ def recorded(
             value = _added(recording, name, args, kwargs, traced)
         elif name == "flatten" and first:
             value = _flattened(recording, args, kwargs, traced[0])
+        elif name in _VIEWS and first:
+            value = _viewed(recording, traced[0], result)
     if value is None:
         state_of = next((v.state_of for v in values if v.state_of), "")
         _refuse(recording, name, values, state_of)
@@ -120,6 +124,16 @@ def _flattened(recording: Recording, args: tuple[Any, ...], kwargs: dict[str, An
         return None
     name = recording.builder.unique(_joined(recording, "flatten"))
     return flatten(name, value, tuple(tensor.shape), (start, end), recording.builder)
+
+
+def _viewed(recording: Recording, tensor: Any, result: Any) -> Value | None:
+    """A view that joins all features and leaves time and batch alone, as x.view(len(x), -1): a flatten."""
+    value, shape = recording.values[id(tensor)], tuple(tensor.shape)
+    joined = (*shape[: value.lead], prod(shape[value.lead :]))
+    if not value.lead or len(shape) == value.lead or tuple(result.shape) != joined or result.dtype != tensor.dtype:
+        return None
+    name = recording.builder.unique(_joined(recording, "flatten"))
+    return flatten(name, value, shape, (value.lead, -1), recording.builder)
 
 
 def _refuse(recording: Recording, name: str, values: list[Value], state_of: str) -> None:

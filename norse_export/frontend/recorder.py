@@ -31,6 +31,9 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
 
 
+_recording = threading.RLock()  # torch.nn.Module.__call__ is one for all threads: recordings take turns
+
+
 class Recorder(TorchFunctionMode):
     """The mode under which a model is run once; see `recording_modules` for the modules."""
 
@@ -60,7 +63,6 @@ class Recorder(TorchFunctionMode):
 @contextmanager
 def recording_modules(recording: Recording) -> Iterator[None]:
     """Inside, each call of a known module in this thread is one node, and the stack of module paths is kept."""
-    original = torch.nn.Module.__call__
     thread = threading.get_ident()
 
     def call(module: Any, *args: Any, **kwargs: Any) -> Any:
@@ -78,11 +80,13 @@ def recording_modules(recording: Recording) -> Iterator[None]:
                 return result
             return original(module, *args, **kwargs)
 
-    torch.nn.Module.__call__ = call  # type: ignore[method-assign]  # undone below
-    try:
-        yield
-    finally:
-        torch.nn.Module.__call__ = original  # type: ignore[method-assign]
+    with _recording:
+        original = torch.nn.Module.__call__
+        torch.nn.Module.__call__ = call  # type: ignore[method-assign]  # undone below
+        try:
+            yield
+        finally:
+            torch.nn.Module.__call__ = original  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -148,6 +148,18 @@ def test_functions_that_flatten_are_flatten_layers() -> None:
     assert judged(traced, exact=True).equal
 
 
+@pytest.mark.parametrize("time", ["outside", "inside"])
+def test_views_that_join_the_features_are_flatten_layers(time: Any) -> None:
+    class Viewed(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            lead = x.shape[:-3]
+            return x.view(*lead, -1).reshape(*lead, 24)
+
+    traced = trace(Viewed(), spikes(2, 3, 2, 3, 4), time=time)
+    assert [type(node) for node in traced.graph.nodes.values()] == [Input, Flatten, Flatten, Output]
+    assert judged(traced, exact=True).equal
+
+
 def test_what_changes_nothing_leaves_no_node() -> None:
     class Same(nn.Module):
         def __init__(self) -> None:

@@ -185,6 +185,23 @@ def test_models_that_run_in_other_threads_are_not_recorded() -> None:
         thread.join()
 
 
+def test_models_that_are_traced_at_once_in_two_threads_do_not_meet() -> None:
+    models = [snn.SequentialState(nn.Linear(6, size), snn.LIFCell()) for size in range(1, 7)]
+    found: dict[int, Any] = {}
+
+    def run(number: int) -> None:
+        found[number] = trace(models[number], X).graph
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(models))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert nn.Module.__call__ is CALL
+    assert [found[number].nodes["1"].shape for number in range(6)] == [(size,) for size in range(1, 7)]
+    assert all(list(graph.nodes) == ["input", "0", "1", "output"] for graph in found.values())
+
+
 class Changing(nn.Module):
     """Changes its own tensors in forward."""
 

@@ -21,6 +21,8 @@ from norse_export.ir.rasters import model_dtype
 from norse_export.ir.run import Bounds, Run
 from norse_export.passes.discretise import discretise
 
+Array = NDArray[Any]
+
 
 def spikes(*shape: int, rate: float = 0.4, seed: int = 0) -> torch.Tensor:
     """Zeros and ones."""
@@ -61,10 +63,9 @@ def judged(traced: Traced, *, exact: bool = False) -> Comparison:
     """The comparison of the interpreted graph with the model: by the margin rule, or in every bit."""
     graph = discretise(traced.graph)
 
-    def bounds(part: slice) -> Bounds:
-        taken = {name: raster[:, part] for name, raster in traced.inputs.items()}
-        fired = {name: raster[:, part] for name, raster in traced.reference.spikes.items()}
-        return interpret_bounded(graph, taken, fired, dtype=model_dtype(graph))
+    def bounds(samples: Array, spikes: Mapping[str, Array]) -> Bounds:
+        taken = {name: raster[:, samples] for name, raster in traced.inputs.items()}
+        return interpret_bounded(graph, taken, spikes, dtype=model_dtype(graph))
 
     return compare(traced.reference, interpreted(traced), rung=1, bounds=None if exact else bounds)
 
