@@ -50,7 +50,7 @@ def load(name: str) -> Target:
         return own
     try:
         target: Target = plug_in.load()()
-    except Exception as error:  # code of others: whatever is wrong with it, the remedy is theirs
+    except (Exception, SystemExit) as error:  # code of others: whatever is wrong with it, the remedy is theirs
         package = _package(plug_in)
         raise MissingDependencyError(
             f"target {name!r} of package {package} cannot be loaded: {type(error).__name__}: {error}",

@@ -21,13 +21,13 @@ def compare(
     reference: Run,
     actual: Run,
     *,
-    rung: int,
+    rung: int | None,
     bounds: BoundsOf | None = None,
     labels: Array | None = None,
 ) -> Comparison:
     """Compare two runs of the same network on the same raster; layers stand in the order of `reference.spikes`.
 
-    bounds: gives the bounds of a slice of the samples, run along the reference's spikes; None demands bit equality.
+    bounds: gives the bounds of some of the samples, run along given spikes; None demands bit equality.
     labels: [B], the class of each sample, for the accuracy of both runs.
 
     Raises:
@@ -42,7 +42,7 @@ def compare(
         *(_spiking_layer(name, reference, actual, verdict) for name in reference.spikes),
         *(_value_layer(name, verdict) for name in (*integrators, *values)),
     )
-    flips = sum(verdict.explained.values())
+    flips = sum(verdict.explained.values()) + verdict.later_flips
     allowed = max(1, sum(raster.size for raster in reference.spikes.values()) // 10**6) if bounds is not None else 0
     silent = tuple(name for name, raster in reference.spikes.items() if not raster.any())
     constant = all(_is_constant(sent) for sent in reference.outputs.values())

@@ -44,11 +44,15 @@ class LayerParity:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs on the same input, compared cell by cell."""
+    """Two runs on the same input, compared cell by cell.
+
+    rung: of the ladder of proof, that of the actual run; None where a recorded trace does not say what made it.
+    explained_flips: first differences that the margin rule explains, and what else of those samples it has to explain.
+    """
 
     reference: str
     actual: str
-    rung: int
+    rung: int | None
     steps: int
     samples: int
     equal: bool

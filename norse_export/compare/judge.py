@@ -1,14 +1,19 @@
 """Which differences between two runs are explained, cell by cell: the margin rule.
 
 The first cell in which a sample's spikes differ, by step, then by layer depth, then by index, is explained when a
-float64 run along the reference's spikes is nearer to the threshold there than the bound of its rounding error. What
-differs later in that sample is its consequence, and counted apart. A value without a threshold is equal when both runs
-are within the bound of the float64 run, up to the sample's first flip. Without bounds every difference counts.
+float64 run along the reference's spikes is nearer to the threshold there than the bound of its rounding error. From
+there on the two runs are different trajectories of one network, and the reference says nothing any more. So the rest of
+such a sample is judged by itself: a float64 run along the actual run's own spikes has to agree with every one of them,
+but where it is within its bound of the threshold (each counts as a flip), and with its outputs and final states. What
+differs from the reference meanwhile is a consequence, and counted apart.
+
+Where nothing that reaches a population can be rounded (power-of-two grids), nothing is explained. Without bounds every
+difference counts. After a difference that is not explained the sample is judged on, against the reference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +25,7 @@ from norse_export.errors import UsageError
 from norse_export.ir.run import Bounded, Bounds, Run
 
 Array = NDArray[Any]
-BoundsOf = Callable[[slice], Bounds]
+BoundsOf = Callable[[Array, Mapping[str, Array]], Bounds]  # numbers of samples, the spikes to run along -> bounds
 _CHUNK_BYTES = 256 * 2**20  # bounds are made for as many samples at a time as fit in this
 _BYTES_PER_CELL = 64  # of a bounded run: margin, bound, signals and their errors, all float64
 
@@ -32,6 +37,7 @@ class Verdict:
     differing: dict[str, int] = field(default_factory=dict)
     explained: dict[str, int] = field(default_factory=dict)
     consequences: dict[str, int] = field(default_factory=dict)
+    later_flips: int = 0  # of samples after their first explained difference
     states_equal: dict[str, bool] = field(default_factory=dict)
     states_max_abs: dict[str, float] = field(default_factory=dict)
     first: Divergence | None = None
@@ -66,12 +72,34 @@ def judge(reference: Run, actual: Run, bounds_of: BoundsOf | None) -> Verdict:
     values = value_nodes(reference, actual)
     cells = sum(raster[0, 0].size for raster in (*reference.spikes.values(), *reference.outputs.values())) * steps
     for part in _parts(samples, max(1, _CHUNK_BYTES // max(1, cells * _BYTES_PER_CELL))):
-        bounds = None if bounds_of is None else bounds_of(part)
-        until = _judge_spikes(reference, actual, part, bounds, verdict)
-        for depth, name in enumerate(values):
-            _judge_values(name, len(reference.spikes) + depth, reference, actual, part, until, bounds, verdict)
-        _judge_states(reference, actual, part, until == steps, bounds, verdict)
+        bounds = None if bounds_of is None else bounds_of(part, _along(reference, part))
+        explained = _judge_spikes(reference, actual, part, bounds, verdict)
+        if bounds_of is not None and explained.any():
+            flipped = part[explained]
+            own = bounds_of(flipped, _along(actual, flipped))
+            _judge_trajectory(actual, flipped, own, verdict)
+            _judge_values(values, actual, actual, flipped, own, verdict)
+            _judge_states(reference, actual, actual, flipped, own, verdict)
+        rest = part[~explained]
+        if rest.size:
+            kept = None if bounds is None else _taken(bounds, ~explained)
+            _judge_values(values, reference, actual, rest, kept, verdict)
+            _judge_states(reference, reference, actual, rest, kept, verdict)
     return verdict
+
+
+def _along(run: Run, samples: Array) -> dict[str, Array]:
+    return {name: raster[:, samples] for name, raster in run.spikes.items()}
+
+
+def _taken(bounds: Bounds, kept: Array) -> Bounds:
+    """The bounds of some of their samples."""
+    states = {
+        name: {key: Bounded(b.value[kept], b.error[kept]) for key, b in variables.items()}
+        for name, variables in bounds.final_state.items()
+    }
+    outputs = {name: Bounded(b.value[:, kept], b.error[:, kept]) for name, b in bounds.outputs.items()}
+    return Bounds({}, outputs, states, bounds.exact)
 
 
 def extent(run: Run) -> tuple[int, int]:
@@ -86,16 +114,15 @@ def extent(run: Run) -> tuple[int, int]:
     return raster.shape[0], raster.shape[1]
 
 
-def _parts(samples: int, size: int) -> Iterator[slice]:
+def _parts(samples: int, size: int) -> Iterator[Array]:
     for start in range(0, samples, size):
-        yield slice(start, min(start + size, samples))
+        yield np.arange(start, min(start + size, samples))
 
 
-def _judge_spikes(reference: Run, actual: Run, part: slice, bounds: Bounds | None, verdict: Verdict) -> Array:
-    """Judge all populations; give, for each sample, the step of its first difference (the run's length if none)."""
-    steps = extent(reference)[0]
+def _judge_spikes(reference: Run, actual: Run, part: Array, bounds: Bounds | None, verdict: Verdict) -> Array:
+    """Judge all populations; give, for each sample, whether it has a first difference that is explained."""
+    steps, width = extent(reference)[0], part.size
     names = tuple(reference.spikes)
-    width = part.stop - part.start
     differs = {
         name: (reference.spikes[name][:, part] != actual.spikes[name][:, part]).reshape(steps, width, -1)
         for name in names
@@ -108,69 +135,91 @@ def _judge_spikes(reference: Run, actual: Run, part: slice, bounds: Bounds | Non
     for sample in np.flatnonzero(until < steps):
         step = int(until[sample])
         depth, name = next((d, n) for d, n in enumerate(names) if differs[n][step, sample].any())
-        flat = int(differs[name][step, sample].argmax())
-        shape = reference.spikes[name].shape[2:]
-        index = tuple(int(k) for k in np.unravel_index(flat, shape))
-        cell = (step, int(sample), *index)
-        margin = None if bounds is None else bounds.margins[name]
-        if margin is not None and _within(np.abs(margin.value[cell]), margin.error[cell]):
+        index = _index(int(differs[name][step, sample].argmax()), reference.spikes[name])
+        if _is_explained(bounds, name, (step, int(sample), *index)):
             explained[sample] = True
             verdict.count(verdict.explained, name, 1)
             verdict.count(verdict.consequences, name, -1)
         else:
-            sample_number = part.start + int(sample)
-            at = (step, sample_number, *index)
-            expected, got = reference.spikes[name][at], actual.spikes[name][at]
-            verdict.diverge(depth, Divergence(name, step, sample_number, index, "spikes", float(expected), float(got)))
+            verdict.diverge(depth, _spike_divergence(name, step, int(part[sample]), index, reference, actual))
     for name, cells in differs.items():
         per_sample = cells.sum(axis=(0, 2))
         verdict.count(verdict.differing, name, int(per_sample.sum()))
         verdict.count(verdict.consequences, name, int(per_sample[explained].sum()))
-    return until
+    return explained
+
+
+def _is_explained(bounds: Bounds | None, name: str, cell: tuple[int, ...]) -> bool:
+    if bounds is None or name in bounds.exact:
+        return False
+    margin = bounds.margins[name]
+    return bool(_within(np.abs(margin.value[cell]), margin.error[cell]))
+
+
+def _judge_trajectory(actual: Run, part: Array, own: Bounds, verdict: Verdict) -> None:
+    """Every spike of the actual run, against the float64 run along its own spikes."""
+    for depth, (name, raster) in enumerate(actual.spikes.items()):
+        margin = own.margins[name]
+        against = (margin.value > 0) != (raster[:, part] != 0)
+        beyond = against & ~_within(np.abs(margin.value), margin.error)
+        verdict.later_flips += int(np.count_nonzero(against & ~beyond))
+        if beyond.any():
+            step, sample, *index = (int(k) for k in np.argwhere(beyond)[0])
+            verdict.count(verdict.differing, name, int(np.count_nonzero(beyond)))
+            got = float(raster[(step, part[sample], *index)])
+            found = Divergence(name, step, int(part[sample]), tuple(index), "spikes", float(not got), got)
+            verdict.diverge(depth, found)
 
 
 def _judge_values(
-    name: str,
-    depth: int,
-    reference: Run,
-    actual: Run,
-    part: slice,
-    until: Array,
-    bounds: Bounds | None,
-    verdict: Verdict,
+    names: tuple[str, ...], reference: Run, actual: Run, part: Array, bounds: Bounds | None, verdict: Verdict
 ) -> None:
-    expected, got = reference.outputs[name][:, part], actual.outputs[name][:, part]
-    beyond = _beyond(expected, got, None if bounds is None else bounds.outputs[name])
-    steps = expected.shape[0]
-    judged = np.arange(steps)[:, None] < until[None, :]
-    beyond = beyond.reshape(*judged.shape, -1) & judged[:, :, None]
-    verdict.count(verdict.differing, name, int(np.count_nonzero(beyond)))
-    if beyond.any():
-        step, sample, flat = (int(k) for k in np.argwhere(beyond)[0])
-        index = tuple(int(k) for k in np.unravel_index(flat, expected.shape[2:]))
-        at = (step, sample, *index)
-        divergence = Divergence(name, step, part.start + sample, index, "output", float(expected[at]), float(got[at]))
-        verdict.diverge(depth, divergence)
+    for depth, name in enumerate(names, start=len(reference.spikes)):
+        expected, got = reference.outputs[name][:, part], actual.outputs[name][:, part]
+        beyond = _beyond(expected, got, None if bounds is None else bounds.outputs[name])
+        verdict.count(verdict.differing, name, int(np.count_nonzero(beyond)))
+        if beyond.any():
+            step, sample, *index = (int(k) for k in np.argwhere(beyond)[0])
+            at = (step, sample, *index)
+            wanted = float(expected[at]) if bounds is None or reference is not actual else _wanted(bounds, name, at)
+            found = Divergence(name, step, int(part[sample]), tuple(index), "output", wanted, float(got[at]))
+            verdict.diverge(depth, found)
+
+
+def _wanted(bounds: Bounds, name: str, at: tuple[int, ...]) -> float:
+    return float(bounds.outputs[name].value[at])
 
 
 def _judge_states(
-    reference: Run, actual: Run, part: slice, judged: Array, bounds: Bounds | None, verdict: Verdict
+    listed: Run, reference: Run, actual: Run, part: Array, bounds: Bounds | None, verdict: Verdict
 ) -> None:
+    """Final states of the populations that `listed` has any of."""
     last = extent(reference)[0] - 1
-    for depth, (name, variables) in enumerate(reference.final_state.items()):
-        for variable, values in variables.items():
-            expected, got = values[part][judged], actual.final_state[name][variable][part][judged]
+    for depth, (name, variables) in enumerate(listed.final_state.items()):
+        for variable in variables:
+            expected, got = (run.final_state[name][variable][part] for run in (reference, actual))
             bound = None if bounds is None else bounds.final_state[name][variable]
-            bound = None if bound is None else Bounded(bound.value[judged], bound.error[judged])
             beyond = _beyond(expected, got, bound)
             verdict.states_max_abs[name] = max(verdict.states_max_abs.get(name, 0.0), _apart(expected, got))
             verdict.states_equal[name] = verdict.states_equal.get(name, True) and not beyond.any()
             if beyond.any():
                 sample, *index = (int(k) for k in np.argwhere(beyond)[0])
                 at = (sample, *index)
-                number = part.start + int(np.flatnonzero(judged)[sample])
-                found = Divergence(name, last, number, tuple(index), variable, float(expected[at]), float(got[at]))
+                wanted = float(expected[at]) if bound is None or reference is not actual else float(bound.value[at])
+                found = Divergence(name, last, int(part[sample]), tuple(index), variable, wanted, float(got[at]))
                 verdict.diverge(len(reference.spikes) + len(reference.outputs) + depth, found)
+
+
+def _index(flat: int, raster: Array) -> tuple[int, ...]:
+    return tuple(int(k) for k in np.unravel_index(flat, raster.shape[2:]))
+
+
+def _spike_divergence(
+    name: str, step: int, sample: int, index: tuple[int, ...], reference: Run, actual: Run
+) -> Divergence:
+    at = (step, sample, *index)
+    expected, got = float(reference.spikes[name][at]), float(actual.spikes[name][at])
+    return Divergence(name, step, sample, index, "spikes", expected, got)
 
 
 def _apart(expected: Array, got: Array) -> float:

@@ -1,13 +1,4 @@
-"""The arithmetic of the stateless layers, in numpy: values, and bounds of their rounding error.
-
-Values are batches `[M, *shape]` of samples of single steps. An error bound travels beside a value as an array of the
-same shape, or None for a value that is exact.
-
-A sum of n products, in any order and with or without fused operations, is off by at most g(n) sum |w x|, with
-g(n) = n u / (1 - n u) and unit roundoff u. This holds for direct convolution and for matrix products, not for
-convolution by Winograd or Fourier transforms, whose error is larger.
-Source: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 3.1 and 4.2.
-"""
+"""The arithmetic of the stateless layers, in numpy. Values are batches `[M, *shape]` of samples of single steps."""
 
 from __future__ import annotations
 
@@ -24,9 +15,6 @@ from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 
 Array = NDArray[Any]
-# Roundings of a term where a batch normalisation stands for itself: var + eps, square root, division, product with
-# gamma, product with x, sum with the shift; and where it is folded: the weight, the bias.
-_FOLD_ROUNDINGS = 8
 _PATCH_BYTES = 16 * 2**20  # patches of a convolution are made for as many samples or rows at a time as fit in this
 
 
@@ -36,38 +24,17 @@ def apply(node: Layer, x: Array) -> Array:
         case Input() | Output() | Sum():
             return x
         case Scale():
-            return x * _as(node.scale, x)
+            return x * as_type(node.scale, x)
         case Linear():
-            y = x @ _as(node.weight, x).T
-            return y if node.bias is None else y + _as(node.bias, x)
+            y = x @ as_type(node.weight, x).T
+            return y if node.bias is None else y + as_type(node.bias, x)
         case Conv():
-            y = _correlate(node, x, _as(node.weight, x))
-            return y if node.bias is None else y + _spread(_as(node.bias, x), y)
+            y = correlate(node, x, as_type(node.weight, x))
+            return y if node.bias is None else y + spread(as_type(node.bias, x), y)
         case Pool():
-            return _pool(node, x)
+            return pool(node, x)
         case Flatten():
             return x.reshape(x.shape[0], *node.output_shape)
-
-
-def bound(node: Layer, x: Array, error: Array | None, u: float, tiny: float = 0.0) -> Array | None:
-    """Bound how far a computation with unit roundoff u may be from `apply(node, x)`, when x is off by up to `error`.
-
-    tiny: the smallest normal number of that computation's float type, which any product may lose.
-    """
-    match node:
-        case Input() | Output() | Sum():
-            return error
-        case Flatten():
-            return None if error is None else error.reshape(error.shape[0], *node.output_shape)
-        case Scale():
-            return np.abs(node.scale) * _grown(x, error, _growth(1, u)) + tiny
-        case Linear() | Conv():
-            return _weighted_bound(node, x, error, u, tiny)
-        case Pool():
-            if node.kind == "max":
-                return None if error is None else _pool(node, error)
-            terms = prod(node.kernel) + 2  # the sum, and a division or a division and a product
-            return _pool(node, _grown(x, error, _growth(terms, u))) + tiny
 
 
 def rounded(node: Layer, dtype: str) -> Layer:
@@ -85,38 +52,18 @@ def rounded(node: Layer, dtype: str) -> Layer:
             return node
 
 
-def _growth(terms: int, u: float) -> float:
-    return terms * u / (1 - terms * u) if terms * u < 1 else np.inf
-
-
-def _grown(x: Array, error: Array | None, growth: float) -> Array:
-    """What a weight 1 on x adds to the bound: own rounding of a value that is off already, and the error passed on."""
-    return growth * np.abs(x) if error is None else growth * np.abs(x) + (1 + growth) * error
-
-
-def _weighted_bound(node: Linear | Conv, x: Array, error: Array | None, u: float, tiny: float) -> Array:
-    terms = prod(node.weight.shape[1:]) + (node.bias is not None)
-    size = np.abs(_as(node.weight, x))
-    constant = None if node.bias is None else np.abs(_as(node.bias, x))
-    if node.folded is not None:
-        terms += _FOLD_ROUNDINGS
-        constant = _as(node.folded, x) if constant is None else np.maximum(constant, _as(node.folded, x))
-    growth = _growth(terms, u)
-    spread = _grown(x, error, growth)
-    total = (spread @ size.T if isinstance(node, Linear) else _correlate(node, spread, size)) + terms * tiny
-    return total if constant is None else total + _spread(growth * constant, total)
-
-
-def _as(array: Array, like: Array) -> Array:
+def as_type(array: Array, like: Array) -> Array:
+    """The array in the float type of another; itself where it is so already."""
     return array.astype(like.dtype, copy=False)
 
 
-def _spread(per_channel: Array, like: Array) -> Array:
+def spread(per_channel: Array, like: Array) -> Array:
     """Shape [C] as [C, 1, ...] so that it broadcasts over the spatial axes of `like` [M, C, ...]."""
     return per_channel.reshape(-1, *(1,) * (like.ndim - 2))
 
 
-def _correlate(node: Conv, x: Array, weight: Array) -> Array:
+def correlate(node: Conv, x: Array, weight: Array) -> Array:
+    """Cross-correlation of x [M, C_in, *size] with a weight in the place of the node's own, without a bias."""
     out = np.empty((x.shape[0], *node.output_shape), x.dtype)
     channels_in, channels_out = weight.shape[1], weight.shape[0] // node.groups
     axes = len(node.kernel)
@@ -152,7 +99,8 @@ def _windows(x: Array, kernel: Shape, stride: Shape, padding: Shape, dilation: S
     return windows[(*steps, *(slice(None, None, d) for d in dilation))]
 
 
-def _pool(node: Pool, x: Array) -> Array:
+def pool(node: Pool, x: Array) -> Array:
+    """Pool x [M, C, H, W] over the node's windows."""
     fill = -np.inf if node.kind == "max" else 0.0
     windows = _windows(x, node.kernel, node.stride, node.padding, (1, 1), fill)
     if node.kind == "max":

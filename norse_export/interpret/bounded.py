@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.engine import layers
+from norse_export.engine import layers, rounding
 from norse_export.errors import UsageError
 from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Layer, Output
@@ -65,6 +65,7 @@ def interpret_bounded(
             if isinstance(node, Output)
         },
         final_state={name: arithmetic.final_state(name, node) for name, node in neurons.items()},
+        exact=frozenset(neurons) - arithmetic.inexact,
     )
 
 
@@ -92,6 +93,7 @@ class _Bounding:
     state: dict[str, tuple[Array, ...]] = field(default_factory=dict)
     state_error: dict[str, tuple[Array | float, ...]] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
+    inexact: set[str] = field(default_factory=set)  # populations that were sent something that may be rounded
     margins: dict[str, list[Array]] = field(default_factory=dict)
     margin_errors: dict[str, list[Array]] = field(default_factory=dict)
     u: float = field(init=False)
@@ -111,7 +113,7 @@ class _Bounding:
 
         node = layers.rounded(node, self.dtype.name)
         shape = (*x.value.shape[:2], *node.output_shape)
-        error = layers.bound(node, merged(x.value), None if x.error is None else merged(x.error), self.u, self.tiny)
+        error = rounding.bound(node, merged(x.value), None if x.error is None else merged(x.error), self.u, self.tiny)
         value = layers.apply(node, merged(x.value)).reshape(shape)
         return _Signal(value, None if error is None else error.reshape(shape))
 
@@ -124,6 +126,8 @@ class _Bounding:
         state = self.state.get(name, initial)
         error = self.state_error.get(name, (0.0,) * len(state))
         start = self.taken.get(name, 0)
+        if any(x.error is not None for x in ports):
+            self.inexact.add(name)
         steps = ports[0].value.shape[0]
         sent, sent_error = np.empty((2, steps, self.samples, *node.shape))
         for t in range(steps):
@@ -155,6 +159,8 @@ class _Bounding:
 
     def add(self, a: _Signal, b: _Signal) -> _Signal:
         value, error = a.value + b.value, _or_zero(a) + _or_zero(b)
+        if a.error is None and b.error is None and rounding.exact_sum(a.value, b.value, self.u):
+            return _Signal(value, None)
         return _Signal(value, error + self.u * (np.abs(value) + error) + self.tiny)
 
     def silence(self, shape: Shape, steps: int) -> _Signal:

@@ -48,7 +48,7 @@ def parity(
     actual = sides[1].actual(rasters)
     reference, actual = _common(reference, actual, recorded=any(side.recording is not None for side in sides))
     judges = [side.model for side in sides if side.model is not None and not side.model.exact]
-    bounds = judges[0].bounds(rasters, reference) if judges and set(reference.spikes) == judges[0].spiking else None
+    bounds = judges[0].bounds(rasters) if judges and set(reference.spikes) == judges[0].spiking else None
     report("compare", 0.7)
     comparison = compare(reference, actual, rung=rung, bounds=bounds, labels=labels)
     report("done", 1.0)

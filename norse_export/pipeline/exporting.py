@@ -174,9 +174,7 @@ def _export_one(
 def _compared(model: Model, target: Target, artefact: Path, chosen: Chosen) -> Comparison:
     reference = chosen.truth
     actual = target.run(artefact, chosen.rasters)
-    return compare(
-        reference.run, actual, rung=1, bounds=model.bounds(chosen.rasters, reference.run), labels=chosen.labels
-    )
+    return compare(reference.run, actual, rung=1, bounds=model.bounds(chosen.rasters), labels=chosen.labels)
 
 
 def _require_equal(comparison: Comparison, chosen: Chosen) -> None:

@@ -14,9 +14,9 @@ from norse_export.compare.judge import BoundsOf
 from norse_export.errors import Finding
 from norse_export.interpret import interpret, interpret_bounded, model_dtype
 from norse_export.ir.graph import Graph
+from norse_export.ir.run import Bounds, Run
 from norse_export.ir.stages import ContinuousNode, DiscreteNode, Neuron
 from norse_export.passes.discretise import discretise
-from norse_export.target import Run
 
 Array = NDArray[Any]
 Rasters = Mapping[str, Array]
@@ -63,16 +63,15 @@ class Model:
         """Names of the populations that spike."""
         return {name for name, node in self.discrete.nodes.items() if isinstance(node, Neuron) and node.spikes}
 
-    def bounds(self, inputs: Rasters, reference: Run) -> BoundsOf | None:
-        """Error bounds along the reference's spikes, sample by sample; None where equality is demanded."""
+    def bounds(self, inputs: Rasters) -> BoundsOf | None:
+        """Error bounds of some samples, run along given spikes; None where equality is demanded."""
         if self.exact:
             return None
         graph = self.discrete
         dtype = model_dtype(graph)
 
-        def of(part: slice) -> Any:
-            spikes = {name: raster[:, part] for name, raster in reference.spikes.items()}
-            return interpret_bounded(graph, {k: v[:, part] for k, v in inputs.items()}, spikes, dtype=dtype)
+        def of(samples: Array, spikes: Mapping[str, Array]) -> Bounds:
+            return interpret_bounded(graph, {k: v[:, samples] for k, v in inputs.items()}, spikes, dtype=dtype)
 
         return of
 

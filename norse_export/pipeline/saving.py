@@ -58,7 +58,7 @@ def check_trace(traced: Traced, where: str) -> None:
     truth = graph_truth(traced.graph)
     model = Model(name=where, kind="traced", digest="", graph=traced.graph, truth=truth, exact=False)
     actual = interpret(model.discrete, traced.inputs)
-    bounds = model.bounds(traced.inputs, traced.reference)
+    bounds = model.bounds(traced.inputs)
     result = compare(traced.reference, actual, rung=1, bounds=bounds)
     if result.equal:
         return

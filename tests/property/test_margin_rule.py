@@ -35,10 +35,10 @@ def in_other_orders(net: Any, inputs: Mapping[str, Array], seed: int) -> Run:
 
 
 def judged(net: Any, inputs: Mapping[str, Array], reference: Run, actual: Run) -> Comparison:
-    def bounds(part: slice) -> Any:
-        rasters = {name: raster[:, part] for name, raster in inputs.items()}
-        fired = {name: raster[:, part] for name, raster in reference.spikes.items()}
-        return interpret_bounded(net, rasters, fired, dtype="float32")
+    def bounds(samples: Array, along: Mapping[str, Array]) -> Any:
+        return interpret_bounded(
+            net, {name: raster[:, samples] for name, raster in inputs.items()}, along, dtype="float32"
+        )
 
     return compare(reference, actual, rung=1, bounds=bounds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -51,21 +52,38 @@ def changed(run: Run, *cells: tuple[str, str, tuple[int, ...]], by: float = 1.0)
     return Run(spikes, outputs, "actual", final_state=states)
 
 
-def bounds(run: Run, near: tuple[tuple[str, tuple[int, ...]], ...] = (), *, error: float = 0.25) -> Any:
-    """Margins of 1, of 0.1 at the cells that are near; values as the run has them; every bound is `error`."""
+def bounds(
+    run: Run,
+    near: tuple[tuple[str, tuple[int, ...]], ...] = (),
+    *,
+    error: float = 0.25,
+    own: Run | None = None,
+    against: tuple[tuple[str, tuple[int, ...]], ...] = (),
+    exact: frozenset[str] = frozenset(),
+) -> Any:
+    """Margins of 1 that agree with the spikes followed, of 0.1 at the cells that are near; every bound is `error`.
 
-    def of(part: slice) -> Bounds:
+    Values are those of `run`; along other spikes than its, those of `own`, with margins that disagree at `against`.
+    """
+
+    def of(part: Array, along: Mapping[str, Array]) -> Bounds:
+        followed = run if all(np.array_equal(along[n], run.spikes[n][:, part]) for n in along) else own or run
         margins = {name: np.where(raster, 1.0, -1.0) for name, raster in run.spikes.items()}
+        for name, raster in along.items():
+            margins[name][:, part] = np.where(raster, 1.0, -1.0)
         for name, index in near:
             margins[name][index] *= 0.1
+        for name, index in against if followed is not run else ():
+            margins[name][index] *= -1
 
         def bounded(value: Array) -> Bounded:
             return Bounded(value.astype(np.float64), np.full(value.shape, error))
 
         return Bounds(
             {name: bounded(margin[:, part]) for name, margin in margins.items()},
-            {name: bounded(sent[:, part]) for name, sent in run.outputs.items()},
-            {node: {k: bounded(v[part]) for k, v in states.items()} for node, states in run.final_state.items()},
+            {name: bounded(sent[:, part]) for name, sent in followed.outputs.items()},
+            {node: {k: bounded(v[part]) for k, v in states.items()} for node, states in followed.final_state.items()},
+            exact,
         )
 
     return of
@@ -160,7 +178,7 @@ def test_a_flip_near_the_threshold_is_explained_and_what_follows_is_its_conseque
         ("outputs", "output", (5, 1, 0)),
         ("state", "li.v", (1, 0)),
     )
-    got = compare(REFERENCE, actual, rung=1, bounds=bounds(REFERENCE, (flip,)))
+    got = compare(REFERENCE, actual, rung=1, bounds=bounds(REFERENCE, (flip,), own=actual))
     assert got.equal
     assert got.first_divergence is None
     assert (got.explained_flips, got.allowed_flips) == (1, 1)
@@ -175,13 +193,50 @@ def test_a_flip_near_the_threshold_is_explained_and_what_follows_is_its_conseque
     assert layer(got, "a").victor_purpura > 0
 
 
-def test_states_are_judged_of_the_samples_without_a_flip() -> None:
+def test_states_of_a_sample_with_a_flip_are_judged_along_its_own_spikes() -> None:
     flip = ("a", (2, 0, 0, 1))
     actual = changed(REFERENCE, ("spikes", *flip), ("state", "li.v", (0, 1)), ("state", "li.v", (2, 3)))
-    got = compare(REFERENCE, actual, rung=1, bounds=bounds(REFERENCE, (flip,)))
+    wrong = compare(REFERENCE, actual, rung=1, bounds=bounds(REFERENCE, (flip,)))
+    assert wrong.first_divergence is not None
+    assert (wrong.first_divergence.node, wrong.first_divergence.sample) == ("li", 0)
+    got = compare(REFERENCE, actual, rung=1, bounds=bounds(REFERENCE, (flip,), own=actual))
     assert not got.equal
     assert got.first_divergence is not None
     assert (got.first_divergence.node, got.first_divergence.sample, got.first_divergence.index) == ("li", 2, (3,))
+
+
+def test_after_an_explained_flip_a_spike_against_its_own_run_is_a_divergence() -> None:
+    flip, later = ("a", (2, 1, 0, 1)), ("b", (4, 1, 2))
+    actual = changed(REFERENCE, ("spikes", *flip), ("spikes", *later))
+    got = compare(REFERENCE, actual, rung=1, bounds=bounds(REFERENCE, (flip,), own=actual, against=(later,)))
+    assert not got.equal
+    assert got.first_divergence is not None
+    assert (got.first_divergence.node, got.first_divergence.step, got.first_divergence.index) == ("b", 4, (2,))
+
+
+def test_after_an_explained_flip_a_spike_within_the_bound_of_its_own_run_is_one_more() -> None:
+    flip, later = ("a", (2, 1, 0, 1)), ("b", (4, 1, 2))
+    actual = changed(REFERENCE, ("spikes", *flip), ("spikes", *later))
+    got = compare(REFERENCE, actual, rung=1, bounds=bounds(REFERENCE, (flip, later), own=actual, against=(later,)))
+    assert (got.explained_flips, got.allowed_flips) == (2, 1)
+    assert not got.equal
+
+
+def test_nothing_explains_a_flip_of_a_population_whose_inputs_are_exact() -> None:
+    flip = ("a", (2, 1, 0, 1))
+    actual = changed(REFERENCE, ("spikes", *flip))
+    for name, equal in (("a", False), ("b", True)):
+        judge = bounds(REFERENCE, (flip,), own=actual, exact=frozenset({name}))
+        assert compare(REFERENCE, actual, rung=1, bounds=judge).equal is equal
+
+
+def test_after_a_divergence_the_layers_behind_are_judged_on() -> None:
+    actual = changed(
+        REFERENCE, ("spikes", "a", (0, 1, 0, 1)), ("outputs", "output", (4, 1, 2)), ("state", "li.v", (1, 0))
+    )
+    got = compare(REFERENCE, actual, rung=1, bounds=bounds(REFERENCE))
+    assert layer(got, "output").differing == 1
+    assert layer(got, "li").states_equal is False
 
 
 def test_without_bounds_the_same_flip_is_a_divergence() -> None:
@@ -247,6 +302,17 @@ def test_the_first_divergence_is_by_step_then_depth_then_sample_then_index(cells
         found = compare(REFERENCE, changed(REFERENCE, *order), rung=1).first_divergence
         assert found is not None
         assert (found.node, found.step, found.sample, found.index) == first
+
+
+def test_of_two_outputs_that_differ_at_one_step_the_first_is_named() -> None:
+    outputs = {"z": np.zeros((T, B, 2)), "y": np.ones((T, B, 2)), "x": np.arange(B * 2.0 * T).reshape(T, B, 2)}
+    run = reference(outputs=outputs)
+    cells = [("outputs", "x", (3, 0, 0)), ("outputs", "y", (3, 2, 1)), ("spikes", "b", (3, 2, 2))]
+    for first in ("x", "y", "b"):
+        found = compare(run, changed(run, *cells), rung=1).first_divergence
+        assert found is not None
+        assert found.node == {"x": "b", "y": "y", "b": "x"}[first]
+        cells = [cell for cell in cells if cell[1] != found.node]
 
 
 def test_more_explained_flips_than_one_in_a_million_are_too_many() -> None:
@@ -418,16 +484,16 @@ def test_samples_judged_in_pieces_give_the_same_comparison(monkeypatch: pytest.M
     )
     asked = []
 
-    def counting(part: slice) -> Bounds:
-        asked.append(part)
-        return bounds(REFERENCE, (flip,))(part)  # type: ignore[no-any-return]
+    def counting(part: Array, along: Mapping[str, Array]) -> Bounds:
+        asked.append(part.tolist())
+        return bounds(REFERENCE, (flip,), own=actual)(part, along)  # type: ignore[no-any-return]
 
     whole = compare(REFERENCE, actual, rung=1, bounds=counting)
-    assert asked == [slice(0, B)]
+    assert asked == [[0, 1, 2], [1]]
     asked.clear()
     monkeypatch.setattr(judging, "_CHUNK_BYTES", 1)
     assert compare(REFERENCE, actual, rung=1, bounds=counting) == whole
-    assert asked == [slice(k, k + 1) for k in range(B)]
+    assert asked == [[0], [1], [1], [2]]
     assert whole.first_divergence == Divergence("b", 3, 2, (0,), "spikes", *_values(REFERENCE, actual, "b", (3, 2, 0)))
 
 

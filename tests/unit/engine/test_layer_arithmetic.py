@@ -95,6 +95,20 @@ def test_convolution_in_pieces_is_the_same(patch: int, groups: int, monkeypatch:
         same(layers.apply(conv, x), torchs(conv, x))
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 500))
+def test_a_convolution_is_cut_into_pieces_that_fit(samples: int, rows: int, row_bytes: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "_PATCH_BYTES", 1000)
+        pieces = list(layers._tiles(samples, rows, row_bytes))
+    done = np.zeros((samples, rows), int)
+    for piece in pieces:
+        done[piece] += 1
+        assert done[piece].size * row_bytes <= 1000
+    assert (done == 1).all()
+    whole = max(1, 1000 // (rows * row_bytes)) if rows * row_bytes <= 1000 else 1
+    assert len(pieces) == -(-samples // whole) * -(-rows * row_bytes // (1000 // row_bytes * row_bytes))
+
+
 @st.composite
 def pools(draw: Any) -> tuple[Pool, Array]:
     def both(low: int, high: int) -> tuple[int, int]:

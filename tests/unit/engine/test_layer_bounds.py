@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from other_orders import in_another_order
 
-from norse_export.engine import layers
+from norse_export.engine import layers, rounding
 from norse_export.frontend.torch_nn import fold
 from norse_export.ir.layers import Conv, Flatten, Layer, Linear, Output, Pool, Scale
 
@@ -50,7 +50,7 @@ def test_no_order_of_summation_leaves_the_bound(node: Layer, largest: float) -> 
     if largest:
         other = (x + largest * generator.uniform(-1, 1, x.shape)).astype(F)
         error = np.abs(other - x)
-    value, bound = layers.apply(node, x), layers.bound(node, x, error, U, TINY)
+    value, bound = layers.apply(node, x), rounding.bound(node, x, error, U, TINY)
     for _ in range(5):
         off = np.abs(in_another_order(node, other, generator) - value)
         assert (off <= (0 if bound is None else bound)).all()
@@ -62,19 +62,19 @@ def test_no_order_of_summation_leaves_the_bound(node: Layer, largest: float) -> 
 @pytest.mark.parametrize("name", ["maximum", "flatten", "output"])
 def test_what_does_not_round_keeps_an_exact_value_exact(name: str) -> None:
     node = LAYERS[name]
-    assert layers.bound(node, normal(0, 2, *node.input_shape), None, U) is None
+    assert rounding.bound(node, normal(0, 2, *node.input_shape), None, U) is None
 
 
 def test_an_error_passes_a_maximum_as_the_largest_of_its_window() -> None:
     error = np.zeros((1, 1, 4, 4))
     error[0, 0, 1, 2] = 0.5
-    bound = layers.bound(Pool("max", (1, 4, 4), (2, 2), (2, 2)), np.zeros((1, 1, 4, 4)), error, U)
+    bound = rounding.bound(Pool("max", (1, 4, 4), (2, 2), (2, 2)), np.zeros((1, 1, 4, 4)), error, U)
     assert bound is not None
     assert bound.tolist() == [[[[0, 0.5], [0, 0]]]]
 
 
 def test_more_terms_than_the_unit_roundoff_counts_have_no_bound() -> None:
-    bound = layers.bound(Linear(np.ones((1, 64), F)), np.ones((1, 64)), None, 2.0**-5)
+    bound = rounding.bound(Linear(np.ones((1, 64), F)), np.ones((1, 64)), None, 2.0**-5)
     assert bound is not None
     assert np.isinf(bound).all()
 
@@ -101,7 +101,7 @@ def test_a_folded_normalisation_is_within_the_bound_of_the_layers_that_it_was() 
         with torch.no_grad():
             expected = norm(conv(torch.tensor(x))).numpy()
         wide = x.astype(np.float64)
-        off, bound = np.abs(expected - layers.apply(folded, wide)), layers.bound(folded, wide, None, U, TINY)
+        off, bound = np.abs(expected - layers.apply(folded, wide)), rounding.bound(folded, wide, None, U, TINY)
         assert bound is not None
         assert (off <= bound).all()
         used = max(used, float((off / bound).max()))
@@ -119,7 +119,7 @@ def test_the_roundings_of_a_normalisation_itself_are_counted() -> None:
         expected = norm(linear(x)).numpy()
     folded = fold(Linear(linear.weight.detach().numpy().copy()), norm)
     wide = x.numpy().astype(np.float64)
-    off, bound = np.abs(expected - layers.apply(folded, wide)), layers.bound(folded, wide, None, U, TINY)
+    off, bound = np.abs(expected - layers.apply(folded, wide)), rounding.bound(folded, wide, None, U, TINY)
     assert bound is not None
     assert (off <= bound).all()
     assert (off > 2 * U * np.abs(expected)).any()

@@ -107,7 +107,7 @@ def test_the_values_are_those_of_a_float64_run_along_the_given_spikes() -> None:
 
 
 def test_the_bound_of_a_lif_is_near_the_formula_written_by_hand() -> None:
-    """DESIGN's formula, step by step over a run, with n u sum|w x| for the layer in front."""
+    """Step by step over a run, with n u sum|w x| for the layer in front; n counts the inputs that spike."""
     n, steps = 50, 40
     weight = (0.05 + np.random.default_rng(4).normal(size=(1, n)) / 5).astype(F)
     x = spikes(np.random.default_rng(5), steps, 1, n)
@@ -119,7 +119,7 @@ def test_the_bound_of_a_lif_is_near_the_formula_written_by_hand() -> None:
     v = i = e_v = e_i = 0.0
     for t in range(steps):
         j = i + float(weight[0].astype(float) @ x[t, 0])
-        e_j = e_i + n * U * float(np.abs(weight[0]) @ x[t, 0]) + 2 * U * abs(j)
+        e_j = e_i + x[t, 0].sum() * U * float(np.abs(weight[0]) @ x[t, 0]) + 2 * U * abs(j)
         e_i = abs(1 - beta) * e_j + 3 * U * abs(j)
         v1 = v + alpha * (j - v)
         e_v = abs(1 - alpha) * e_v + alpha * (e_j + 2 * U * abs(j - v)) + 2 * U * abs(v1)
@@ -127,6 +127,38 @@ def test_the_bound_of_a_lif_is_near_the_formula_written_by_hand() -> None:
         assert 0.5 < margins.error[t, 0, 0] / e_v < 2
         i = j - beta * j
         v, e_v = (0.0, 0.0) if run.spikes["1"][t, 0, 0] else (v1, e_v)
+
+
+@pytest.mark.parametrize(("dtype", "roundoff"), [("float32", 2.0**-24 + 2.0**-53), ("float64", 2.0**-52)])
+def test_the_bound_of_a_layer_counts_the_rounding_of_both_runs_and_no_more(dtype: str, roundoff: float) -> None:
+    """n u sum|w x|, with the unit roundoff of the run and of the float64 run; n counts the products that are not 0."""
+    weight = np.random.default_rng(9).normal(0, 1, (5, 60)).astype(dtype)
+    weight[:, :20] = 0
+    net = discrete_chain((60,), Linear(weight), dtype=dtype)
+    x = spikes(np.random.default_rng(10), 3, 2, 60)
+    error = interpret_bounded(net, {"input": x}, {}, dtype=dtype).outputs["output"].error
+    terms = (x != 0).astype(float) @ (weight != 0).astype(float).T
+    np.testing.assert_allclose(error, terms * roundoff * (x @ np.abs(weight.astype(float)).T), rtol=1e-5)
+
+
+def test_on_a_power_of_two_grid_nothing_is_rounded() -> None:
+    generator = np.random.default_rng(11)
+    x = {"input": spikes(generator, 20, 2, 30)}
+    weight = generator.integers(-7, 8, (12, 30)).astype(F) / 64
+    for scale, exact in ((F(1), True), (F(1.1), False)):
+        net = discrete_chain((30,), Linear(weight * scale), cuba_lif((12,)))
+        run = interpret(net, x)
+        assert interpret_bounded(net, x, run.spikes, dtype="float32").exact == (
+            frozenset({"1"}) if exact else frozenset()
+        )
+
+
+def test_a_grid_too_fine_for_its_sums_rounds() -> None:
+    x = {"input": np.ones((2, 1, 2), F)}
+    for finest, exact in ((2.0**-23, True), (2.0**-25, False)):
+        net = discrete_chain((2,), Linear(np.array([[1, finest]], F)), cuba_lif((1,)))
+        bounds = interpret_bounded(net, x, interpret(net, x).spikes, dtype="float32")
+        assert bounds.exact == (frozenset({"1"}) if exact else frozenset())
 
 
 def test_a_silent_tail_that_decays_below_the_normal_range_stays_within_the_bounds() -> None:
