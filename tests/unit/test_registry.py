@@ -17,6 +17,8 @@ class Theirs:
     def __init__(self): self.made = True
 class Broken:
     def __init__(self): raise OSError("no such chip")
+class Leaving:
+    def __init__(self): raise SystemExit("no licence")
 """
 
 
@@ -65,6 +67,7 @@ def test_other_packages_add_targets(plug_ins: list[EntryPoint]) -> None:
         ("missing_for_tests:Target", "ModuleNotFoundError"),
         ("plug_in_for_tests:Nothing", "AttributeError"),
         ("plug_in_for_tests:Broken", "OSError: no such chip"),
+        ("plug_in_for_tests:Leaving", "SystemExit: no licence"),
     ],
 )
 def test_a_plug_in_that_fails_is_named(value: str, reason: str, plug_ins: list[EntryPoint]) -> None:
