@@ -37,8 +37,9 @@ class LoadedGraph:
 def graph_of_document(document: NIRDocument, *, dt: float | None = None, override: bool = False) -> LoadedGraph:
     """Give the graph that a .nir file holds.
 
-    dt: the time step in seconds, for files that say none; where a file says another (beyond 1e-9, relative),
-    `override` has to be set, and the physics of the file is then taken with that step.
+    dt: the time step in seconds, for files that say none; where a file says another (beyond SAME_DT, relative),
+    `override` has to be set, and its time constants are then taken with that step. A gain that the metadata say is such
+    that an input is added as it is stays so; any other w_in and r are physics, and stay as they are.
 
     Raises:
         UsageError: dt is missing, impossible, or contradicts the file.
@@ -139,7 +140,8 @@ def _metadata(document: NIRDocument, notes: Notes, build: _Build) -> tuple[dict[
         assumptions |= {**RULES, "loop_delay_steps": str(LOOP_DELAY_STEPS)}
     metadata |= {_ASSUMED + name: value for name, value in assumptions.items()}
     if build.overridden:
-        metadata["overridden_dt"] = ", ".join(f"{name}: {was!r}" for name, was in build.overridden.items())
+        was = dict.fromkeys(build.overridden[name] for name in build.structure.names if name in build.overridden)
+        metadata["dt_override"] = f"{', '.join(map(repr, was))} -> {build.dt!r}"
     return metadata, assumptions
 
 
@@ -220,7 +222,7 @@ class _Build:
         if own is None:
             self.assumed_dt = step.dt
         elif not step.own:
-            self.overridden[notes.where] = own
+            self.overridden[notes.where] = own  # the step that it had
         return step
 
     def _gravest(self) -> type[ExportError]:

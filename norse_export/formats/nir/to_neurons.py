@@ -11,7 +11,7 @@ import numpy as np
 from norse_export.errors import Finding, UsageError
 from norse_export.ir.arrays import FloatArray
 from norse_export.ir.graph import Shape
-from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.neurons import IF, LI, LIF, SAME_DT, CubaLI, CubaLIF, NeuronModel
 
 from .document import NIRNode
 from .gains import coefficient, unit_rate, unit_w_in
@@ -19,15 +19,19 @@ from .notes import Notes
 from .to_layers import numbers
 
 NEURONS = frozenset({"CubaLIF", "CubaLI", "LIF", "LI", "IF"})
-_SAME_DT = 1e-9  # relative: two time steps nearer than this are the same
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The time step of a population: `dt`, and whether it is the one that the file's metadata was written for."""
+    """The time step of a population: `dt`, and `noted`, the one that the file's metadata was written for, if any."""
 
     dt: float
-    own: bool
+    noted: float | None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the file's own."""
+        return self.dt == self.noted
 
 
 def step_of(notes: Notes, dt: float | None, *, override: bool) -> Step:
@@ -42,11 +46,11 @@ def step_of(notes: Notes, dt: float | None, *, override: bool) -> Step:
             message = "the file does not say with which time step it is meant: NIR has no field for it"
             fix = "pass --dt SECONDS, for example --dt 1e-3"
             raise UsageError(message, where=notes.where, fix=fix, kind="dt_missing")
-        return Step(dt, own=False)
-    if dt is None or abs(dt - own) <= _SAME_DT * abs(own):
-        return Step(own, own=True)
+        return Step(dt, noted=None)
+    if dt is None or abs(dt - own) <= SAME_DT * own:
+        return Step(own, noted=own)
     if override:
-        return Step(dt, own=False)
+        return Step(dt, noted=own)
     message = f"the file says dt = {own:g} s, --dt says {dt:g} s"
     raise UsageError(message, where=notes.where, fix="leave --dt out, or add --override", kind="dt_conflict")
 
@@ -102,15 +106,20 @@ def changed(node: NIRNode, notes: Notes) -> Iterator[Finding]:
 
 
 def _w_in(fields: dict[str, FloatArray], notes: Notes, step: Step) -> FloatArray | None:
-    """None where the input is added as it is and the metadata says so; a w_in that is missing is 1, as in nir."""
+    """None where the input is added as it is and the metadata says so; a w_in that is missing is 1, as in nir.
+
+    It stays so with another step, as in Norse: there the gain of an input does not depend on dt.
+    """
     w_in = fields.get("w_in", np.ones((), fields["r"].dtype))
-    if step.own and notes.choice("w_in", "tau_syn/dt") and _equal(w_in, unit_w_in(fields["tau_syn"], step.dt)):
-        return None
-    return w_in
+    if step.noted is None or notes.choice("w_in", "tau_syn/dt") is None:
+        return w_in
+    return None if _equal(w_in, unit_w_in(fields["tau_syn"], step.noted)) else w_in
 
 
 def _rate(r: FloatArray, notes: Notes, step: Step) -> FloatArray | None:
-    return None if step.own and notes.choice("r", "1/dt") and _equal(r, unit_rate(step.dt)) else r
+    if step.noted is None or notes.choice("r", "1/dt") is None:
+        return r
+    return None if _equal(r, unit_rate(step.noted)) else r
 
 
 def _equal(a: FloatArray, b: FloatArray) -> bool:

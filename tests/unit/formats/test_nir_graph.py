@@ -18,7 +18,7 @@ from norse_export.formats.nir.to_document import document_of_graph
 from norse_export.formats.nir.to_graph import graph_of_document
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF
+from norse_export.ir.neurons import IF, LI, LIF, SAME_DT, CubaLI, CubaLIF
 
 # What is written
 
@@ -272,10 +272,78 @@ def test_override_takes_the_physics_with_another_step() -> None:
     cuba: Any = loaded.graph.nodes["n0"]
     integrating: Any = loaded.graph.nodes["n1"]
     assert same(cuba.alpha, np.full(3, 0.05, F32))
-    assert np.array_equal(cuba.gain, [0.5] * 3)
-    assert np.array_equal(integrating.gain, [0.5] * 3)
-    assert loaded.graph.metadata["overridden_dt"] == "n0: 0.001, n1: 0.001"
+    assert (cuba.w_in, integrating.r) == (None, None)  # as in Norse: an input is added as it is, with any dt
+    assert np.array_equal(cuba.gain, [1.0] * 3)
+    assert np.array_equal(integrating.gain, [1.0] * 3)
+    assert loaded.graph.metadata["dt_override"] == "0.001 -> 0.0005"
     assert loaded.graph.metadata.get("assumed_dt") is None
+
+
+TAUS: dict[str, Any] = {"shape": (3,), "dt": 1e-3, "tau_mem": np.array(0.01), "tau_syn": np.array(0.007),
+                        "v_leak": F32(0)}  # fmt: skip
+MEMBRANE: dict[str, Any] = {"shape": (3,), "dt": 1e-3, "tau_mem": np.array(0.01), "v_leak": F32(0), "v_th": F32(1),
+                            "v_reset": F32(0)}  # fmt: skip
+
+
+def _rederived(node: object) -> dict[str, None]:
+    return {name: None for name in ("alpha", "beta") if hasattr(node, name)}
+
+
+def test_override_gives_the_graph_that_a_change_of_dt_gives() -> None:
+    """As for a model file: only dt and the coefficients change."""
+    nodes = [lif(recurrent=False), CubaLI(**TAUS), LIF(**MEMBRANE), LI(shape=(3,), dt=1e-3, tau_mem=np.array(0.01),
+             v_leak=F32(0)), IF(shape=(3,), dt=1e-3, v_th=F32(1), v_reset=F32(0))]  # fmt: skip
+    expected = chain(*(replace(node, dt=2e-3, **_rederived(node)) for node in nodes))
+    loaded = graph_of_document(document_of_graph(chain(*nodes)), dt=2e-3, override=True).graph
+    assert loaded.metadata["dt_override"] == "0.001 -> 0.002"
+    assert differences(replace(loaded, metadata={}), expected) == []
+
+
+def test_override_keeps_the_gains_of_a_recurrent_population() -> None:
+    nodes = {"input": Input((3,)), "n": lif(recurrent=True), "output": Output((3,))}
+    edges = (Edge("input", "n"), Edge("n", "n", "r", delay_steps=1), Edge("n", "output"))
+    loaded = graph_of_document(document_of_graph(Graph(nodes, edges)), dt=2e-3, override=True)
+    node: Any = loaded.graph.nodes["n"]
+    assert (node.recurrent, node.w_in, node.dt) == (True, None, 2e-3)
+
+
+def test_override_keeps_gains_that_are_physics() -> None:
+    """A w_in or r of its own in our file, one that was changed since, and those of a file without our metadata."""
+    own = [lif(w_in=np.array(5.0)), IF(shape=(3,), dt=1e-3, v_th=F32(1), v_reset=F32(0), r=np.array(1000.0))]
+    document = document_of_graph(chain(*own))
+    meant = document_of_graph(chain(lif(), IF(shape=(3,), dt=1e-3, v_th=F32(1), v_reset=F32(0))))
+    for given, fields in (
+        (document, ([5.0] * 3, [1000.0] * 3)),
+        (with_fields(meant, n0={"w_in": np.full(3, 4.0)}, n1={"r": np.full(3, 7.0)}), ([4.0] * 3, [7.0] * 3)),
+        (without_notes(meant), ([5.0] * 3, [1000.0] * 3)),
+    ):
+        nodes: Any = graph_of_document(given, dt=2e-3, override=True).graph.nodes
+        assert (nodes["n0"].w_in.tolist(), nodes["n1"].r.tolist()) == fields
+
+
+def with_fields(document: NIRDocument, **changes: dict[str, Any]) -> NIRDocument:
+    nodes: dict[str, Any] = dict(document.nodes)
+    for name, fields in changes.items():
+        nodes[name] = replace(nodes[name], fields={**nodes[name].fields, **fields})
+    return replace(document, nodes=nodes)
+
+
+def without_notes(document: NIRDocument) -> NIRDocument:
+    nodes: Any = {name: replace(node, metadata={}) for name, node in document.nodes.items()}
+    return replace(document, nodes=nodes, metadata={})
+
+
+def test_every_step_that_was_overridden_is_told_once_in_order() -> None:
+    document = document_of_graph(chain(lif(), lif(dt=5e-4), lif(), lif(dt=2e-3)))
+    loaded = graph_of_document(document, dt=2e-3, override=True)
+    assert loaded.graph.metadata["dt_override"] == "0.001, 0.0005 -> 0.002"
+
+
+def test_steps_within_the_shared_tolerance_are_the_same() -> None:
+    document = document_of_graph(chain(lif()))
+    assert graph_of_document(document, dt=1e-3 * (1 + 0.9 * SAME_DT)).graph.nodes["n0"].dt == 1e-3  # type: ignore[union-attr]
+    with pytest.raises(UsageError):
+        graph_of_document(document, dt=1e-3 * (1 + 1.1 * SAME_DT))
 
 
 @pytest.mark.parametrize("dt", [0.0, -1e-3, float("nan"), float("inf")])
