@@ -17,7 +17,6 @@ from .notes import Notes
 
 _AXES = {"Conv1d": 1, "Conv2d": 2}
 _EXACT = 2**53  # float64 holds every integer up to here
-NO_ARRIVAL = ("Input", "Output", "Linear", "Affine")  # their sizes are always their own
 
 
 def layer_of(node: NIRNode, notes: Notes, arriving: Shape | None) -> Layer:
