@@ -20,7 +20,7 @@ from norse_export.files import budget
 from norse_export.files.child import parse_in_child
 from norse_export.files.limits import Limits
 from norse_export.formats.nir.document import NIRDocument, NIRNode
-from norse_export.formats.nir.hdf5 import document_of, parse
+from norse_export.formats.nir.hdf5 import document_of
 from norse_export.formats.nir.write import write
 
 PARSER = "norse_export.formats.nir.hdf5:parse"
@@ -597,12 +597,3 @@ def test_a_changed_byte_is_accepted_or_refused_in_time(numbers: range, tmp_path:
     assert sum(outcomes.values()) == len(numbers)
     assert outcomes[0]
     assert outcomes[2]
-
-
-def test_parse_leaves_the_file_open_and_reads_no_path(tmp_path: Path) -> None:
-    path = tmp_path / "a.nir"
-    write(path, documents.lif_chain())
-    with path.open("rb") as file:
-        path.unlink()
-        assert documents.identical(document_of(*parse(file, Limits())), documents.lif_chain())
-        assert not file.closed

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 
 from norse_export.errors import GraphError
+from norse_export.files.limits import Limits
 from norse_export.formats.nir.document import NIRDocument, NIRNode
+from norse_export.formats.nir.hdf5 import document_of, parse
 from norse_export.formats.nir.primitives import PRIMITIVES
 from norse_export.formats.nir.write import write
 
@@ -224,3 +226,12 @@ def test_arrays_of_a_document_are_read_only_and_views() -> None:
         held[0, 0] = 2
     with pytest.raises(TypeError):
         node.fields["weight"] = weight  # type: ignore[index]
+
+
+def test_parse_leaves_the_file_open_and_reads_no_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.nir"
+    write(path, documents.lif_chain())
+    with path.open("rb") as file:
+        path.unlink()
+        assert documents.identical(document_of(*parse(file, Limits())), documents.lif_chain())
+        assert not file.closed
