@@ -37,7 +37,8 @@ def compare(
     steps, samples = extent(reference)
     verdict = judge(reference, actual, bounds)
     values = value_nodes(reference, actual)
-    integrators = tuple(name for name in reference.final_state if name not in reference.spikes)
+    held = dict.fromkeys((*reference.final_state, *(n for n in reference.observables if n in actual.observables)))
+    integrators = tuple(name for name in held if name not in reference.spikes)
     layers = (
         *(_spiking_layer(name, reference, actual, verdict) for name in reference.spikes),
         *(_value_layer(name, verdict) for name in (*integrators, *values)),
@@ -53,7 +54,7 @@ def compare(
         rung=rung,
         steps=steps,
         samples=samples,
-        equal=all(layer.equal for layer in layers) and flips <= allowed,
+        equal=all(layer.equal for layer in layers) and verdict.first is None and flips <= allowed,
         vacuous=bool(silent) or (not reference.spikes and constant),
         silent=silent,
         first_divergence=verdict.first,

@@ -80,11 +80,13 @@ def judge(reference: Run, actual: Run, bounds_of: BoundsOf | None) -> Verdict:
             _judge_trajectory(actual, flipped, own, verdict)
             _judge_values(values, actual, actual, flipped, own, verdict)
             _judge_states(reference, actual, actual, flipped, own, verdict)
+            _judge_observables(reference, actual, actual, flipped, own, verdict)
         rest = part[~explained]
         if rest.size:
             kept = None if bounds is None else _taken(bounds, ~explained)
             _judge_values(values, reference, actual, rest, kept, verdict)
             _judge_states(reference, reference, actual, rest, kept, verdict)
+            _judge_observables(reference, reference, actual, rest, kept, verdict)
     return verdict
 
 
@@ -99,7 +101,11 @@ def _taken(bounds: Bounds, kept: Array) -> Bounds:
         for name, variables in bounds.final_state.items()
     }
     outputs = {name: Bounded(b.value[:, kept], b.error[:, kept]) for name, b in bounds.outputs.items()}
-    return Bounds({}, outputs, states, bounds.exact)
+    observed = {
+        name: {key: Bounded(b.value[:, kept], b.error[:, kept]) for key, b in variables.items()}
+        for name, variables in bounds.observables.items()
+    }
+    return Bounds({}, outputs, states, bounds.exact, observed)
 
 
 def extent(run: Run) -> tuple[int, int]:
@@ -208,6 +214,27 @@ def _judge_states(
                 wanted = float(expected[at]) if bound is None or reference is not actual else float(bound.value[at])
                 found = Divergence(name, last, int(part[sample]), tuple(index), variable, wanted, float(got[at]))
                 verdict.diverge(len(reference.spikes) + len(reference.outputs) + depth, found)
+
+
+def _judge_observables(
+    listed: Run, reference: Run, actual: Run, part: Array, bounds: Bounds | None, verdict: Verdict
+) -> None:
+    """Recordings that `listed` and the actual run both hold; with bounds, those that have any."""
+    for depth, (name, variables) in enumerate(listed.observables.items()):
+        for variable in variables:
+            bound = None if bounds is None else bounds.observables.get(name, {}).get(variable)
+            if variable not in actual.observables.get(name, {}) or (bounds is not None and bound is None):
+                continue
+            expected, got = (run.observables[name][variable][:, part] for run in (reference, actual))
+            beyond = _beyond(expected, got, bound)
+            verdict.states_max_abs[name] = max(verdict.states_max_abs.get(name, 0.0), _apart(expected, got))
+            verdict.states_equal[name] = verdict.states_equal.get(name, True) and not beyond.any()
+            if beyond.any():
+                step, sample, *index = (int(k) for k in np.argwhere(beyond)[0])
+                at = (step, sample, *index)
+                wanted = float(expected[at]) if bound is None or reference is not actual else float(bound.value[at])
+                found = Divergence(name, step, int(part[sample]), tuple(index), variable, wanted, float(got[at]))
+                verdict.diverge(depth, found)
 
 
 def _index(flat: int, raster: Array) -> tuple[int, ...]:

@@ -32,11 +32,17 @@ _SLACK = 1 + 2.0**-20  # for the rounding of the bounds themselves
 
 
 def interpret_bounded(
-    graph: Graph[DiscreteNode], inputs: Mapping[str, Array], spikes: Mapping[str, Array], *, dtype: str
+    graph: Graph[DiscreteNode],
+    inputs: Mapping[str, Array],
+    spikes: Mapping[str, Array],
+    *,
+    dtype: str,
+    states: bool = False,
 ) -> Bounds:
     """Run the graph in float64 along the reference's spikes, bounding the error of a run in `dtype`.
 
-    inputs: rasters [T, B, *shape]. spikes: the reference's raster of every spiking population.
+    inputs: rasters [T, B, *shape]. spikes: the reference's raster of every spiking population. states: also bound every
+    state variable after every step, as observables.
 
     Raises:
         UsageError: rasters that do not fit the graph, or a population without spikes of its shape.
@@ -49,7 +55,7 @@ def interpret_bounded(
         if node.spikes and given != (steps, samples, *node.shape):
             message = f"the reference gives {given} as spikes of a population {node.shape}"
             raise UsageError(message, where=name, fix="give the spikes of every population, [T, B, ...]")
-    arithmetic = _Bounding(np.dtype(dtype), samples, spikes)
+    arithmetic = _Bounding(np.dtype(dtype), samples, spikes, states)
     exact = {name: _Signal(arithmetic.wide(raster), None) for name, raster in rasters.items()}
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):  # what is not finite explains nothing
         sent = execute(graph, exact, steps, arithmetic)
@@ -66,6 +72,7 @@ def interpret_bounded(
         },
         final_state={name: arithmetic.final_state(name, node) for name, node in neurons.items()},
         exact=frozenset(neurons) - arithmetic.inexact,
+        observables={name: arithmetic.observed(name, node) for name, node in neurons.items()} if states else {},
     )
 
 
@@ -90,10 +97,12 @@ class _Bounding:
     dtype: np.dtype[Any]
     samples: int
     spikes: Mapping[str, Array]
+    record: bool
     state: dict[str, tuple[Array, ...]] = field(default_factory=dict)
     state_error: dict[str, tuple[Array | float, ...]] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
     inexact: set[str] = field(default_factory=set)  # populations that were sent something that may be rounded
+    recorded: dict[str, list[tuple[tuple[Array, ...], tuple[Array | float, ...]]]] = field(default_factory=dict)
     margins: dict[str, list[Array]] = field(default_factory=dict)
     margin_errors: dict[str, list[Array]] = field(default_factory=dict)
     u: float = field(init=False)
@@ -142,12 +151,25 @@ class _Bounding:
                 self.tiny,
             )
             state, error = step.state, step.state_error
+            if self.record:
+                self.recorded.setdefault(name, []).append((state, error))
             sent[t], sent_error[t] = step.output, step.output_error
             if step.margin is not None and step.margin_error is not None:
                 self.margins.setdefault(name, []).append(step.margin[np.newaxis])
                 self.margin_errors.setdefault(name, []).append(step.margin_error[np.newaxis])
         self.state[name], self.state_error[name], self.taken[name] = state, error, start + steps
         return _Signal(sent, None if node.spikes else sent_error)
+
+    def observed(self, name: str, node: Neuron) -> dict[str, Bounded]:
+        """State variables after every step."""
+        values, errors = zip(*self.recorded[name], strict=True)
+        return {
+            variable: Bounded(
+                np.stack([value[k] for value in values]),
+                np.stack([np.broadcast_to(e[k], value[k].shape) for e, value in zip(errors, values, strict=True)]),
+            )
+            for k, variable in enumerate(node.family.state)
+        }
 
     def final_state(self, name: str, node: Neuron) -> dict[str, Bounded]:
         """State variables after the last step."""

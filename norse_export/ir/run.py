@@ -46,6 +46,7 @@ class Bounded:
 class Bounds:
     """Of each spiking population the margin v - v_th before the reset; of outputs and final states the values.
 
+    observables: of each population, if asked for, its state variables after every step.
     exact: populations whose inputs have no rounding error at all (power-of-two grids). Two runs of one step rule give
     them the same bits, so that nothing explains a difference.
     """
@@ -54,3 +55,4 @@ class Bounds:
     outputs: Mapping[str, Bounded]
     final_state: Mapping[str, Mapping[str, Bounded]]
     exact: frozenset[str] = frozenset()
+    observables: Mapping[str, Mapping[str, Bounded]] = field(default_factory=dict)

@@ -26,7 +26,7 @@ from norse_export.target import Stage, Target
 
 def export(
     model: str | Path,
-    targets: Sequence[str],
+    targets: Sequence[str] | str,
     *,
     out: str | Path | None = None,
     inputs: InputChoice | str | Path | None = None,
@@ -37,6 +37,7 @@ def export(
 ) -> ExportResult:
     """Export a model file to one or several targets; each artefact appears under its name only when it is equal.
 
+    The result's `error` is None when all went well: it is not raised, so that what else was found is not lost.
     out: the artefact's path for one target, a folder with one entry a target for several; default: named after the
     model, in the current folder. verify=False writes without running back, and says so in the artefact.
 
@@ -45,6 +46,7 @@ def export(
     """
     inputs, loading, report = chosen_inputs(inputs), loading or LoadChoice(), progress or silent
     model = Path(model)
+    targets = (targets,) if isinstance(targets, str) else targets
     if not targets:
         raise UsageError("no target is given", where="--target", fix=f"use one of: {', '.join(registry.names())}")
     loaded_targets = [registry.load(name) for name in dict.fromkeys(targets)]
@@ -59,14 +61,21 @@ def export(
     if verify:
         report("reference", 0.2)
         chosen = choose(loaded, inputs, loading.limits)
-    if len(loaded_targets) > 1:
-        paths[0].parent.mkdir(exist_ok=True)
+    folder = paths[0].parent
+    made = len(loaded_targets) > 1 and not folder.exists()
+    if made:
+        with reporting_write_errors(folder):
+            folder.mkdir()
     done = []
     for number, (target, path) in enumerate(zip(loaded_targets, paths, strict=True)):
         report(target.name, 0.4 + 0.6 * number / len(loaded_targets))
         done.append(_export_one(loaded, target, path, chosen, force=force, sources=sources))
+    if made and all(export.artefact is None for export in done):
+        folder.rmdir()
     report("done", 1.0)
-    return ExportResult(model.name, None if chosen is None else chosen.summary, tuple(done), loaded.findings)
+    note = () if chosen is None or chosen.truth.note is None else (chosen.truth.note,)
+    summary = None if chosen is None else chosen.summary
+    return ExportResult(model.name, summary, tuple(done), (*loaded.findings, *note))
 
 
 def staged(graph: Any, target: Target) -> Graph[Any]:
@@ -112,6 +121,8 @@ class _Digesting:
 
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
+        if self._file is not None:
+            self._file.close()
 
     def start(self, path: Path) -> None:
         """Begin; a folder is left for later."""
@@ -123,9 +134,7 @@ class _Digesting:
         """What was written, under the name that it has now."""
         if self._file is None:
             return artefact_of(path)
-        found = self._digest.result()
-        self._file.close()
-        return Artefact(str(path), *found)
+        return Artefact(str(path), *self._digest.result())
 
 
 def _content(path: Path) -> tuple[str, int]:
@@ -152,7 +161,7 @@ def _export_one(
     findings: tuple[Finding, ...] = ()
     comparison: tuple[Comparison, ...] = ()
     try:
-        graph = staged(with_provenance(model, target.name, verified=chosen is not None), target)
+        graph = staged(with_provenance(model, target.name, chosen), target)
         findings = target.check(graph)
         if (error := blocking(findings)) is not None:
             raise error
@@ -194,7 +203,8 @@ def _require_equal(comparison: Comparison, chosen: Chosen) -> None:
         raise ParityError(
             f"the comparison proves nothing (vacuous): {what}",
             where=comparison.silent[0] if comparison.silent else "output",
-            fix="give inputs on which every layer fires (--inputs, or --random T --rate P), or pass --no-verify",
+            fix="give inputs on which every layer fires (--inputs, or --random T --rate P); if none does, "
+            "the layer is dead: train it, scale its weights, or lower its threshold",
             kind="vacuous",
         )
 

@@ -65,13 +65,15 @@ class Model:
 
     def bounds(self, inputs: Rasters) -> BoundsOf | None:
         """Error bounds of some samples, run along given spikes; None where equality is demanded."""
-        if self.exact:
-            return None
+        return None if self.exact else self.bounds_in(model_dtype(self.discrete), inputs)
+
+    def bounds_in(self, dtype: str, inputs: Rasters, *, states: bool = False) -> BoundsOf:
+        """Error bounds of runs in a float type, with those of every state at every step if asked for."""
         graph = self.discrete
-        dtype = model_dtype(graph)
 
         def of(samples: Array, spikes: Mapping[str, Array]) -> Bounds:
-            return interpret_bounded(graph, {k: v[:, samples] for k, v in inputs.items()}, spikes, dtype=dtype)
+            rasters = {name: raster[:, samples] for name, raster in inputs.items()}
+            return interpret_bounded(graph, rasters, spikes, dtype=dtype, states=states)
 
         return of
 

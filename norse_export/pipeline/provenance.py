@@ -7,6 +7,7 @@ from importlib.metadata import version as installed_version
 from norse_export.ir.graph import Graph
 from norse_export.ir.stages import ContinuousNode
 from norse_export.pipeline.model import Model
+from norse_export.pipeline.rasters import Chosen
 
 
 def version() -> str:
@@ -14,14 +15,23 @@ def version() -> str:
     return installed_version("norse-export")
 
 
-def with_provenance(model: Model, target: str, *, verified: bool) -> Graph[ContinuousNode]:
-    """The model's graph with its origin in the metadata."""
-    graph = model.graph
+def with_provenance(model: Model, target: str, chosen: Chosen | None) -> Graph[ContinuousNode]:
+    """The model's graph with its origin in the metadata, and how the artefact was compared before it got its name."""
     origin = {
         "norse_export_version": version(),
         "source_kind": model.kind,
         "source_digest": model.digest,
         "target": target,
-        "verified": "equal to the reference when it was written" if verified else "no: written with --no-verify",
+        "verified": "no: written with --no-verify" if chosen is None else _compared(chosen),
     }
+    graph = model.graph
     return Graph(graph.nodes, graph.edges, {**graph.metadata, **origin})
+
+
+def _compared(chosen: Chosen) -> str:
+    """The file stands under its name only if the comparison said equal, so that this is true where it is read."""
+    spikes = chosen.truth.run.spikes
+    silent = [name for name, raster in spikes.items() if not raster.any()]
+    rung = "the framework (rung 0)" if chosen.truth.rung == 0 else "the interpreter (rung 1)"
+    told = f"equal to {rung} on {chosen.kind} inputs, {chosen.summary.steps} steps, {chosen.summary.samples} samples"
+    return f"{told}; vacuous, for these never fired: {', '.join(silent)}" if silent else told

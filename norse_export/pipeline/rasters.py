@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,15 @@ _MEMORY_SHARE = 0.5  # of the machine's memory that a run on random rasters may 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The rasters of a command, and the truth on them. searched: random ones, tried until every layer fires."""
+    """The rasters of a command, and the truth on them.
+
+    kind: "given" in a file, "stored" in the model, or "random". searched: random ones, tried until every layer fires.
+    """
 
     rasters: Rasters
     truth: Truth
     summary: InputSummary
+    kind: Literal["given", "stored", "random"]
     labels: Array | None = None
     recorded: Mapping[str, Array] = field(default_factory=dict)
     searched: bool = False
@@ -53,15 +57,15 @@ def choose(model: Model, choice: InputChoice, limits: Limits) -> Chosen:
         given = read_rasters(choice.file, limits)
         rasters = _matched(model, given)
         summary = _summary(choice.file.name, rasters)
-        return Chosen(rasters, model.truth(rasters), summary, given.labels, given.recorded)
+        return Chosen(rasters, model.truth(rasters), summary, "given", given.labels, given.recorded)
     if choice.random_steps is not None:
         rasters = _random(model, choice.random_steps, choice.samples, choice.rate, choice.seed)
-        return Chosen(rasters, model.truth(rasters), _summary(_words(choice.rate, choice.seed), rasters))
+        return Chosen(rasters, model.truth(rasters), _summary(_words(choice.rate, choice.seed), rasters), "random")
     if model.stored is not None:
         stored, truth = model.stored
-        return Chosen(stored, truth, _summary("stored in the model", stored))
+        return Chosen(stored, truth, _summary("stored in the model", stored), "stored")
     rate, rasters = _firing(model, choice)
-    return Chosen(rasters, model.truth(rasters), _summary(_words(rate, choice.seed), rasters), searched=True)
+    return Chosen(rasters, model.truth(rasters), _summary(_words(rate, choice.seed), rasters), "random", searched=True)
 
 
 def read_rasters(path: Path, limits: Limits) -> InputFile:

@@ -27,12 +27,12 @@ CSV_POPULATION = "recorded"  # a CSV does not name the neuron that it was record
 class Recording:
     """A trace that was recorded earlier, and the rasters that went in, by input node.
 
-    rung: of the ladder of proof: 4 for a trace from elsewhere (a chip, a vendor's simulator), 1 for one of ours.
+    rung: of the ladder of proof: 1 for a trace of our interpreter; None where the trace does not say what made it.
     """
 
     run: Run
     inputs: Mapping[str, Array]
-    rung: int
+    rung: int | None
 
 
 def is_recording(path: Path, limits: Limits) -> bool:
@@ -71,7 +71,7 @@ def read_recording(path: Path, limits: Limits) -> Recording:
     }
     ran_by = traces.metadata.get("ran_by")
     name = f"recorded trace {path.name}" + ("" if ran_by is None else f" of the {ran_by}")
-    return Recording(Run(spikes, outputs, name, observables), inputs, rung=4 if ran_by is None else 1)
+    return Recording(Run(spikes, outputs, name, observables), inputs, rung=None if ran_by is None else 1)
 
 
 def write_recording(path: Path, run: Run, inputs: Mapping[str, Array], dts: Mapping[str, float]) -> None:
@@ -106,4 +106,4 @@ def _csv(path: Path, limits: Limits) -> Recording:
     spikes = (given.recorded["spike"] != 0)[:, np.newaxis, np.newaxis]
     v = given.recorded["v"][:, np.newaxis, np.newaxis]
     run = Run({CSV_POPULATION: spikes}, {}, f"recorded trace {path.name}", {CSV_POPULATION: {"v": v}})
-    return Recording(run, given.rasters, rung=4)
+    return Recording(run, given.rasters, rung=None)

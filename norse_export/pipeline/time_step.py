@@ -48,7 +48,7 @@ def with_dt(graph: Graph[ContinuousNode], choice: LoadChoice) -> tuple[Graph[Con
         f"--override changed the time step ({change} s): this is no longer the network that was trained",
         "leave --dt and --override out to export what was trained",
     )
-    return Graph(nodes, graph.edges, {**graph.metadata, "overridden_dt": change}), (warning,)
+    return Graph(nodes, graph.edges, {**graph.metadata, "dt_override": change}), (warning,)
 
 
 def _listed(values: Iterable[float]) -> str:
