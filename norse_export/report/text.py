@@ -130,7 +130,7 @@ def _pairs(mapping: Mapping[str, str]) -> tuple[tuple[str, str], list[tuple[str,
 
 
 def of_run(result: RunResult, verbose: bool) -> list[str]:
-    """What ran, and for each layer its spikes, rate and the range of its states; verbose: the accuracy."""
+    """What ran, and for each layer its spikes, rate and the range of its states."""
     lines = [
         one_line(f"{result.file}, run by {result.ran_by}; law: {result.law}"),
         _inputs(result.inputs),
@@ -141,7 +141,7 @@ def of_run(result: RunResult, verbose: bool) -> list[str]:
             right=(1, 2, 3),
         ),
     ]
-    if verbose and result.accuracy is not None:
+    if result.accuracy is not None:
         lines.append(f"accuracy: {result.accuracy:.4f}")
     if result.trace is not None:
         lines.append(f"trace: {_artefact(result.trace)}")

@@ -173,13 +173,8 @@ def test_run_shows_spikes_rates_states_law_and_what_ran() -> None:
     assert row_of("1.lif", lines)[:4] == ["1.lif", "10", "1234", "0.154"]
     assert "v -0.5 to 1, i 0 to 2.25" in text
     assert row_of("3", lines)[2:4] == ["values", "-"]
+    assert "accuracy: 0.9750" in text
     assert "trace: m.nir, 4321 bytes" in text
-
-
-def test_run_shows_the_accuracy_with_v_only() -> None:
-    assert "accuracy" not in "\n".join(text_of("run", samples.RAN))
-    assert "accuracy: 0.9750" in text_of("run", samples.RAN, verbose=True)
-    assert not any("accuracy" in line for line in text_of("run", samples.RUNS[1], verbose=True))
 
 
 def test_parity_names_both_sides() -> None:
