@@ -40,7 +40,10 @@ def check_output(path: Path, *, force: bool, inputs: Iterable[Path] = (), folder
         _check_existing(place, path, inputs=tuple(inputs), folder=folder)
         if os.path.lexists(place) and not force:
             raise OutputError(
-                "the output already exists", where=str(path), fix="pass --force to replace it", kind="exists"
+                "the output already exists",
+                where=str(path),
+                fix="pass --force (in Python: force=True) to replace it",
+                kind="exists",
             )
         _check_parent(place.parent, path)
 

@@ -28,8 +28,14 @@ _REMEDIES: dict[int, tuple[str, str]] = {
     errno.ENOENT: ("its folder does not exist", "create the folder first"),
     errno.ENOTDIR: ("what should be its folder is a file", "choose an output in a folder"),
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
-    errno.EEXIST: ("it already exists (it appeared while it was being written)", "pass --force to replace it"),
-    errno.ENOTEMPTY: ("it already exists (it appeared while it was being written)", "pass --force to replace it"),
+    errno.EEXIST: (
+        "it already exists (it appeared while it was being written)",
+        "pass --force (in Python: force=True) to replace it",
+    ),
+    errno.ENOTEMPTY: (
+        "it already exists (it appeared while it was being written)",
+        "pass --force (in Python: force=True) to replace it",
+    ),
     errno.EISDIR: ("it is a folder", "choose the name of a file"),
     errno.ELOOP: ("its symbolic links go round in a circle", "choose another output"),
 }
