@@ -22,6 +22,7 @@ from norse_export.frontend.lifted import is_lift, lifted
 from norse_export.frontend.norse_checks import method_problem
 from norse_export.frontend.operations import ASK
 from norse_export.frontend.recording import Recording, tensors_in
+from norse_export.frontend.undisturbed import tensors_of
 
 __all__ = ["Recorder", "Recording", "recording_modules"]
 
@@ -167,6 +168,11 @@ def _refused(recording: Recording, module: Any, path: str, x: Any, value: Value 
         base = _known_base(module, recording)
         why = "" if base is None else f": it is a subclass of {base.__name__}, and may compute something else"
         builder.refuse("module", path, f"the module {name} is not supported{why}", ASK)
+        return True
+    if id(module) not in recording.paths and tensors_of(module):
+        message = f"this {name} is not a part of the model: it is kept in a plain list or dict, or made in forward"
+        fix = "register it: use torch.nn.ModuleList or ModuleDict, or an attribute of its own"
+        builder.refuse("unregistered", path, message, fix)
         return True
     if "forward" in vars(module):
         builder.refuse("forward", path, f"the forward of this {name} has been replaced", f"use {name} as it is")

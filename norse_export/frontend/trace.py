@@ -136,8 +136,10 @@ def _record(
                 )
     if first is None:
         raise ValueError("nothing was recorded")
-    over_time = first.recording.over_time
-    return first.builder.finish({OVER_TIME: json.dumps(over_time)} if over_time else {}), first.input
+    graph = first.builder.finish({})
+    over_time = [layer for layer in first.recording.over_time if layer in graph.nodes]
+    metadata = {OVER_TIME: json.dumps(over_time)} if over_time else {}
+    return Graph(graph.nodes, graph.edges, metadata), first.input
 
 
 def _recordings(

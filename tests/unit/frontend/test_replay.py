@@ -99,6 +99,21 @@ def test_wide_layers_are_replayed_in_the_models_own_order_of_sums(kind: str) -> 
         assert not np.array_equal(one.final_state["1"]["v"], two.final_state["1"]["v"])
 
 
+def test_a_layer_that_leads_nowhere_is_not_listed() -> None:
+    class Dangling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = nn.Linear(6, 2), nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.unused(x)
+            return self.used(x)
+
+    traced = trace(seeded(Dangling()), spikes(6, 3, 6), time="inside")
+    assert traced.graph.metadata[OVER_TIME] == '["used"]'
+    assert replay(discretise(traced.graph), traced.inputs).outputs["output"].any()
+
+
 def test_branches_and_residuals_are_replayed_bit_for_bit() -> None:
     model = seeded(Branches(), gain=3.0)
     replayed(model, spikes(10, 3, 6), currents(40, 3, 6, scale=2.0))

@@ -84,7 +84,6 @@ OPERATIONS: dict[str, Any] = {
     "add of a constant": lambda x: x + CONSTANT,
     "radd": lambda x: CONSTANT + x,
     "add with a factor": lambda x: torch.add(x, x, alpha=2),
-    "add, broadcast": lambda x: x + x[:, :1] if x.is_sparse else x + x.sum(1, keepdim=True),
     "add into a tensor": lambda x: torch.add(x, x, out=torch.empty_like(x)),
     "iadd of a constant": lambda x: x.add_(1.0),
     "relu": lambda x: torch.relu(x),
@@ -106,7 +105,8 @@ OPERATIONS: dict[str, Any] = {
     "in place": lambda x: x.zero_(),
     "set": lambda x: x.__setitem__(0, 0.0) or x,
     "cast": lambda x: x.double(),
-    "cast of another": lambda x: CONSTANT.type_as(x) + x,
+    "cast of another": lambda x: torch.ones(3, 6).type_as(x) + x,
+    "cast of another to its type": lambda x: torch.ones(3, 6).to(x) + x,
     "data": lambda x: x.data,
     "flatten the batch": lambda x: x.flatten(),
     "random": lambda x: x + torch.rand_like(x),
@@ -120,6 +120,22 @@ def test_an_operation_is_refused_with_its_line(name: str) -> None:
     findings = refusal(Once(OPERATIONS[name]), X, error=UnsupportedError)
     assert {finding.kind for finding in findings} <= {"operation", "flatten_axes"}
     assert all(finding.where.startswith("Once, ") or finding.where == "flatten" for finding in findings)
+
+
+def test_an_addition_of_two_shapes_is_refused() -> None:
+    """torch would spread the one over the other."""
+
+    class Spread(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wide, self.narrow = nn.Linear(6, 6), nn.Linear(6, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.wide(x) + self.narrow(x)
+
+    (finding,) = refusal(Spread(), X, error=UnsupportedError)
+    assert finding.kind == "operation"
+    assert "of one shape only" in finding.message
 
 
 def test_a_reshape_names_the_remedy() -> None:
@@ -181,6 +197,30 @@ def test_a_subclass_is_not_taken_for_its_base() -> None:
     assert [(f.kind, f.where) for f in findings] == [("module", "0"), ("module", "1")]
     assert "subclass of Linear" in findings[0].message
     assert "subclass of LIFCell" in findings[1].message
+
+
+class Hidden(nn.Module):
+    """Keeps a module where torch does not see it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.hidden = [module]
+
+    def forward(self, x: torch.Tensor, state: Any = None) -> Any:
+        return self.hidden[0](x) if state is None else self.hidden[0](x, state)
+
+
+def test_modules_that_torch_does_not_see_are_refused() -> None:
+    """Nothing would restore them, nor record their spikes."""
+    for module in (nn.Linear(6, 2), snn.LIFCell()):
+        (finding,) = refusal(Hidden(module).eval(), X, error=UnsupportedError)
+        assert (finding.kind, finding.where) == ("unregistered", type(module).__name__)
+        assert "ModuleList" in finding.fix
+
+
+def test_a_layer_without_tensors_may_be_made_in_forward() -> None:
+    assert list(trace(Hidden(nn.Flatten()), X).graph.nodes) == ["input", "Flatten", "output"]
+    assert list(trace(Once(lambda x: nn.Identity()(nn.Flatten()(x))), X).graph.nodes)[2] == "Flatten"
 
 
 def test_a_forward_that_was_replaced_is_seen() -> None:
