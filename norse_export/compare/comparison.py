@@ -47,7 +47,7 @@ class Comparison:
     """Two runs on the same input, compared cell by cell.
 
     rung: of the ladder of proof, that of the actual run; None where a recorded trace does not say what made it.
-    explained_flips: first differences that the margin rule explains, and what else of those samples it has to explain.
+    explained_flips: first differences of samples that the margin rule explains; more than `allowed_flips` are too many.
     """
 
     reference: str

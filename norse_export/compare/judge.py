@@ -4,8 +4,8 @@ The first cell in which a sample's spikes differ, by step, then by layer depth, 
 float64 run along the reference's spikes is nearer to the threshold there than the bound of its rounding error. From
 there on the two runs are different trajectories of one network, and the reference says nothing any more. So the rest of
 such a sample is judged by itself: a float64 run along the actual run's own spikes has to agree with every one of them,
-but where it is within its bound of the threshold (each counts as a flip), and with its outputs and final states. What
-differs from the reference meanwhile is a consequence, and counted apart.
+but where it is within its bound of the threshold, and with its outputs and final states. What differs from the
+reference meanwhile is a consequence, and counted apart; only first differences are flips.
 
 Where nothing that reaches a population can be rounded (power-of-two grids), nothing is explained. Without bounds every
 difference counts. After a difference that is not explained the sample is judged on, against the reference.
@@ -32,12 +32,14 @@ _BYTES_PER_CELL = 64  # of a bounded run: margin, bound, signals and their error
 
 @dataclass(slots=True)
 class Verdict:
-    """What was found so far; per node: cells that differ, explained first differences, consequences of those."""
+    """What was found so far; per node: cells that differ, explained first differences, consequences of those.
+
+    A cell that no rounding explains counts as differing, also where both runs agree in it, and as no consequence.
+    """
 
     differing: dict[str, int] = field(default_factory=dict)
     explained: dict[str, int] = field(default_factory=dict)
     consequences: dict[str, int] = field(default_factory=dict)
-    later_flips: int = 0  # of samples after their first explained difference
     states_equal: dict[str, bool] = field(default_factory=dict)
     states_max_abs: dict[str, float] = field(default_factory=dict)
     first: Divergence | None = None
@@ -77,7 +79,7 @@ def judge(reference: Run, actual: Run, bounds_of: BoundsOf | None) -> Verdict:
         if bounds_of is not None and explained.any():
             flipped = part[explained]
             own = bounds_of(flipped, _along(actual, flipped))
-            _judge_trajectory(actual, flipped, own, verdict)
+            _judge_trajectory(reference, actual, flipped, own, verdict)
             _judge_values(values, actual, actual, flipped, own, verdict)
             _judge_states(reference, actual, actual, flipped, own, verdict)
             _judge_observables(reference, actual, actual, flipped, own, verdict)
@@ -162,16 +164,17 @@ def _is_explained(bounds: Bounds | None, name: str, cell: tuple[int, ...]) -> bo
     return bool(_within(np.abs(margin.value[cell]), margin.error[cell]))
 
 
-def _judge_trajectory(actual: Run, part: Array, own: Bounds, verdict: Verdict) -> None:
+def _judge_trajectory(reference: Run, actual: Run, part: Array, own: Bounds, verdict: Verdict) -> None:
     """Every spike of the actual run, against the float64 run along its own spikes."""
-    for depth, (name, raster) in enumerate(actual.spikes.items()):
-        margin = own.margins[name]
+    for depth, (name, expected) in enumerate(reference.spikes.items()):
+        margin, raster = own.margins[name], actual.spikes[name]
         against = (margin.value > 0) != (raster[:, part] != 0)
         beyond = against & ~_within(np.abs(margin.value), margin.error)
-        verdict.later_flips += int(np.count_nonzero(against & ~beyond))
         if beyond.any():
             step, sample, *index = (int(k) for k in np.argwhere(beyond)[0])
-            verdict.count(verdict.differing, name, int(np.count_nonzero(beyond)))
+            counted = int(np.count_nonzero(beyond & (raster[:, part] != expected[:, part])))
+            verdict.count(verdict.consequences, name, -counted)
+            verdict.count(verdict.differing, name, int(np.count_nonzero(beyond)) - counted)
             got = float(raster[(step, part[sample], *index)])
             found = Divergence(name, step, int(part[sample]), tuple(index), "spikes", float(not got), got)
             verdict.diverge(depth, found)

@@ -25,7 +25,6 @@ def _one() -> FloatArray:
     return np.ones((), np.float32)
 
 
-SAME_DT = 1e-9  # relative: two time steps nearer than this are the same
 _COEFFICIENT_TOLERANCE = 1e-6  # relative: further apart, tau and coefficient do not belong together
 SAME_DT = 1e-9  # relative: two time steps nearer than this are the same
 _UNIT_GAIN_ULPS = 2  # a product of gains this near to 1 is 1: it was made as tau_syn/dt * dt/tau_syn

@@ -212,14 +212,30 @@ def test_after_an_explained_flip_a_spike_against_its_own_run_is_a_divergence() -
     assert not got.equal
     assert got.first_divergence is not None
     assert (got.first_divergence.node, got.first_divergence.step, got.first_divergence.index) == ("b", 4, (2,))
+    assert [(found.differing, found.consequences) for found in got.layers][:2] == [(1, 0), (1, 0)]
 
 
-def test_after_an_explained_flip_a_spike_within_the_bound_of_its_own_run_is_one_more() -> None:
+def test_after_an_explained_flip_a_spike_that_only_the_reference_shares_is_a_divergence_too() -> None:
+    flip, later = ("a", (2, 1, 0, 1)), ("b", (4, 1, 2))
+    actual = changed(REFERENCE, ("spikes", *flip))
+    got = compare(REFERENCE, actual, rung=1, bounds=bounds(REFERENCE, (flip,), own=actual, against=(later,)))
+    assert not got.equal
+    assert got.first_divergence is not None
+    assert got.first_divergence.node == "b"
+    assert [(found.differing, found.consequences) for found in got.layers][:2] == [(1, 0), (1, 0)]
+
+
+def test_after_an_explained_flip_a_spike_within_the_bound_of_its_own_run_is_no_other_flip() -> None:
+    """Flips are first differences; the reference, too, is within its bound of the float64 run and not always on it."""
     flip, later = ("a", (2, 1, 0, 1)), ("b", (4, 1, 2))
     actual = changed(REFERENCE, ("spikes", *flip), ("spikes", *later))
     got = compare(REFERENCE, actual, rung=1, bounds=bounds(REFERENCE, (flip, later), own=actual, against=(later,)))
-    assert (got.explained_flips, got.allowed_flips) == (2, 1)
-    assert not got.equal
+    assert (got.explained_flips, got.allowed_flips) == (1, 1)
+    assert got.equal
+    assert [(found.differing, found.explained, found.consequences) for found in got.layers][:2] == [
+        (1, 1, 0),
+        (1, 0, 1),
+    ]
 
 
 def test_nothing_explains_a_flip_of_a_population_whose_inputs_are_exact() -> None:
