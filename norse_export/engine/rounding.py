@@ -39,7 +39,7 @@ def bound(node: Layer, x: Array, error: Array | None, u: float, tiny: float = 0.
             return None if error is None else error.reshape(error.shape[0], *node.output_shape)
         case Scale():
             size = np.abs(node.scale)
-            if error is None and _is_exact(size * np.abs(x), unit(node.scale) * unit(x), u):
+            if error is None and _is_exact(size * np.abs(x), unit(node.scale) * unit(x), u, tiny):
                 return None
             return size * _grown(x, error, _growth(1, u)) + tiny
         case Linear() | Conv():
@@ -48,9 +48,9 @@ def bound(node: Layer, x: Array, error: Array | None, u: float, tiny: float = 0.
             return _pooled_bound(node, x, error, u, tiny)
 
 
-def exact_sum(a: Array, b: Array, u: float) -> bool:
+def exact_sum(a: Array, b: Array, u: float, tiny: float) -> bool:
     """Whether the sum of two exact values is exact."""
-    return _is_exact(np.abs(a) + np.abs(b), min(unit(a), unit(b)), u)
+    return _is_exact(np.abs(a) + np.abs(b), min(unit(a), unit(b)), u, tiny)
 
 
 def unit(values: Array) -> float:
@@ -64,14 +64,19 @@ def unit(values: Array) -> float:
     return float(np.ldexp(lowest, exponent - _FLOAT64_DIGITS).min())
 
 
-def _is_exact(total: Array, step: float, u: float) -> bool:
-    """Whether sums of multiples of `step`, whose magnitudes add up to `total`, are exact with unit roundoff u."""
+def _is_exact(total: Array, step: float, u: float, tiny: float) -> bool:
+    """Whether sums of multiples of `step`, whose magnitudes add up to `total`, are exact with unit roundoff u.
+
+    A step below the normal range may be lost.
+    """
     largest = float(total.max(initial=0.0))
-    return largest == 0.0 or (step > 0 and largest / step <= 2.0 ** (1 - frexp(u)[1]))
+    return largest == 0.0 or (step > 0 and step >= tiny and largest / step <= 2.0 ** (1 - frexp(u)[1]))
 
 
 def _growth(terms: Any, u: float) -> Any:
-    return np.where(np.asarray(terms) * u < 1, terms * u / (1 - np.minimum(np.asarray(terms) * u, 0.5)), np.inf)
+    share = np.asarray(terms * u)
+    with np.errstate(divide="ignore"):
+        return np.where(share < 1, share / (1 - share), np.inf)
 
 
 def _grown(x: Array, error: Array | None, growth: Any) -> Array:
@@ -95,7 +100,7 @@ def _weighted_bound(node: Linear | Conv, x: Array, error: Array | None, u: float
     total = weigh(np.abs(x), size)
     if constant is not None:
         total = total + spread(constant, total)
-    if error is None and node.folded is None and _on_grid(node, x, total, u):
+    if error is None and node.folded is None and _on_grid(node, x, total, u, tiny):
         return None
     nonzero = x != 0 if error is None else (x != 0) | (error != 0)
     terms = weigh(nonzero.astype(x.dtype), (weight != 0).astype(x.dtype)) + extra
@@ -104,13 +109,13 @@ def _weighted_bound(node: Linear | Conv, x: Array, error: Array | None, u: float
     return np.asarray(own if error is None else own + (1 + growth) * weigh(error, size))
 
 
-def _on_grid(node: Linear | Conv, x: Array, total: Array, u: float) -> bool:
+def _on_grid(node: Linear | Conv, x: Array, total: Array, u: float, tiny: float) -> bool:
     """Whether every partial sum is exact; the cheap questions come first."""
     step = unit(node.weight)
-    if not _is_exact(total, step * float(np.abs(x).max(initial=0.0)), u):
+    if not _is_exact(total, step * float(np.abs(x).max(initial=0.0)), u, tiny):
         return False
     step *= unit(x)
-    return _is_exact(total, step if node.bias is None else min(step, unit(node.bias)), u)
+    return _is_exact(total, step if node.bias is None else min(step, unit(node.bias)), u, tiny)
 
 
 def _pooled_bound(node: Pool, x: Array, error: Array | None, u: float, tiny: float) -> Array | None:
@@ -118,7 +123,7 @@ def _pooled_bound(node: Pool, x: Array, error: Array | None, u: float, tiny: flo
         return None if error is None else pool(node, error)
     window = prod(node.kernel)
     is_power_of_two = window & (window - 1) == 0  # dividing and multiplying by it is exact
-    if error is None and is_power_of_two and _is_exact(apply(node, np.abs(x)) * window, unit(x), u):
+    if error is None and is_power_of_two and _is_exact(apply(node, np.abs(x)) * window, unit(x), u, tiny):
         return None
     growth = float(_growth(window + 2, u))  # the sum, and a division or a division and a product
     return pool(node, _grown(x, error, growth)) + tiny

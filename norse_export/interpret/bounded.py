@@ -4,13 +4,14 @@ The reference and the run that is compared with it are both float runs of the sa
 float64 run by at most the bound, which counts the rounding of both. A spike in which they differ is explained when the
 float64 run is nearer to the threshold than that.
 
-Weights, parameters and rasters enter rounded to the float type of the runs, and so are exact here.
+Weights, parameters and rasters enter rounded to the float type of the runs, and so are exact here. As the spikes are
+given, what a population sends is known before it is reached: loops through spikes need no walk step by step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from norse_export.engine import layers, rounding
 from norse_export.errors import UsageError
 from norse_export.ir.graph import Graph, Shape
-from norse_export.ir.layers import Layer, Output
+from norse_export.ir.layers import Input, Layer, Output
 from norse_export.ir.rasters import checked_inputs
 from norse_export.ir.run import Bounded, Bounds
 from norse_export.ir.stages import DiscreteNode, Neuron
@@ -57,8 +58,9 @@ def interpret_bounded(
             raise UsageError(message, where=name, fix="give the spikes of every population, [T, B, ...]")
     arithmetic = _Bounding(np.dtype(dtype), samples, spikes, states)
     exact = {name: _Signal(arithmetic.wide(raster), None) for name, raster in rasters.items()}
+    exact |= {name: _Signal((spikes[name] != 0).astype(float), None) for name, node in neurons.items() if node.spikes}
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):  # what is not finite explains nothing
-        sent = execute(graph, exact, steps, arithmetic)
+        sent = execute(_with_spikes_as_inputs(graph), exact, steps, arithmetic)
     return Bounds(
         margins={
             name: Bounded(np.concatenate(arithmetic.margins[name]), np.concatenate(arithmetic.margin_errors[name]))
@@ -74,6 +76,18 @@ def interpret_bounded(
         exact=frozenset(neurons) - arithmetic.inexact,
         observables={name: arithmetic.observed(name, node) for name, node in neurons.items()} if states else {},
     )
+
+
+_STEPS = "\0steps"  # behind the name of a population: the node that steps it, and sends nothing
+
+
+def _with_spikes_as_inputs(graph: Graph[DiscreteNode]) -> Graph[DiscreteNode]:
+    """Give the graph with each spiking population in two: an input that sends its spikes, a node that is only fed."""
+    spiking = {name: node for name, node in graph.nodes.items() if isinstance(node, Neuron) and node.spikes}
+    inputs = {name: Input(node.shape) for name, node in spiking.items()}
+    stepped = {name + _STEPS: node for name, node in spiking.items()}
+    edges = (replace(edge, target=edge.target + _STEPS) if edge.target in spiking else edge for edge in graph.edges)
+    return Graph({**graph.nodes, **inputs, **stepped}, tuple(edges))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +141,7 @@ class _Bounding:
         return _Signal(value, None if error is None else error.reshape(shape))
 
     def population(self, name: str, node: Neuron, ports: tuple[_Signal, ...]) -> _Signal:
-        family, program = node.family, node.family.trace()
+        name, family, program = name.removesuffix(_STEPS), node.family, node.family.trace()
         parameters = {key: self.wide(value) for key, value in node.parameters.items()}
         initial = tuple(
             np.broadcast_to(self.wide(value), (self.samples, *node.shape)) for value in node.initial_state.values()
@@ -138,7 +152,7 @@ class _Bounding:
         if any(x.error is not None for x in ports):
             self.inexact.add(name)
         steps = ports[0].value.shape[0]
-        sent, sent_error = np.empty((2, steps, self.samples, *node.shape))
+        sent, sent_error = np.empty((2, 0 if node.spikes else steps, self.samples, *node.shape))
         for t in range(steps):
             fired = self.spikes[name][start + t] != 0 if node.spikes else None
             step = bounded_step(
@@ -153,12 +167,13 @@ class _Bounding:
             state, error = step.state, step.state_error
             if self.record:
                 self.recorded.setdefault(name, []).append((state, error))
-            sent[t], sent_error[t] = step.output, step.output_error
+            if not node.spikes:
+                sent[t], sent_error[t] = step.output, step.output_error
             if step.margin is not None and step.margin_error is not None:
                 self.margins.setdefault(name, []).append(step.margin[np.newaxis])
                 self.margin_errors.setdefault(name, []).append(step.margin_error[np.newaxis])
         self.state[name], self.state_error[name], self.taken[name] = state, error, start + steps
-        return _Signal(sent, None if node.spikes else sent_error)
+        return _Signal(sent, sent_error)
 
     def observed(self, name: str, node: Neuron) -> dict[str, Bounded]:
         """State variables after every step."""
@@ -181,7 +196,7 @@ class _Bounding:
 
     def add(self, a: _Signal, b: _Signal) -> _Signal:
         value, error = a.value + b.value, _or_zero(a) + _or_zero(b)
-        if a.error is None and b.error is None and rounding.exact_sum(a.value, b.value, self.u):
+        if a.error is None and b.error is None and rounding.exact_sum(a.value, b.value, self.u, self.tiny):
             return _Signal(value, None)
         return _Signal(value, error + self.u * (np.abs(value) + error) + self.tiny)
 

@@ -17,7 +17,7 @@ from norse_export.engine import layers
 from norse_export.errors import UsageError
 from norse_export.interpret import interpret, interpret_bounded
 from norse_export.ir.graph import Graph
-from norse_export.ir.layers import Input, Linear, Output, Pool
+from norse_export.ir.layers import Input, Linear, Output, Pool, Sum
 from norse_export.ir.run import Bounds, Run
 from norse_export.passes.discretise import discretise
 
@@ -191,6 +191,30 @@ def test_a_maximum_of_spikes_is_exact() -> None:
     bounds = interpret_bounded(net, x, {}, dtype="float32")
     assert not bounds.outputs["output"].error.any()
     np.testing.assert_array_equal(bounds.outputs["output"].value, interpret(net, x).outputs["output"])
+
+
+def test_a_loop_of_potentials_is_walked_step_by_step_within_the_bounds() -> None:
+    """y = W x + S y, delayed; no spike in the loop, so what goes round is not known beforehand."""
+    generator = np.random.default_rng(11)
+    nodes: dict[str, Any] = {"input": Input((30,)), "w": dense(generator, 30, 8), "sum": Sum((8,)), "li": cuba_li((8,))}
+    nodes |= {"s": Linear(generator.normal(size=(8, 8)).astype(F) / 4), "lif": cuba_lif((8,)), "output": Output((8,))}
+    edges = [("input", "w"), ("w", "sum"), ("s", "sum", "x", 2), ("sum", "li"), ("li", "s", "x", 1), ("li", "lif")]
+    net = discretise(graph(nodes, [*edges, ("lif", "sum", "x", 1), ("sum", "output")]))
+    x = {"input": spikes(generator, 80, 3, 30)}
+    run = in_other_orders(net, x, "float32", 0)
+    assert 20 < run.spikes["lif"].sum() < run.spikes["lif"].size / 2
+    assert within(run, interpret_bounded(net, x, run.spikes, dtype="float32")) > 0.001
+
+
+def test_products_below_the_normal_range_are_not_exact() -> None:
+    """Powers of two, but so small that float32 loses them: 2^-80 times 2^-80."""
+    net = discrete_chain((4,), Linear(np.full((1, 4), 2.0**-80, F)))
+    x = {"input": np.full((1, 1, 4), 2.0**-80, F)}
+    run = interpret(net, x)
+    assert not run.outputs["output"].any()
+    assert within(run, interpret_bounded(net, x, {}, dtype="float32")) == 0
+    bound = interpret_bounded(net, x, {}, dtype="float32").outputs["output"]
+    assert 0 < bound.value.item() <= bound.error.item()
 
 
 def test_a_run_that_overflows_is_bounded_without_a_warning() -> None:
