@@ -74,7 +74,7 @@ def test_flips_are_explained_every_time_and_too_many_of_them_are_not_equal(seed:
 
 
 def test_a_sample_has_one_first_difference_at_most() -> None:
-    """Potentials at the threshold, but for rounding, are many in one sample; what follows the first is a consequence."""
+    """Potentials at the threshold, but for rounding, are many in one sample; what follows is a consequence."""
     found = 0
     for seed in range(30):
         generator = np.random.default_rng(seed)
