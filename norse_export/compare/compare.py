@@ -43,7 +43,7 @@ def compare(
         *(_spiking_layer(name, reference, actual, verdict) for name in reference.spikes),
         *(_value_layer(name, verdict) for name in (*integrators, *values)),
     )
-    flips = sum(verdict.explained.values())
+    flips = max(sum(verdict.explained.values()), verdict.excess)
     allowed = max(1, sum(raster.size for raster in reference.spikes.values()) // 10**6) if bounds is not None else 0
     silent = tuple(name for name, raster in reference.spikes.items() if not raster.any())
     constant = all(_is_constant(sent) for sent in reference.outputs.values())

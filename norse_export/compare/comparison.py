@@ -47,7 +47,9 @@ class Comparison:
     """Two runs on the same input, compared cell by cell.
 
     rung: of the ladder of proof, that of the actual run; None where a recorded trace does not say what made it.
-    explained_flips: first differences of samples that the margin rule explains; more than `allowed_flips` are too many.
+    explained_flips: first differences of samples that the margin rule explains, or, if these are more, by how many
+    cells of those samples the actual run needs the bound more often than the reference; more than `allowed_flips` are
+    too many.
     """
 
     reference: str

@@ -4,8 +4,10 @@ The first cell in which a sample's spikes differ, by step, then by layer depth, 
 float64 run along the reference's spikes is nearer to the threshold there than the bound of its rounding error. From
 there on the two runs are different trajectories of one network, and the reference says nothing any more. So the rest of
 such a sample is judged by itself: a float64 run along the actual run's own spikes has to agree with every one of them,
-but where it is within its bound of the threshold, and with its outputs and final states. What differs from the
-reference meanwhile is a consequence, and counted apart; only first differences are flips.
+but where it is within its bound of the threshold, and with its outputs and final states. Cells that need the bound are
+counted, less those that the reference needs along its own spikes in the same samples: rounding makes about as many in
+both, a network that is slightly wrong makes more, and more than flips are allowed are too many. What differs from the
+reference meanwhile is a consequence, and counted apart.
 
 Where nothing that reaches a population can be rounded (power-of-two grids), nothing is explained. Without bounds every
 difference counts. After a difference that is not explained the sample is judged on, against the reference.
@@ -40,6 +42,7 @@ class Verdict:
     differing: dict[str, int] = field(default_factory=dict)
     explained: dict[str, int] = field(default_factory=dict)
     consequences: dict[str, int] = field(default_factory=dict)
+    excess: int = 0  # cells of samples with a flip that need the bound along their own spikes, less the reference's
     states_equal: dict[str, bool] = field(default_factory=dict)
     states_max_abs: dict[str, float] = field(default_factory=dict)
     first: Divergence | None = None
@@ -79,6 +82,7 @@ def judge(reference: Run, actual: Run, bounds_of: BoundsOf | None) -> Verdict:
         if bounds_of is not None and explained.any():
             flipped = part[explained]
             own = bounds_of(flipped, _along(actual, flipped))
+            verdict.excess -= _against(reference, flipped, bounds, explained)
             _judge_trajectory(reference, actual, flipped, own, verdict)
             _judge_values(values, actual, actual, flipped, own, verdict)
             _judge_states(reference, actual, actual, flipped, own, verdict)
@@ -164,12 +168,23 @@ def _is_explained(bounds: Bounds | None, name: str, cell: tuple[int, ...]) -> bo
     return bool(_within(np.abs(margin.value[cell]), margin.error[cell]))
 
 
+def _against(reference: Run, part: Array, bounds: Bounds | None, kept: Array) -> int:
+    """Cells of some samples in which the float64 run along the reference's spikes disagrees with them."""
+    margins = {} if bounds is None else bounds.margins
+    return sum(
+        int(np.count_nonzero((margin.value[:, kept] > 0) != (reference.spikes[name][:, part] != 0)))
+        for name, margin in margins.items()
+        if name in reference.spikes
+    )
+
+
 def _judge_trajectory(reference: Run, actual: Run, part: Array, own: Bounds, verdict: Verdict) -> None:
     """Every spike of the actual run, against the float64 run along its own spikes."""
     for depth, (name, expected) in enumerate(reference.spikes.items()):
         margin, raster = own.margins[name], actual.spikes[name]
         against = (margin.value > 0) != (raster[:, part] != 0)
         beyond = against & ~_within(np.abs(margin.value), margin.error)
+        verdict.excess += int(np.count_nonzero(against & ~beyond))
         if beyond.any():
             step, sample, *index = (int(k) for k in np.argwhere(beyond)[0])
             counted = int(np.count_nonzero(beyond & (raster[:, part] != expected[:, part])))

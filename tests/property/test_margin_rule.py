@@ -89,6 +89,27 @@ def test_a_sample_has_one_first_difference_at_most() -> None:
     assert found > 5, "there was little to explain"
 
 
+def test_weights_rounded_to_float16_are_not_explained() -> None:
+    """One sample of many steps: it has a first difference near the threshold, and then a trajectory of its own."""
+    generator = np.random.default_rng(0)
+    right = chain(
+        (120,),
+        dense(generator, 120, 160),
+        cuba_lif((160,), v_th=0.3),
+        dense(generator, 160, 40),
+        cuba_lif((40,), v_th=0.3),
+    )
+    first = right.nodes["0"]
+    assert isinstance(first, Linear)
+    rounded = replace(first, weight=first.weight.astype(np.float16).astype(np.float32))
+    inputs = {"input": spikes(generator, 300, 1, 120, rate=0.1)}
+    reference = interpret(discretise(right), inputs)
+    wrong_net = discretise(Graph({**right.nodes, "0": rounded}, right.edges))
+    got = judged(discretise(right), inputs, reference, interpret(wrong_net, inputs))
+    assert sum(layer.differing for layer in got.layers) > 0
+    assert not got.equal
+
+
 def wrong(graph: Graph[ContinuousNode], fault: str) -> Any:
     """The network, discretised, with one small fault."""
     lif, linear = graph.nodes["1"], graph.nodes["0"]
