@@ -231,6 +231,15 @@ def test_constants_take_one_number_and_come_back_as_one() -> None:
     assert back.v_th.strides == (0,)
 
 
+def test_zeros_of_both_signs_are_not_one_number() -> None:
+    arrays: dict[str, Any] = {}
+    both = neuron(LIF, (3,), v_th=np.array([0.0, -0.0, 0.0], np.float32))
+    back = decode_node("n", encode_node(both, "k", arrays), arrays, "m.pt")
+    assert isinstance(back, LIF)
+    assert same(both.v_th, back.v_th)
+    assert np.signbit(back.v_th).tolist() == [False, True, False]
+
+
 def test_a_type_that_no_raster_has_is_refused_on_writing() -> None:
     with pytest.raises(TypeError, match=r"inputs\.0 has dtype complex64"):
         written(model(inputs={"input": np.zeros((T, B), np.complex64)}))
