@@ -98,6 +98,7 @@ ONNX = bytes.fromhex("08081206636f727075733a0201")
         (b"(dp0\nS'a'\nI1\ns.", Kind.TORCH_LEGACY),
         (b"cos\nsystem\nand no end", Kind.UNKNOWN),
     ],
+    ids=lambda value: value.name if isinstance(value, Kind) else "content",  # the bytes of a zip hold the time
 )
 def test_kind(content: bytes, expected: Kind) -> None:
     assert kind(content) is expected
