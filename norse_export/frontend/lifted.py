@@ -72,6 +72,9 @@ def _recorded(recording: Recording, module: Any, path: str, raster: Any, x: Valu
     last = _step(recording, module, raster, 0, x, None)[0]
     if last is None:
         recording.builder.refuse("constant_output", path, "the result does not depend on the input", ASK)
+    elif last.state_of:
+        message = f"the result is the state of {last.state_of!r}"
+        recording.builder.refuse("output", path, message, "return what a layer gives: an LI gives its potential")
     return Value(None if last is None else last.node, 2)
 
 

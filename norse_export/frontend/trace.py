@@ -134,8 +134,8 @@ def _record(
                     fix="make the forward pass the same for every input and at every step",
                     kind="control_flow",
                 )
-    if first is None:
-        raise ValueError("nothing was recorded")
+    if first is None:  # there is always a first step
+        raise RuntimeError("nothing was recorded")
     graph = first.builder.finish({})
     over_time = [layer for layer in first.recording.over_time if layer in graph.nodes]
     metadata = {OVER_TIME: json.dumps(over_time)} if over_time else {}
@@ -215,6 +215,8 @@ def _record_output(recording: Recording, result: Any, lead: int, name: str, wher
     elif value.state_of and not any(finding.kind == "state" for finding in builder.findings):
         message = f"the output is the state of {value.state_of!r}"
         builder.refuse("output", where, message, "return what a layer gives: an LI gives its potential")
+    elif value.node is None and not builder.findings:  # every unknown value has a finding; this keeps it so
+        builder.refuse("output", where, "the output could not be traced", "return what the last layer gives")
     elif value.node is not None:
         shape = tuple(sent.shape[lead:])
         builder.add(name, lambda: Output(shape), lead, (value, "x"))

@@ -491,6 +491,17 @@ def test_each_contradiction_is_named(name: str, reader: InProcess) -> None:
     assert "incomplete" not in caught.value.what
 
 
+def test_rasters_of_another_type_than_the_model_are_refused(reader: InProcess) -> None:
+    inputs = {"input": MODEL.inputs["input"].astype(np.float64)}
+    with pytest.raises(InputFileError, match="another type"):
+        reader.read(*taken_apart(model(inputs=inputs)))
+    run = MODEL.reference
+    spikes = {name: raster.astype(np.int32) for name, raster in run.spikes.items()}
+    wrong = Run(spikes=spikes, outputs=run.outputs, ran_by="x", final_state=run.final_state)
+    with pytest.raises(InputFileError, match="truth values"):
+        reader.read(*taken_apart(model(reference=wrong)))
+
+
 def test_a_tensor_that_belongs_to_nothing_is_refused(reader: InProcess) -> None:
     with pytest.raises(InputFileError, match="'stray' belongs to nothing"):
         reader.read(DOCUMENT, {**ARRAYS, "stray": np.zeros(3, np.float32)})

@@ -114,6 +114,19 @@ def test_a_layer_that_leads_nowhere_is_not_listed() -> None:
     assert replay(discretise(traced.graph), traced.inputs).outputs["output"].any()
 
 
+def test_a_value_that_was_doubled_is_replayed_bit_for_bit() -> None:
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.layer(x)
+            return h + h
+
+    replayed(seeded(Doubled()), spikes(6, 3, 6), currents(9, 3, 6))
+
+
 def test_branches_and_residuals_are_replayed_bit_for_bit() -> None:
     model = seeded(Branches(), gain=3.0)
     replayed(model, spikes(10, 3, 6), currents(40, 3, 6, scale=2.0))

@@ -10,6 +10,7 @@ from torch import nn
 from traced_models import equal, interpreted, kinds, refusal, seeded, spikes
 
 from norse_export.errors import GraphError, UnsupportedError
+from norse_export.frontend.torch_nn import fold
 from norse_export.frontend.trace import trace
 from norse_export.interpret import interpret_bounded
 from norse_export.ir.layers import Conv, Linear
@@ -90,6 +91,23 @@ def test_the_bound_holds_where_bias_and_mean_cancel(inputs: int, offset: float) 
             assert (off <= bounded.error).all()
             worst = max(worst, float(off.max()))
     assert worst > 0.0
+
+
+def test_folding_gives_the_layer_of_the_graph() -> None:
+    layer, norm, shape = CASES["conv2d"]
+    model = normalised(layer, norm)
+    plain, folded = (trace(part, spikes(2, 2, *shape)).graph.nodes for part in (model[0], model))
+    conv = plain["Conv2d"]
+    assert isinstance(conv, Conv)
+    made = fold(conv, norm)
+    assert np.array_equal(made.weight, folded["0"].weight)
+    assert not np.array_equal(made.weight, conv.weight)
+    assert (made.stride, made.size) == (conv.stride, conv.size)
+
+
+def test_a_normalisation_behind_something_unknown_is_passed_over() -> None:
+    model = nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4)).eval()
+    assert kinds(refusal(model, spikes(3, 2, 4))) == ["module"]
 
 
 def test_a_layer_that_is_used_twice_is_folded_at_each_place() -> None:

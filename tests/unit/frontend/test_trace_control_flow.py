@@ -204,6 +204,31 @@ def test_an_output_that_changes_its_shape_at_a_late_step_is_refused() -> None:
     assert "step 6" in finding.message
 
 
+def test_an_output_that_is_no_tensor_at_a_late_step_is_refused() -> None:
+    class Vanishing(Forgetful):
+        def forward(self, x: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
+            self.calls = 0 if state is None else self.calls + 1
+            z, state = self.cell(self.layer(x), state)
+            return (None if self.calls == self.step else z), state
+
+    (finding,) = refusal(Vanishing(6).eval(), X, error=UnsupportedError)
+    assert (finding.kind, finding.where) == ("control_flow", "output")
+
+
+def test_a_population_that_changes_its_shape_at_a_late_step_is_refused() -> None:
+    class Cut(Forgetful):
+        def forward(self, x: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
+            self.calls = 0 if state is None else self.calls + 1
+            if self.calls != self.step:
+                return self.cell(self.layer(x), state)
+            self.cell(self.layer(x)[:, :2])
+            return self.layer(x), state
+
+    (finding,) = refusal(Cut(7).eval(), X, error=UnsupportedError)
+    assert (finding.kind, finding.where) == ("control_flow", "cell")
+    assert "(3, 2)" in finding.message
+
+
 class Looping(nn.Module):
     """The user's own loop over time."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import norse.torch as snn
@@ -11,7 +12,9 @@ import torch
 from torch import nn
 from traced_models import equal, kinds, on_grid, refusal, seeded, spikes
 
-from norse_export.errors import UnsupportedError, UsageError
+from norse_export.errors import MissingDependencyError, UnsupportedError, UsageError
+from norse_export.frontend import norse
+from norse_export.frontend.reference import describe, takes_state
 from norse_export.frontend.trace import find_time, trace
 
 X = spikes(6, 3, 6)
@@ -227,3 +230,26 @@ def test_one_step_is_enough_to_see_whether_the_state_is_carried() -> None:
 
 def test_a_batch_of_one_is_traced() -> None:
     equal(on_grid(cells()), spikes(60, 1, 6), exact=True)
+
+
+def test_layers_are_traced_where_norse_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Any:
+        raise MissingDependencyError("Norse is not installed", where="import norse.torch", fix="pip install norse")
+
+    monkeypatch.setattr(norse, "import_norse", missing)
+    assert norse.rules() == {}
+    assert norse.sequence_classes() == ()
+    assert list(trace(seeded(nn.Linear(6, 2)), X).graph.nodes) == ["input", "Linear", "output"]
+    assert kinds(refusal(snn.LIFCell(), X, time="outside")) == ["module"]
+
+
+def test_the_run_says_what_ran_where_norse_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "norse", None)
+    assert describe(X) == f"torch {torch.__version__}, float32, batch 3, {torch.get_num_threads()} threads"
+
+
+def test_a_forward_that_does_not_tell_its_arguments_may_take_a_state() -> None:
+    model = nn.Module()
+    model.forward = torch.relu  # type: ignore[assignment]
+    assert takes_state(model)
+    assert find_time(model) == "outside"

@@ -442,6 +442,35 @@ def test_a_reset_of_ones_own_is_refused_whatever_its_name() -> None:
     assert kinds(refusal(cell, X)) == ["reset_method"]
 
 
+def test_an_adjoint_cell_that_runs_is_refused_for_its_method() -> None:
+    """Norse 1.1.0 itself raises for it; with a step of one's own it runs, and is refused all the same."""
+    cell = snn.LIFCell(p=snn.LIFParameters(method="adjoint"))
+    cell.activation = lambda x, state, p, dt: lif_feed_forward_step(x, state, p._replace(method="super"), dt)
+    assert kinds(refusal(cell, X)) == ["threshold_method"]
+
+
+@pytest.mark.parametrize("kind", [snn.LIFRecurrentCell, snn.LIFRecurrent])
+def test_recurrent_populations_on_maps_are_refused(kind: type) -> None:
+    (finding,) = refusal(kind(6, 4), spikes(5, 3, 2, 6), error=UnsupportedError)
+    assert (finding.kind, finding.where) == ("linear_axes", kind.__name__)
+
+
+@pytest.mark.parametrize("give", ["state", "constant"])
+def test_lift_of_a_module_that_gives_no_layers_values_is_refused(give: str) -> None:
+    class Giving(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = snn.LIFCell()
+
+        def forward(self, x: torch.Tensor, state: Any = None) -> Any:
+            state = self.cell(x, state)[1]
+            return state.v if give == "state" else torch.ones(3, 6), state
+
+    findings = refusal(snn.Lift(Giving()), X, error=UnsupportedError)
+    assert kinds(findings)[0] == ("output" if give == "state" else "constant_output")
+    assert findings[0].where == "Lift"
+
+
 @pytest.mark.parametrize("shape", [(3, 6), (3, 1), (1, 3, 6)])
 def test_parameters_with_a_batch_axis_are_refused(shape: tuple[int, ...]) -> None:
     model = snn.LIFCell(p=snn.LIFParameters(v_th=torch.full(shape, 0.5)))
