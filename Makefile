@@ -20,14 +20,14 @@ demo: $(STAMP)  ## export the trained digits network to NIR, and prove the file 
 	$(BIN)/norse-export examples/digits/model.pt --target nir --inputs examples/digits/test.npz -o $(OUT)/digits.nir --force
 
 test: $(STAMP)  ## the default suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(STAMP)  ## what the default suite is too short for
 	$(BIN)/python -m pytest -m slow
 
 coverage: $(STAMP)  ## the default suite with line coverage, child processes counted
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -n 2
+	$(BIN)/python -m coverage run -m pytest -n 2 --dist worksteal
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered --fail-under=95
 

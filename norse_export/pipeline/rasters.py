@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from norse_export.errors import UsageError
 from norse_export.files.limits import Limits
 from norse_export.formats.inputs import InputFile, read_inputs
-from norse_export.interpret import interpret
+from norse_export.interpret import checked_inputs, interpret
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import NeuronModel
 from norse_export.pipeline.choices import InputChoice
@@ -55,7 +55,7 @@ def choose(model: Model, choice: InputChoice, limits: Limits) -> Chosen:
     """
     if choice.file is not None:
         given = read_rasters(choice.file, limits)
-        rasters = _matched(model, given)
+        rasters = checked_inputs(model.discrete, _matched(model, given))
         summary = _summary(choice.file.name, rasters)
         return Chosen(rasters, model.truth(rasters), summary, "given", given.labels, given.recorded)
     if choice.random_steps is not None:

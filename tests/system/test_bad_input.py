@@ -61,7 +61,8 @@ def _arrays(folder: Path) -> None:
 
 
 def _silent(folder: Path) -> None:
-    np.savez(folder / "x.npz", input=np.zeros((5, 2, 1, 8, 8), np.float32))
+    write_nir(folder / "in.nir")
+    np.savez(folder / "x.npz", input=np.zeros((5, 2, 2), np.float32))
 
 
 def _taken(folder: Path) -> None:
@@ -117,7 +118,7 @@ TABLE = (
     ),
     Bad("wrong input shape", _arrays, (DIGITS, *NIR, "--inputs", "x.npz"), 2, ("shape",)),
     Bad("missing inputs", _nothing, (DIGITS, *NIR, "--inputs", "x.npz"), 2, ("no such file",)),
-    Bad("silent inputs", _silent, (DIGITS, *NIR, "--inputs", "x.npz"), 1, ("vacuous",)),
+    Bad("silent inputs", _silent, ("in.nir", "--dt", "1e-3", *NIR, "--inputs", "x.npz"), 1, ("vacuous",)),
     Bad("output exists", _taken, (DIGITS, *NIR), 2, ("exists",)),
     Bad(
         "output is a link",

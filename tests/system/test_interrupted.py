@@ -44,7 +44,7 @@ def _kill_at_random_instants(cli: Callable[..., Any], tmp_path: Path, digits: Pa
 
 
 def test_kill_leaves_the_old_file_or_the_new_one(cli: Callable[..., Any], tmp_path: Path, digits: Path) -> None:
-    _kill_at_random_instants(cli, tmp_path, digits, kills=8)
+    _kill_at_random_instants(cli, tmp_path, digits, kills=6)
 
 
 @pytest.mark.slow
