@@ -388,7 +388,7 @@ def at(document: Any, path: tuple[Any, ...]) -> Any:
     return document
 
 
-@settings(max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(PLACES), how=st.sampled_from(["set", "drop", "double"]), value=VALUES)
 def test_a_wrong_description_is_an_error_of_the_input_or_a_model_like_any_other(
     reader: InProcess, path: tuple[Any, ...], how: str, value: Any
