@@ -99,11 +99,17 @@ DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_real_numbers_of_any_type_are_read(dtype: str, tmp_path: Path) -> None:
+def test_real_numbers_of_any_type_are_read(dtype: str) -> None:
     array = (RASTER * 3).astype(dtype)
-    found = read(npz(input=array), tmp_path).rasters["input"]
+    found = in_process(npz(input=array))["input"]
     assert np.array_equal(found, array)
     assert found.dtype == array.dtype.newbyteorder("=")
+
+
+def test_every_type_passes_out_of_the_child_process(tmp_path: Path) -> None:
+    arrays = {f"a{number}": (RASTER * 3).astype(dtype) for number, dtype in enumerate(DTYPES)}
+    found = read(npz(**arrays), tmp_path).rasters
+    assert all(np.array_equal(found[name], array) for name, array in arrays.items())
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (0, 4), (2, 0, 3), (1,) * 12])
