@@ -11,6 +11,7 @@ Source: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sect
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from math import frexp, prod
 from typing import Any
 
@@ -25,6 +26,7 @@ Array = NDArray[Any]
 # gamma, product with x, sum with the shift; and where it is folded: the weight, the bias.
 _FOLD_ROUNDINGS = 8
 _FLOAT64_DIGITS = 53
+_NUMBERS_AT_ONCE = 2**17  # of a weight: temporaries of some MB, whatever its size
 
 
 def bound(node: Layer, x: Array, error: Array | None, u: float, tiny: float = 0.0) -> Array | None:
@@ -69,7 +71,10 @@ def _is_exact(total: Array, step: float, u: float, tiny: float) -> bool:
 
     A step below the normal range may be lost.
     """
-    largest = float(total.max(initial=0.0))
+    return _fits(float(total.max(initial=0.0)), step, u, tiny)
+
+
+def _fits(largest: float, step: float, u: float, tiny: float) -> bool:
     return largest == 0.0 or (step > 0 and step >= tiny and largest / step <= 2.0 ** (1 - frexp(u)[1]))
 
 
@@ -85,35 +90,56 @@ def _grown(x: Array, error: Array | None, growth: Any) -> Array:
 
 
 def _weighted_bound(node: Linear | Conv, x: Array, error: Array | None, u: float, tiny: float) -> Array | None:
-    weight = as_type(node.weight, x)
     constant = None if node.bias is None else np.abs(as_type(node.bias, x))
     extra = int(node.bias is not None)
     if node.folded is not None:
         extra += _FOLD_ROUNDINGS
         folded = as_type(node.folded, x)
         constant = folded if constant is None else np.maximum(constant, folded)
+    weights = np.empty(node.weight.shape, x.dtype)  # one array for all that is made of the weights
 
-    def weigh(values: Array, weights: Array) -> Array:
+    def weigh(values: Array) -> Array:
         return values @ weights.T if isinstance(node, Linear) else correlate(node, values, weights)
 
-    size = np.abs(weight)
-    total = weigh(np.abs(x), size)
+    _fill(weights, node.weight, np.abs)
+    total = weigh(np.abs(x))
     if constant is not None:
         total = total + spread(constant, total)
     if error is None and node.folded is None and _on_grid(node, x, total, u, tiny):
         return None
+    passed_on = None if error is None else weigh(error)
     nonzero = x != 0 if error is None else (x != 0) | (error != 0)
-    terms = weigh(nonzero.astype(x.dtype), (weight != 0).astype(x.dtype)) + extra
+    _fill(weights, node.weight, lambda part: part != 0)
+    terms = weigh(nonzero.astype(x.dtype)) + extra
     growth = _growth(terms, u)
     own = growth * total + terms * tiny
-    return np.asarray(own if error is None else own + (1 + growth) * weigh(error, size))
+    return np.asarray(own if passed_on is None else own + (1 + growth) * passed_on)
+
+
+def _parts(weight: Array) -> Iterator[slice]:
+    """Stretches of a flat array, each small enough for temporaries of its size."""
+    return (slice(start, start + _NUMBERS_AT_ONCE) for start in range(0, weight.size, _NUMBERS_AT_ONCE))
+
+
+def _fill(out: Array, weight: Array, law: Callable[[Array], Array]) -> None:
+    """Set `out` to law(weight in the type of out), part by part.
+
+    The product with it is not cut into parts: a matrix product of some rows may differ in the last bit from the same
+    rows of the whole product.
+    """
+    given, taken = out.reshape(-1), weight.reshape(-1)
+    for part in _parts(weight):
+        given[part] = law(as_type(taken[part], out))
 
 
 def _on_grid(node: Linear | Conv, x: Array, total: Array, u: float, tiny: float) -> bool:
-    """Whether every partial sum is exact; the cheap questions come first."""
-    step = unit(node.weight)
-    if not _is_exact(total, step * float(np.abs(x).max(initial=0.0)), u, tiny):
-        return False
+    """Whether every partial sum is exact; the cheap questions come first, and the first part that is off decides."""
+    largest, largest_x = float(total.max(initial=0.0)), float(np.abs(x).max(initial=0.0))
+    step, flat = float("inf"), node.weight.reshape(-1)
+    for part in _parts(flat):
+        step = min(step, unit(flat[part]))
+        if not _fits(largest, step * largest_x, u, tiny):
+            return False
     step *= unit(x)
     return _is_exact(total, step if node.bias is None else min(step, unit(node.bias)), u, tiny)
 
