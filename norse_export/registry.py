@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
-from norse_export.errors import MissingDependencyError, UnknownTargetError, UsageError
-from norse_export.target import Target
+from norse_export.errors import ExportError, MissingDependencyError, UnknownTargetError, UsageError
+from norse_export.target import Stage, Target
 
 GROUP = "norse_export.targets"
 OWN = "norse-export"
 
+_PROTOCOL = ("name", "stage", "suffix", "folder", "description", "check", "emit", "run", "runners")
 _TARGETS = {
     "nir": "norse_export.targets.nir:NirTarget",
 }
@@ -41,23 +43,51 @@ def load(name: str) -> Target:
 
     Raises:
         UnknownTargetError: no such target.
-        MissingDependencyError: a target of another package that fails to import.
+        MissingDependencyError: a target of another package that fails to import, or is no target.
     """
     plug_in = _known(name)
     if plug_in is None:
         module, _, attribute = _TARGETS[name].partition(":")
         own: Target = getattr(import_module(module), attribute)()
         return own
-    try:
+    with blaming(name, "cannot be loaded"):
         target: Target = plug_in.load()()
+        _require_target(target, name)
+    return target
+
+
+@contextmanager
+def blaming(name: str, trouble: str = "failed") -> Iterator[None]:
+    """Within, code of a target is called: what it raises is an error of that target, and not our bug.
+
+    Errors of ours pass, and so does everything that one of our own targets raises.
+
+    Raises:
+        MissingDependencyError: a target of another package raised something.
+    """
+    try:
+        yield
+    except (ExportError, MemoryError):
+        raise
     except (Exception, SystemExit) as error:  # code of others: whatever is wrong with it, the remedy is theirs
+        plug_in = _known(name)
+        if plug_in is None:
+            raise
         package = _package(plug_in)
         raise MissingDependencyError(
-            f"target {name!r} of package {package} cannot be loaded: {type(error).__name__}: {error}",
+            f"target {name!r} of package {package} {trouble}: {type(error).__name__}: {error}",
             where=plug_in.value,
             fix=f"install what {package} needs, update it, or remove it",
         ) from error
-    return target
+
+
+def _require_target(target: Target, name: str) -> None:
+    """Refuse what lacks a part of the protocol, before it is asked for anything."""
+    if missing := [part for part in _PROTOCOL if not hasattr(target, part)]:
+        raise AttributeError(f"it is no target: it has no {', '.join(missing)}")
+    if target.name != name:
+        raise ValueError(f"it calls itself {target.name!r}")
+    Stage(target.stage)
 
 
 def _known(name: str) -> EntryPoint | None:

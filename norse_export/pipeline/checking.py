@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from norse_export import registry
-from norse_export.errors import ExportError, MissingDependencyError, UnsupportedError
+from norse_export.errors import CapacityError, ExportError, Finding, MissingDependencyError, UnsupportedError
 from norse_export.pipeline.choices import InputChoice, LoadChoice, chosen_inputs
 from norse_export.pipeline.exporting import blocking, staged
 from norse_export.pipeline.loading import load_model
@@ -24,17 +24,21 @@ def check(
 ) -> CheckResult:
     """Check a model file against targets; ("all",) or () means every target.
 
-    Among all targets, one that cannot be loaded does not fit, with a finding that says why; the others are checked.
+    Among all targets, one that fails (a broken package of others) has its error in the result; the others are checked.
 
     Raises:
-        ExportError: the model cannot be read, or is impossible.
-        MissingDependencyError: a target that was asked for by name cannot be loaded.
+        ExportError: the model cannot be read, or is impossible; a target that was asked for by name fails.
     """
-    every = not targets or "all" in targets
-    names = registry.names() if every else tuple(dict.fromkeys(targets))
-    found = {name: _loaded(name) if every else registry.load(name) for name in names}
+    asked = tuple(dict.fromkeys(name for name in targets if name != "all"))
+    every = registry.names() if not asked or "all" in targets else ()
+    names = dict.fromkeys((*every, *asked))
+    found = {name: registry.load(name) if name in asked else _loaded(name) for name in names}
     loaded = load_model(Path(model), loading or LoadChoice(), chosen_inputs(inputs))
-    return CheckResult(loaded.name, tuple(_check_one(loaded, *item) for item in found.items()), loaded.findings)
+    checked = tuple(_check_one(loaded, *item) for item in found.items())
+    for error in (target.error for target in checked if target.target in asked):
+        if error is not None:
+            raise error
+    return CheckResult(loaded.name, checked, loaded.findings)
 
 
 def _loaded(name: str) -> Target | MissingDependencyError:
@@ -47,26 +51,45 @@ def _loaded(name: str) -> Target | MissingDependencyError:
 
 def _check_one(model: Model, name: str, target: Target | MissingDependencyError) -> TargetCheck:
     if isinstance(target, MissingDependencyError):
-        return TargetCheck(name, fits=False, findings=target.findings)
+        return TargetCheck(name, fits=False, findings=(), error=target)
     try:
-        findings = target.check(staged(model.graph, target))
+        graph = staged(model.graph, target)
+    except UnsupportedError as error:
+        return TargetCheck(name, fits=False, findings=error.findings)
+    try:
+        with registry.blaming(name, "cannot check a model"):
+            findings = _findings(target.check(graph))
+    except (UnsupportedError, CapacityError) as error:
+        return TargetCheck(name, fits=False, findings=error.findings)
     except ExportError as error:
-        if not isinstance(error, UnsupportedError):
-            raise
-        return TargetCheck(target.name, fits=False, findings=error.findings)
-    return TargetCheck(target.name, fits=blocking(findings) is None, findings=findings)
+        return TargetCheck(name, fits=False, findings=(), error=error)
+    return TargetCheck(name, fits=blocking(findings) is None, findings=findings)
+
+
+def _findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """What a target found; a target of others may give anything."""
+    findings = tuple(found)
+    for finding in findings:
+        if not isinstance(finding, Finding):
+            raise TypeError(f"its check gives {type(finding).__name__} instead of findings")
+    return findings
 
 
 def targets() -> tuple[TargetSummary, ...]:
     """Every target, built in or added by another package, and what on this machine can run its artefacts.
 
-    One that cannot be loaded is listed too: its description says why, its stage is `unknown`, and nothing runs it.
+    One that fails is listed too: its description says why, its stage is `unknown`, and nothing runs it.
     """
     return tuple(_summary(name, _loaded(name)) for name in registry.names())
 
 
-def _summary(name: str, target: Target | MissingDependencyError) -> TargetSummary:
+def _summary(name: str, target: Target | ExportError) -> TargetSummary:
     origin = registry.origin(name)
-    if isinstance(target, MissingDependencyError):
-        return TargetSummary(name, "unknown", target.what, (), origin)
-    return TargetSummary(name, str(target.stage), target.description, target.runners(), origin)
+    if not isinstance(target, ExportError):
+        try:
+            with registry.blaming(name, "cannot say what can run it"):
+                runners = tuple(map(str, target.runners()))
+                return TargetSummary(name, str(target.stage), str(target.description), runners, origin)
+        except ExportError as error:
+            target = error
+    return TargetSummary(name, "unknown", target.what, (), origin)

@@ -162,12 +162,13 @@ def _export_one(
     comparison: tuple[Comparison, ...] = ()
     try:
         graph = staged(with_provenance(model, target.name, chosen), target)
-        findings = target.check(graph)
+        with registry.blaming(target.name):
+            findings = tuple(target.check(graph))
         if (error := blocking(findings)) is not None:
             raise error
         writing = writing_folder if target.folder else writing_file
         with _Digesting() as digesting, writing(path, force=force, inputs=sources) as temporary:
-            with reporting_write_errors(path):
+            with reporting_write_errors(path), registry.blaming(target.name):
                 target.emit(graph, temporary)
             if chosen is not None:
                 comparison = (_compared(model, target, temporary, chosen),)
@@ -182,7 +183,8 @@ def _export_one(
 
 def _compared(model: Model, target: Target, artefact: Path, chosen: Chosen) -> Comparison:
     reference = chosen.truth
-    actual = target.run(artefact, chosen.rasters)
+    with registry.blaming(target.name):
+        actual = target.run(artefact, chosen.rasters)
     return compare(reference.run, actual, rung=1, bounds=model.bounds(chosen.rasters), labels=chosen.labels)
 
 

@@ -106,7 +106,7 @@ def _check(result: CheckResult) -> Document:
             {
                 "target": target.target,
                 "fits": target.fits,
-                "findings": _findings(target.findings),
+                "findings": _findings((*(() if target.error is None else target.error.findings), *target.findings)),
                 "limits": [
                     {"name": limit.name, "used": limit.used, "max": limit.maximum, "source": limit.source}
                     for limit in target.limits

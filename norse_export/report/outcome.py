@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from norse_export.errors import CapacityError, ExportError, Finding, UnsupportedError
+from norse_export.errors import CapacityError, ExportError, Finding, MissingDependencyError, UnsupportedError
 
 if TYPE_CHECKING:
     from norse_export.report.results import CheckResult
+
+EXIT_ORDER = (70, 2, 5, 3, 4, 1)
+
+
+def first_to_exit(errors: Iterable[ExportError]) -> ExportError | None:
+    """The error whose exit code goes before those of the others; None where there is none."""
+    return min(errors, key=lambda error: EXIT_ORDER.index(error.exit_code), default=None)
 
 
 def error_of(command: str, result: Any) -> ExportError | None:
@@ -35,18 +42,26 @@ def errors_among(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _unfit(result: CheckResult) -> ExportError | None:
-    """Exit 3 where a target cannot express the model, 4 where a chip is too small; 3 goes before 4."""
-    errors = (*errors_among(result.findings), *(found for target in result.targets for found in _blocking(target)))
+    """Exit 3 where a target cannot express the model, 4 where a chip is too small; 3 goes before 4.
+
+    Targets that cannot be loaded, or cannot do their work, count only where no other could be asked.
+    """
+    asked = [target for target in result.targets if not isinstance(target.error, MissingDependencyError)]
+    failed = [target.error for target in (asked or result.targets) if target.error is not None]
+    errors = (*errors_among(result.findings), *(found for target in asked for found in _blocking(target)))
     unsupported = tuple(finding for finding in errors if finding.kind != CapacityError.kind)
     if unsupported:
-        return UnsupportedError.of((*unsupported, *(finding for finding in errors if finding not in unsupported)))
-    return CapacityError.of(errors) if errors else None
+        others = (finding for finding in errors if finding not in unsupported)
+        failed.append(UnsupportedError.of((*unsupported, *others)))
+    elif errors:
+        failed.append(CapacityError.of(errors))
+    return first_to_exit(failed)
 
 
 def _blocking(target: Any) -> Iterator[Finding]:
     errors = errors_among(target.findings)
     yield from errors
-    if not target.fits and not errors:
+    if not target.fits and not errors and target.error is None:
         yield Finding(
             "unsupported",
             "error",

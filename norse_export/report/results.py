@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from norse_export.compare import Comparison
 from norse_export.errors import ExportError, Finding
+from norse_export.report.outcome import first_to_exit
 from norse_export.target import Limit
 
 Shape = tuple[int, ...]
@@ -54,21 +55,21 @@ class ExportResult:
     @property
     def error(self) -> ExportError | None:
         """The error that decides the exit code: the first that is there of 70, 2, 5, 3, 4, 1."""
-        errors = [target.error for target in self.targets if target.error is not None]
-        return min(errors, key=lambda error: EXIT_ORDER.index(error.exit_code), default=None)
-
-
-EXIT_ORDER = (70, 2, 5, 3, 4, 1)
+        return first_to_exit([target.error for target in self.targets if target.error is not None])
 
 
 @dataclass(frozen=True, slots=True)
 class TargetCheck:
-    """Whether a model fits a target: every finding, and the use of every resource that has a limit."""
+    """Whether a model fits a target: every finding, and the use of every resource that has a limit.
+
+    `error` is why the target could not be asked; then nothing is known, and `fits` is False.
+    """
 
     target: str
     fits: bool
     findings: tuple[Finding, ...]
     limits: tuple[Limit, ...] = ()
+    error: ExportError | None = None
 
 
 @dataclass(frozen=True, slots=True)

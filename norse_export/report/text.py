@@ -68,6 +68,9 @@ def _wanted(findings: Iterable[Finding], verbose: bool) -> list[Finding]:
 
 
 def _check(target: TargetCheck, verbose: bool) -> list[str]:
+    if target.error is not None:
+        failed = one_line(f"{target.target}: FAILED, it could not be asked")
+        return [failed, *indented(of_findings(_wanted(target.error.findings, verbose)))]
     lines = [one_line(f"{target.target}: {'fits' if target.fits else 'does NOT fit'}")]
     lines += indented(of_findings(_wanted(target.findings, verbose)))
     if target.limits:

@@ -9,12 +9,19 @@ import pytest
 
 import norse_export
 from norse_export import registry
-from norse_export.errors import MissingDependencyError, UnknownTargetError, UsageError
+from norse_export.errors import MissingDependencyError, UnknownTargetError, UnsupportedError, UsageError
 
 PLUG_IN = """
 class Theirs:
-    name = "theirs"
+    name, stage, suffix, folder, description = "theirs", "continuous", ".theirs", False, "a chip"
+    check = emit = run = runners = lambda self, *given: ()
     def __init__(self): self.made = True
+class Renamed(Theirs):
+    name = "other"
+class Staged(Theirs):
+    stage = "liquid"
+class Partial:
+    name, stage = "theirs", "continuous"
 class Broken:
     def __init__(self): raise OSError("no such chip")
 class Leaving:
@@ -68,6 +75,9 @@ def test_other_packages_add_targets(plug_ins: list[EntryPoint]) -> None:
         ("plug_in_for_tests:Nothing", "AttributeError"),
         ("plug_in_for_tests:Broken", "OSError: no such chip"),
         ("plug_in_for_tests:Leaving", "SystemExit: no licence"),
+        ("plug_in_for_tests:Renamed", "ValueError: it calls itself 'other'"),
+        ("plug_in_for_tests:Staged", "ValueError: 'liquid' is not a valid Stage"),
+        ("plug_in_for_tests:Partial", "it is no target: it has no suffix, folder, description, check, emit, run"),
     ],
 )
 def test_a_plug_in_that_fails_is_named(value: str, reason: str, plug_ins: list[EntryPoint]) -> None:
@@ -80,6 +90,21 @@ def test_a_plug_in_that_fails_is_named(value: str, reason: str, plug_ins: list[E
     assert reason in caught.value.what
     assert caught.value.where == value
     assert value.partition(":")[0] in caught.value.fix
+
+
+def test_blame_falls_on_targets_of_others_only(plug_ins: list[EntryPoint]) -> None:
+    plug_ins.append(entry("theirs"))
+    blamed = "target 'theirs' of package plug_in_for_tests stumbled: KeyError: 1"
+    with pytest.raises(MissingDependencyError, match=blamed), registry.blaming("theirs", "stumbled"):
+        raise KeyError(1)
+    for error, name in (
+        (KeyError(1), "nir"),
+        (MemoryError(), "theirs"),
+        (UnsupportedError("w", where="w", fix="f"), "theirs"),
+    ):
+        with pytest.raises(type(error)) as caught, registry.blaming(name):
+            raise error
+        assert caught.value is error
 
 
 @pytest.mark.parametrize(("added", "owner"), [(["nir"], "norse-export"), (["x", "x"], "plug_in_for_tests")])

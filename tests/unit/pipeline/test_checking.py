@@ -1,4 +1,4 @@
-"""check and targets, when a target of another package cannot be loaded: named, and nobody else's problem."""
+"""check, export and targets, when a target of another package fails: named, and nobody else's problem."""
 
 from __future__ import annotations
 
@@ -10,21 +10,53 @@ import numpy as np
 import pytest
 
 from norse_export import cli, registry
-from norse_export.errors import MissingDependencyError
+from norse_export.errors import MissingDependencyError, UnknownTargetError
 from norse_export.formats.nir.to_document import document_of_graph
 from norse_export.formats.nir.write import write
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import IF
-from norse_export.pipeline import check, targets
+from norse_export.pipeline import check, export, targets
 
 BROKEN = EntryPoint("broken", "missing_for_tests:Target", registry.GROUP)
+FAILING = """
+from norse_export.errors import CapacityError, GraphError, UnsupportedError
+class Target:
+    name, stage, suffix, folder, description = "failing", "continuous", ".f", False, "a chip"
+    def fail(self, *given): raise ZeroDivisionError("their mistake")
+    check = emit = run = runners = fail
+class Odd(Target):
+    def check(self, graph): return ["no finding"]
+    def runners(self): return None
+class Leaving(Target):
+    def check(self, graph): raise SystemExit(0)
+class Small(Target):
+    def check(self, graph): raise CapacityError("too many neurons", where="n", fix="fewer")
+class Unable(Target):
+    def check(self, graph): raise UnsupportedError("no IF", where="n", fix="LIF")
+class Refusing(Target):
+    def check(self, graph): raise GraphError("impossible", where="n", fix="mend it")
+class Fixed(Target):
+    stage = "fixed"
+class Emits(Target):
+    def check(self, graph): return ()
+class Runs(Emits):
+    def emit(self, graph, path): path.write_text("artefact")
+"""
 
 
-@pytest.fixture(autouse=True)
-def plug_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One entry point, whose module is not there."""
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: [BROKEN] if group == registry.GROUP else [])
+@pytest.fixture
+def plug_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[EntryPoint]:
+    """The entry points that are there, at first one whose module is not; `failing_for_tests` can be imported."""
+    found = [BROKEN]
+    (tmp_path / "failing_for_tests.py").write_text(FAILING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "entry_points", lambda *, group: found if group == registry.GROUP else [])
+    return found
+
+
+def failing(target: str = "Target") -> EntryPoint:
+    return EntryPoint("failing", f"failing_for_tests:{target}", registry.GROUP)
 
 
 @pytest.fixture
@@ -36,6 +68,7 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("plug_ins")
 def test_a_target_that_cannot_be_loaded_is_listed_with_the_reason() -> None:
     summaries = {summary.name: summary for summary in targets()}
     broken = summaries["broken"]
@@ -44,29 +77,102 @@ def test_a_target_that_cannot_be_loaded_is_listed_with_the_reason() -> None:
     assert (summaries["nir"].runners, summaries["nir"].origin) == (("interpreter",), "norse-export")
 
 
+@pytest.mark.parametrize(("target", "reason"), [("Target", "ZeroDivisionError: their mistake"), ("Odd", "TypeError")])
+def test_a_target_that_cannot_say_what_runs_it_is_listed_with_the_reason(
+    target: str, reason: str, plug_ins: list[EntryPoint]
+) -> None:
+    plug_ins[:] = [failing(target)]
+    summaries = {summary.name: summary for summary in targets()}
+    assert f"cannot say what can run it: {reason}" in summaries["failing"].description
+    assert summaries["failing"].runners == ()
+    assert summaries["nir"].runners == ("interpreter",)
+
+
+@pytest.mark.usefixtures("plug_ins")
 @pytest.mark.parametrize("chosen", [(), ("all",), ("nir", "all")])
 def test_check_of_all_goes_on_without_it(chosen: tuple[str, ...], model: Path) -> None:
     checked = {target.target: target for target in check(model, chosen).targets}
     assert checked["nir"].fits
     assert not checked["broken"].fits
-    (finding,) = checked["broken"].findings
+    assert checked["broken"].error is not None
+    (finding,) = checked["broken"].error.findings
     assert (finding.kind, finding.where) == ("missing_dependency", "missing_for_tests:Target")
     assert "'missing_for_tests'" in finding.message
     assert "missing_for_tests" in finding.fix
 
 
-def test_asked_for_by_name_it_is_an_error(model: Path) -> None:
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("Target", "ZeroDivisionError: their mistake"),
+        ("Odd", "TypeError: its check gives str instead of findings"),
+        ("Leaving", "SystemExit: 0"),
+    ],
+)
+def test_check_of_all_goes_on_where_one_raises(
+    target: str, reason: str, plug_ins: list[EntryPoint], model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plug_ins[:] = [failing(target)]
+    assert cli.main(["check", str(model)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  nir: fits" in lines
+    at = lines.index("  failing: FAILED, it could not be asked")
+    assert lines[at + 1] == (f"    error: target 'failing' of package failing_for_tests cannot check a model: {reason}")
+    assert cli.main(["check", str(model), "--target", "failing"]) == 5
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("target", "code"), [("Small", 4), ("Unable", 3), ("Fixed", 3), ("Refusing", 2)])
+def test_what_a_target_says_of_the_model_counts(
+    target: str, code: int, plug_ins: list[EntryPoint], model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plug_ins.append(failing(target))
+    for named in ([], ["--target", "failing"]):
+        assert cli.main(["check", str(model), *named]) == code
+        shown = capsys.readouterr()
+        assert ("  nir: fits" in shown.out) == (not named)
+        assert "missing_for_tests" not in shown.err
+
+
+@pytest.mark.usefixtures("plug_ins")
+@pytest.mark.parametrize("others", [("nir",), ("all",)])
+def test_asked_for_by_name_it_is_an_error(others: tuple[str, ...], model: Path) -> None:
     with pytest.raises(MissingDependencyError, match="cannot be loaded") as caught:
-        check(model, ("nir", "broken"))
+        check(model, (*others, "broken"))
     assert caught.value.exit_code == 5
 
 
+def test_a_name_beside_all_must_be_that_of_a_target(model: Path) -> None:
+    with pytest.raises(UnknownTargetError, match="'nope'"):
+        check(model, ("all", "nope"))
+
+
+@pytest.mark.parametrize("target", ["Target", "Emits", "Runs"])
+def test_an_export_to_others_goes_on_where_one_raises(
+    target: str, plug_ins: list[EntryPoint], model: Path, tmp_path: Path
+) -> None:
+    plug_ins[:] = [failing(target)]
+    result = export(model, ("failing", "nir"), out=tmp_path / "out")
+    failed, done = result.targets
+    assert failed.error is not None
+    assert "'failing' of package failing_for_tests failed: ZeroDivisionError" in failed.error.what
+    assert result.error is failed.error
+    assert failed.error.exit_code == 5
+    assert done.error is None
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["m.nir"]
+
+
+@pytest.mark.usefixtures("plug_ins")
 def test_the_commands_name_it(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["targets"]) == 0
     assert "missing_for_tests" in capsys.readouterr().out
     assert cli.main(["check", str(model), "--target", "nir"]) == 0
     capsys.readouterr()
-    cli.main(["check", str(model), "--json"])
+    assert cli.main(["check", str(model), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    fits = {target["target"]: target["fits"] for target in result["result"]["targets"]}
-    assert fits == {"nir": True, "broken": False}
+    assert (result["status"], [finding["kind"] for finding in result["findings"]]) == ("ok", ["missing_dependency"])
+    found = {target["target"]: target for target in result["result"]["targets"]}
+    assert {name: target["fits"] for name, target in found.items()} == {"nir": True, "broken": False}
+    assert [finding["kind"] for finding in found["broken"]["findings"]] == ["missing_dependency"]
+    assert cli.main(["check", str(model), "--target", "broken"]) == 5
+    assert "missing_for_tests" in capsys.readouterr().err

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import sample_results as samples
 
-from norse_export.errors import Finding
+from norse_export.errors import Finding, MissingDependencyError
 from norse_export.report.document import document_of, encoded, envelope
 from norse_export.report.outcome import error_of, findings_of
 from norse_export.report.schema import EXIT_CODES, schema
+from norse_export.report.text import text_of
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 CASES = [(command, result) for command, results in samples.OF_COMMAND.items() for result in results]
@@ -185,6 +186,14 @@ def test_check_ends_with_the_code_of_its_worst_finding(result: Any, exit_code: i
     error = error_of("check", result)
     assert (0 if error is None else error.exit_code) == exit_code
     assert decoded("check", result)["exit_code"] == exit_code
+
+
+def test_targets_that_could_not_be_asked_count_only_where_none_could() -> None:
+    unasked = samples.TargetCheck("theirs", False, (), error=MissingDependencyError("gone", where="theirs", fix="mend"))
+    alone = replace(samples.FITS, targets=(unasked,))
+    beside = [replace(other, targets=(unasked, *other.targets)) for other in (samples.FITS, samples.TOO_LARGE)]
+    assert [decoded("check", result)["exit_code"] for result in (alone, *beside)] == [5, 0, 4]
+    assert all("theirs: FAILED" in "\n".join(text_of("check", result)) for result in (alone, *beside))
 
 
 def test_check_counts_a_finding_of_the_whole_model() -> None:
