@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from norse_export.errors import ExportError
     from norse_export.frontend.torch_save import enable_torch_save
-    from norse_export.frontend.trace import trace
-    from norse_export.pipeline import InputChoice, LoadChoice, check, export, inspect, load, parity, run, save
+    from norse_export.pipeline import InputChoice, LoadChoice, check, export, inspect, load, parity, run, save, trace
 
 _HOME = {
     "ExportError": "norse_export.errors",
@@ -30,7 +29,7 @@ _HOME = {
     "parity": "norse_export.pipeline",
     "run": "norse_export.pipeline",
     "save": "norse_export.pipeline",
-    "trace": "norse_export.frontend.trace",
+    "trace": "norse_export.pipeline",
 }
 
 __all__ = [

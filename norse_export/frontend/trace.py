@@ -50,7 +50,8 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
 
     The raster is taken in the float type of the model's parameters. The model is as before afterwards, its own
     attributes and the random states included. What acts differently only at a step that is not recorded (from the
-    fourth on) is not seen here: `norse_export.save` compares the graph with the model over the whole raster.
+    fourth on) is not seen here: `norse_export.trace` compares the graph with the model over the whole raster, and so
+    does all that saves or loads a model.
 
     Raises:
         UnsupportedError: an operation or module is not understood, or the model depends on its input's values or on

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from norse_export.pipeline.loading import load
     from norse_export.pipeline.running import run
     from norse_export.pipeline.saving import save
+    from norse_export.pipeline.tracing import trace
 
 _HOME = {
     "InputChoice": "choices",
@@ -27,6 +28,7 @@ _HOME = {
     "run": "running",
     "save": "saving",
     "targets": "checking",
+    "trace": "tracing",
 }
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "run",
     "save",
     "targets",
+    "trace",
 ]
 
 

@@ -14,17 +14,25 @@ from norse_export.pipeline.choices import SAVE, InputChoice, LoadChoice
 from norse_export.pipeline.model import Model, Rasters, Truth, framework_truth
 from norse_export.pipeline.rasters import random_raster, read_rasters
 from norse_export.pipeline.time_step import with_dt
+from norse_export.pipeline.tracing import trace
 
 
 def load_torch_file(file: BinaryIO, name: str, choice: LoadChoice, inputs: InputChoice) -> Model:
-    """Read a file of torch.save and trace what is in it; the reference is the module itself."""
+    """Read a file of torch.save and trace what is in it; the reference is the module itself.
+
+    The traced graph is compared with the module over the whole raster that it is traced with.
+
+    Raises:
+        ParityError: it does not do what the module does there.
+        ExportError: the file, the choice or the module, as `parse_in_child` and `trace` say.
+    """
     digest, _ = file_digest(file)
     parsed = parse_in_child("norse_export.frontend.torch_file:parse", file, name=name, limits=choice.limits)
     module = _module(parsed, name, choice)
     raster = _example(module, choice, inputs, name)
-    from norse_export.frontend.trace import rerun, trace
+    from norse_export.frontend.trace import rerun
 
-    traced = trace(module, raster, time=choice.time)  # type: ignore[arg-type]  # checked there
+    traced = trace(module, raster, time=choice.time)
     graph, changes = with_dt(traced.graph, choice)
 
     def truth(rasters: Rasters) -> Truth:

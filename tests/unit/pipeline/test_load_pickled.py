@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 import norse_export
-from norse_export.errors import InputFileError, UnsupportedError, UsageError
+from norse_export.errors import InputFileError, ParityError, UnsupportedError, UsageError
 from norse_export.frontend.torch_save import enable_torch_save
 from norse_export.ir.graph import Graph
 from norse_export.pipeline.choices import InputChoice, LoadChoice
@@ -100,6 +101,12 @@ class Counting(nn.Module):
         self.calls += 1
         z, state = self.cell(self.layer(x), state)
         return (z + z if self.calls > 2 else z), state
+
+class Late(Counting):
+    def forward(self, x, state=None):
+        self.calls += 1
+        z, state = self.cell(self.layer(x), state)
+        return (z + z if self.calls > 60 else z), state
 """
 
 
@@ -124,6 +131,23 @@ def test_a_factory_whose_model_keeps_a_past_is_refused(factory: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
         loaded(factory / "weights.pt", factory="nets_under_test:Counting")
     assert caught.value.findings[0].kind == "control_flow"
+
+
+@pytest.mark.parametrize("doing", [norse_export.load, norse_export.inspect, norse_export.check])
+def test_a_model_that_acts_differently_at_a_late_step_is_refused(factory: Path, doing: Callable[..., Any]) -> None:
+    """Its trace, of a few steps, looks right."""
+    weights = {"layer.weight": torch.full((6, 5), 0.5), "layer.bias": torch.full((6,), 0.5)}
+    torch.save(weights, factory / "weights.pt")
+    with pytest.raises(ParityError, match=r"differs from the model at step \d\d") as caught:
+        doing(factory / "weights.pt", loading=LoadChoice(factory="nets_under_test:Late"))
+    assert caught.value.where == "output"
+
+
+def test_a_model_that_acts_differently_after_the_example_is_taken(factory: Path) -> None:
+    """Nobody sees it there; and the model is refused for what it does on the example, not for its class."""
+    torch.save({"layer.weight": torch.full((6, 5), 0.5), "layer.bias": torch.zeros(6)}, factory / "weights.pt")
+    found = loaded(factory / "weights.pt", InputChoice(random_steps=20), factory="nets_under_test:Late")
+    assert found.graph.nodes["cell"].output_shape == (6,)
 
 
 def test_a_state_dict_alone_asks_for_a_factory(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from norse_export.files.limits import Limits
 from norse_export.formats.saved import read_saved
 from norse_export.frontend.trace import Traced, trace
 from norse_export.ir.run import Run
-from norse_export.pipeline.saving import check_trace
+from norse_export.pipeline.tracing import check_trace
 
 X = (torch.rand(30, 3, 6, generator=torch.Generator().manual_seed(0)) < 0.4).float()
 
@@ -179,17 +179,17 @@ def test_a_trace_that_does_not_do_what_the_model_does_is_refused() -> None:
 
 def test_more_rounding_than_is_allowed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each difference may be explained, and yet there are too many of them to prove anything."""
-    from norse_export.pipeline import saving
+    from norse_export.pipeline import tracing
 
     traced = trace(Watched(), X)
-    real = saving.compare
+    real = tracing.compare
 
     def compare(*args: Any, **kwargs: Any) -> Any:
         from dataclasses import replace
 
         return replace(real(*args, **kwargs), equal=False, explained_flips=7, allowed_flips=1)
 
-    monkeypatch.setattr(saving, "compare", compare)
+    monkeypatch.setattr(tracing, "compare", compare)
     with pytest.raises(ParityError, match="7 spikes differ by rounding, 1 may"):
         check_trace(traced, "Watched")
 
