@@ -159,13 +159,13 @@ def _torch_file(opened: Any, path: Path, choice: LoadChoice) -> InspectResult:
 
 def _tensor_summary(name: str, arrays: Any, key: Any) -> NodeSummary:
     array = arrays[key["tensor"] if isinstance(key, dict) else key]
-    return NodeSummary(name, str(array.dtype), (), tuple(array.shape), int(array.size), None)
+    return NodeSummary(name, str(array.dtype), None, tuple(array.shape), int(array.size), None)
 
 
 def _module_summaries(path: str, tree: Any, arrays: Any) -> Iterator[NodeSummary]:
     held = [value["tensor"] for value in _walk(tree["attributes"]) if "tensor" in value]
     count = sum(int(arrays[key].size) for key in held if key in arrays)
-    yield NodeSummary(path or "(root)", tree["class"].rpartition(".")[2], (), (), count, None)
+    yield NodeSummary(path or "(root)", tree["class"].rpartition(".")[2], None, None, count, None)
     for name, child in tree["children"].items():
         if child is not None:
             yield from _module_summaries(f"{path}.{name}" if path else name, child, arrays)

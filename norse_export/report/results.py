@@ -83,12 +83,18 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class NodeSummary:
-    """One node: its type, shapes, number of stored parameters, and its parameters as short text ("tau_mem 0.01 s")."""
+    """One node: its type, shapes, number of trained parameters, and its parameters as short text ("tau_mem 0.01 s").
+
+    Shapes are None where the file does not say them, as of the modules in a file of torch.save; of a tensor in a
+    state_dict the output shape is its own. parameters: weights, biases and scales, time constants and potentials,
+    without what follows from others (alpha, beta); one number where a population shares it. Of a module or tensor
+    that is only listed: all numbers that are stored for it, buffers too.
+    """
 
     name: str
     type: str
-    input_shape: Shape
-    output_shape: Shape
+    input_shape: Shape | None
+    output_shape: Shape | None
     parameters: int
     dt: float | None
     details: Mapping[str, str] = field(default_factory=dict)

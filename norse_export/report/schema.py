@@ -199,8 +199,8 @@ _RESULTS: dict[str, Schema] = {
                     {
                         "name": _TEXT,
                         "type": _WORDS,
-                        "input_shape": _SHAPE,
-                        "output_shape": _SHAPE,
+                        "input_shape": _or_null(_SHAPE),  # null: the file does not say it
+                        "output_shape": _or_null(_SHAPE),
                         "parameters": _COUNT,
                         "dt": _or_null(_NUMBER),
                         "details": _map(_TEXT),

@@ -185,7 +185,9 @@ def _artefact(artefact: Artefact) -> str:
     return f"{one_line(artefact.path)}, {count(artefact.bytes, 'byte')}, sha256 {artefact.sha256}"
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def _shape(shape: tuple[int, ...] | None) -> str:
+    if shape is None:
+        return "-"
     return "x".join(str(size) for size in shape) or "scalar"
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import norse.torch as snn
 import numpy as np
 import pytest
 import torch
 
 import norse_export
+from norse_export import cli
 from norse_export.errors import UsageError
 from norse_export.report.results import InspectResult
+from norse_export.report.schema import schema
 
 
 def counts(result: InspectResult) -> dict[str, int]:
@@ -107,3 +111,24 @@ def test_a_trace_takes_nothing_that_describes_a_model(tmp_path: Path) -> None:
         norse_export.inspect(tmp_path / "trace.h5", loading=norse_export.LoadChoice(dt=0.01))
     assert caught.value.where == "trace.h5"
     assert "--dt" in caught.value.fix
+
+
+@pytest.mark.parametrize("what", ["module", "state_dict"])
+def test_a_shape_that_a_torch_save_file_does_not_say_is_a_dash_and_null(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    torch.save(model if what == "module" else {**model.state_dict(), "gain": torch.tensor(1.0)}, tmp_path / "m.pt")
+    assert cli.main(["inspect", str(tmp_path / "m.pt")]) == 0
+    rows = [line.split()[:5] for line in capsys.readouterr().out.splitlines()]
+    assert cli.main(["inspect", str(tmp_path / "m.pt"), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema())
+    shapes = {node["name"]: (node["input_shape"], node["output_shape"]) for node in document["result"]["nodes"]}
+    if what == "module":
+        assert ["0", "Linear", "-", "-", "8"] in rows
+        assert shapes == {"(root)": (None, None), "0": (None, None)}
+    else:
+        assert ["0.weight", "float32", "-", "2x3", "6"] in rows
+        assert ["gain", "float32", "-", "scalar", "1"] in rows
+        assert shapes == {"0.weight": (None, [2, 3]), "0.bias": (None, [2]), "gain": (None, [])}
