@@ -12,14 +12,15 @@ import codecs
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.errors import Finding, InputFileError, UnsafeFileError
+from norse_export.errors import ExportError, Finding, InputFileError, UnsafeFileError
 from norse_export.files.limits import Limits
 
 codecs.lookup("cp437")  # names without the UTF-8 flag; looked up here so that reading a file imports nothing
@@ -39,6 +40,24 @@ _VERSIONS = range(1, 11)
 
 # Raised by zipfile on archives that are not sound, or of a kind it does not know.
 _ZIP_ERRORS = (BadZipFile, NotImplementedError, RuntimeError, ValueError, OverflowError, EOFError, struct.error)
+
+
+def pickle_of(file: str) -> str:
+    """The pickle inside a file, for messages."""
+    return f"{file} [{PICKLE}]"
+
+
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Errors raised inside name the user's file, where they only know of the pickle in it."""
+    try:
+        yield
+    except ExportError as error:
+        error.where = pickle_of(file) if error.where == PICKLE else error.where
+        error.findings = tuple(
+            replace(found, where=pickle_of(file)) if found.where == PICKLE else found for found in error.findings
+        )
+        raise
 
 
 @dataclass(frozen=True, slots=True)

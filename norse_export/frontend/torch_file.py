@@ -3,8 +3,8 @@
 `parse` is called in the limited child process (`norse_export.files.child`). It gives a document, JSON, that says what
 the file holds, and the tensors as arrays under the keys that the document names:
 
-    {"kind": "state_dict", "tensors": {name: {"tensor": key}}, "stored": {key: ...}}
-    {"kind": "module", "root": node, "stored": {key: {"dtype", "requires_grad", "parameter"}}}
+    {"kind": "state_dict", "file": name, "tensors": {name: {"tensor": key}}, "stored": {key: ...}}
+    {"kind": "module", "file": name, "root": node, "stored": {key: {"dtype", "requires_grad", "parameter"}}}
 
 A node is {"class", "attributes", "children"}. The attributes are those of the module's `__dict__` that matter, with
 `_parameters` and `_buffers` by name; their values are described in `attribute_fields`, the classes in `known_classes`.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import InputFileError, UnsafeFileError
 from norse_export.files.limits import Limits
-from norse_export.frontend.torch_archive import PICKLE, open_archive
+from norse_export.frontend.torch_archive import PICKLE, Archive, naming, open_archive
 from norse_export.frontend.torch_records import RecordReader
 from norse_export.frontend.torch_tensors import TensorReader
 from norse_export.frontend.unpickle import unpickle
@@ -42,6 +42,14 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], dict[str, NDA
         LimitError: larger, deeper or with more objects than the limits allow.
     """
     archive = open_archive(file, limits)
+    with naming(archive.name):
+        document, tensors = _read(archive, limits)
+    archive.check(tensors.unread)
+    return {**document, "file": archive.name}, tensors.arrays
+
+
+def _read(archive: Archive, limits: Limits) -> tuple[dict[str, Any], TensorReader]:
+    """The document, and the reader of the tensors that it names."""
     pickle = unpickle(
         archive.read(PICKLE).tobytes(),
         max_objects=limits.max_objects,
@@ -54,5 +62,4 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], dict[str, NDA
     findings = records.findings
     if findings:
         raise (UnsafeFileError if findings[0].kind == UnsafeFileError.kind else InputFileError).of(findings)
-    archive.check(tensors.unread)
-    return document, tensors.arrays
+    return document, tensors

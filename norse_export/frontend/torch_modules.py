@@ -15,7 +15,7 @@ from norse_export.errors import Finding, InputFileError
 from norse_export.frontend import known_classes as known
 from norse_export.frontend.factory import from_factory
 from norse_export.frontend.records import shown
-from norse_export.frontend.torch_archive import SAVE
+from norse_export.frontend.torch_archive import SAVE, pickle_of
 from norse_export.frontend.torch_save import import_norse
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def rebuild(document: Mapping[str, Any], arrays: Arrays) -> torch.nn.Module:
     if document["kind"] != "module":
         raise InputFileError(
             "the file holds a state_dict: weights, but no architecture, and no parameters of neurons",
-            where="data.pkl",
+            where=pickle_of(document["file"]),
             fix=f"give the function that builds the model, --factory package.module:function; or better: {SAVE}",
             kind="state_dict",
         )
@@ -57,7 +57,7 @@ def load_state_dict(document: Mapping[str, Any], arrays: Arrays) -> dict[str, to
     if document["kind"] != "state_dict":
         raise InputFileError(
             "the file holds a whole module and no state_dict",
-            where="data.pkl",
+            where=pickle_of(document["file"]),
             fix="leave --factory out, or save model.state_dict()",
             kind="module",
         )
@@ -95,6 +95,7 @@ class _Builder:
 
     def __init__(self, document: Mapping[str, Any], arrays: Arrays) -> None:
         self._tensors, self._stored = _Tensors(document, arrays), document["stored"]
+        self._file = pickle_of(document["file"])
         self._classes: dict[str, Any] = {}
         self._made: dict[str, torch.nn.Module] = {}
         self.findings: list[Finding] = []
@@ -116,7 +117,7 @@ class _Builder:
         except (_WrongError, TypeError, ValueError, RuntimeError, KeyError) as error:
             words = (str(error).splitlines() or [""])[0]
             what = f"{node['class']} cannot be built: {words}"
-            self.findings.append(Finding("module", "error", shown(path or "data.pkl"), what, SAVE))
+            self.findings.append(Finding("module", "error", shown(path) if path else self._file, what, SAVE))
             return None
         module.training = node["attributes"]["training"]
         self._made[path] = module

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch_programs import archive, call, module, read, refused, saved, storage, tensor, value
 
-from norse_export.errors import ExportError, LimitError, UnsafeFileError
+from norse_export.errors import ExportError, InputFileError, LimitError, UnsafeFileError
 from norse_export.files.child import parse_in_child
 from norse_export.files.limits import Limits
 from norse_export.frontend.torch_file import parse
@@ -105,6 +105,7 @@ def test_the_child_process_gives_the_same(tmp_path: Path) -> None:
     path.write_bytes(saved(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))).getvalue())
     with path.open("rb") as file:
         document, arrays = parse(file, Limits())
+        document["file"] = "model.pt"  # opened by its path here
         parsed = parse_in_child("norse_export.frontend.torch_file:parse", file, name="model.pt", limits=Limits())
     assert parsed.document == document
     assert {key: array.tobytes() for key, array in parsed.arrays.items()} == {
@@ -118,6 +119,18 @@ def test_the_child_process_gives_all_findings(tmp_path: Path) -> None:
     with path.open("rb") as file, pytest.raises(UnsafeFileError) as caught:
         parse_in_child("norse_export.frontend.torch_file:parse", file, name="model.pt", limits=Limits())
     assert {"os.system", "os.abort"} <= {finding.message.split(" ")[0] for finding in caught.value.findings}
+    assert {finding.where for finding in caught.value.findings} == {"model.pt [data.pkl]"}
+
+
+@pytest.mark.parametrize("stage", ["reading", "building"])
+def test_an_error_in_the_pickle_names_the_users_file(stage: str) -> None:
+    file = saved(torch.nn.Linear(3, 2)) if stage == "building" else archive(b"N")
+    file.name = "mine.pt"  # type: ignore[attr-defined]
+    with pytest.raises(InputFileError) as caught:
+        document, arrays = parse(file, Limits())
+        document["root"]["attributes"]["in_features"] = 4
+        rebuild(document, arrays)
+    assert (caught.value.where, caught.value.findings[0].where) == ("mine.pt [data.pkl]",) * 2
 
 
 # Nothing is imported
