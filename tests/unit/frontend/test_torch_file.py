@@ -122,15 +122,15 @@ def test_the_child_process_gives_all_findings(tmp_path: Path) -> None:
     assert {finding.where for finding in caught.value.findings} == {"model.pt [data.pkl]"}
 
 
-@pytest.mark.parametrize("stage", ["reading", "building"])
-def test_an_error_in_the_pickle_names_the_users_file(stage: str) -> None:
-    file = saved(torch.nn.Linear(3, 2)) if stage == "building" else archive(b"N")
-    file.name = "mine.pt"  # type: ignore[attr-defined]
-    with pytest.raises(InputFileError) as caught:
-        document, arrays = parse(file, Limits())
-        document["root"]["attributes"]["in_features"] = 4
-        rebuild(document, arrays)
-    assert (caught.value.where, caught.value.findings[0].where) == ("mine.pt [data.pkl]",) * 2
+def test_an_error_in_the_pickle_names_the_users_file() -> None:
+    strange, contradicting = archive(b"N"), saved(torch.nn.Linear(3, 2))
+    strange.name = contradicting.name = "mine.pt"  # type: ignore[attr-defined]
+    document, arrays = parse(contradicting, Limits())
+    document["root"]["attributes"]["in_features"] = 4
+    for call_it in (lambda: parse(strange, Limits()), lambda: rebuild(document, arrays)):
+        with pytest.raises(InputFileError) as caught:
+            call_it()
+        assert (caught.value.where, caught.value.findings[0].where) == ("mine.pt [data.pkl]",) * 2
 
 
 # Nothing is imported
