@@ -59,6 +59,8 @@ class RecordReader:
     def _refuse_root(self, root: Any, entries: dict[Any, Any] | None) -> None:
         if class_of(root) not in ("", *ALLOWED):
             return  # named among the globals
+        if entries is not None and self._refuse_checkpoint(entries):
+            return
         if entries is not None:
             self._refuse(
                 "", f"the file holds a dictionary ({_listed(entries)}), which is neither a module nor a state_dict"
@@ -67,6 +69,24 @@ class RecordReader:
             self._refuse("", "the file holds a single tensor, which is neither a module nor a state_dict")
         else:
             self._refuse("", f"the file holds {described(root)}, which is neither a module nor a state_dict")
+
+    def _refuse_checkpoint(self, entries: dict[Any, Any]) -> bool:
+        """Whether a dictionary is a training checkpoint, one entry of which is the model; says so."""
+        for name, entry in entries.items():
+            module, tensors = class_of(entry) in known.MODULES, self._mapping(entry)
+            if not module and not (tensors and all(is_tensor(value) for value in tensors.values())):
+                continue
+            what, key = "module" if module else "state_dict", ascii(name) if isinstance(name, str) else shown(name)
+            beside = _listed([other for other in entries if other is not name]) or "nothing else"
+            self._refuse(
+                "",
+                f"the file is a training checkpoint: the model's {what} is one entry of it, {key}, beside {beside}",
+                kind="checkpoint",
+                fix=f"take it out, torch.load(file)[{key}], give it to the model, and {SAVE}"
+                + ("" if module else "; or torch.save that state_dict alone, and pass --factory module:function"),
+            )
+            return True
+        return False
 
     # Modules
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from torch_programs import LINEAR, archive, call, messages, module, name, read, refused, storage, tensor, value
+import torch
+from torch_programs import LINEAR, archive, call, messages, module, name, read, refused, saved, storage, tensor, value
 
 from norse_export.errors import ExportError, InputFileError, UnsafeFileError
 
@@ -36,7 +39,7 @@ STRANGE: dict[str, tuple[str, bytes]] = {
     "constructor arguments": ("as torch.save never does", name(LINEAR) + b"K\x01\x85\x81" + value(GOOD) + b"b"),
     "a call instead of an object": ("as torch.save never does", call(LINEAR)),
     "a dictionary of other things": ("epoch", value({"epoch": 3, "model": tensor()})),
-    "a dictionary with a module": ("state_dict", value({"model": module(**GOOD)})),
+    "a dictionary with a module": ("the model's module is one entry of it, 'model'", value({"model": module(**GOOD)})),
     "a key that is a number": ("key 1", value({1: tensor()})),
     "a single tensor": ("single tensor", tensor()),
     "a number": ("neither a module nor a state_dict", value(7)),
@@ -67,6 +70,21 @@ def test_names_of_the_file_reach_messages_only_in_printable_form() -> None:
     assert {finding.where for finding in error.findings} == {"'\\x1b[2J'"}
     assert "note" in messages(error)
     assert all(finding.message.isprintable() for finding in error.findings)
+
+
+@pytest.mark.parametrize("rest", [{}, {"epoch": 3, "loss": 0.5, "optimizer": {"state": {}, "param_groups": []}}])
+def test_a_training_checkpoint_is_named_with_the_way_out(rest: dict[str, Any]) -> None:
+    model = torch.nn.Linear(3, 2)
+    (finding,) = refused(saved({**rest, "model_state_dict": model.state_dict()}), InputFileError).findings
+    beside = "epoch, loss, optimizer" if rest else "nothing else"
+    assert finding.kind == "checkpoint"
+    assert finding.message == (
+        "the file is a training checkpoint: the model's state_dict is one entry of it, 'model_state_dict', "
+        f"beside {beside}"
+    )
+    assert "torch.load(file)['model_state_dict']" in finding.fix
+    assert "norse_export.save(model, path, example_input)" in finding.fix
+    assert "--factory" in finding.fix
 
 
 def test_long_lists_of_names_are_cut() -> None:
