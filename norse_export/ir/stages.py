@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from norse_export.errors import GraphError
 from norse_export.ir.arrays import FloatArray, per_neuron
+from norse_export.ir.fixed import FixedInput, Population, Synapses
 from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
@@ -64,6 +65,7 @@ class Neuron:
 
 ContinuousNode = Layer | NeuronModel
 DiscreteNode = Layer | Neuron
+FixedNode = FixedInput | Synapses | Population | Layer
 
 __all__ = [
     "FAMILIES",
@@ -75,12 +77,16 @@ __all__ = [
     "CubaLI",
     "CubaLIF",
     "DiscreteNode",
+    "FixedInput",
+    "FixedNode",
     "Flatten",
     "Input",
     "Linear",
     "Neuron",
     "Output",
     "Pool",
+    "Population",
     "Scale",
     "Sum",
+    "Synapses",
 ]

@@ -14,7 +14,7 @@ from norse_export.ir.doubts import doubts
 from norse_export.ir.rasters import model_dtype
 from norse_export.pipeline.choices import SAVE, InputChoice, LoadChoice, chosen_inputs
 from norse_export.pipeline.model import Model, Truth, framework_truth, graph_truth
-from norse_export.pipeline.time_step import with_dt
+from norse_export.pipeline.time_step import in_seconds, with_dt
 from norse_export.pipeline.torch_files import load_torch_file
 
 _SUFFIXES = {
@@ -39,7 +39,7 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
         UsageError: the file leaves something open that has to be given (dt, an example input, a factory).
         UnsupportedError, GraphError: the model in it.
     """
-    with open_input(path) as file:
+    with open_input(path) as file, in_seconds(choice):
         kind = kind_of(file)
         name = path.name
         _refuse_unused(choice, kind)
@@ -52,6 +52,12 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
                 model = load_torch_file(file, name, choice, inputs)
             case Kind.EMPTY:
                 raise InputFileError("the file is empty", where=name, fix="write the model again")
+            case Kind.CSV | Kind.NPZ | Kind.NPY:
+                raise InputFileError(
+                    f"{kind.value} holds rasters or recordings, and no model",
+                    where=name,
+                    fix=f"give a model, and this beside it: norse-export MODEL --target T --inputs {name}",
+                )
             case Kind.ONNX:
                 raise InputFileError("ONNX models are not supported as an input", where=name, fix=SAVE)
             case _:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from norse_export.errors import Finding, UsageError
+from norse_export.errors import Finding, GraphError, UsageError, locating
 from norse_export.ir.graph import Graph
 from norse_export.ir.neurons import SAME_DT, NeuronModel
 from norse_export.ir.stages import ContinuousNode
@@ -37,7 +38,7 @@ def with_dt(graph: Graph[ContinuousNode], choice: LoadChoice) -> tuple[Graph[Con
             kind="dt",
         )
     nodes: dict[str, ContinuousNode] = {
-        name: _stepping(node, choice.dt) if isinstance(node, NeuronModel) else node
+        name: _stepping(name, node, choice.dt) if isinstance(node, NeuronModel) else node
         for name, node in graph.nodes.items()
     }
     change = f"{_listed(own.values())} -> {choice.dt!r}"
@@ -55,6 +56,24 @@ def _listed(values: Iterable[float]) -> str:
     return ", ".join(map(repr, dict.fromkeys(values)))
 
 
-def _stepping(node: NeuronModel, dt: float) -> NeuronModel:
+def _stepping(name: str, node: NeuronModel, dt: float) -> NeuronModel:
     derived: dict[str, Any] = {field: None for field in ("alpha", "beta") if hasattr(node, field)}
-    return replace(node, dt=dt, **derived)
+    with locating(name):
+        return replace(node, dt=dt, **derived)
+
+
+@contextmanager
+def in_seconds(choice: LoadChoice) -> Iterator[None]:
+    """Where inside a time constant is too short for the dt that was chosen, say that --dt is in seconds."""
+    try:
+        yield
+    except GraphError as error:
+        error.findings = tuple(_hinted(finding, choice.dt) for finding in error.findings)
+        error.fix = error.findings[0].fix
+        raise
+
+
+def _hinted(finding: Finding, dt: float | None) -> Finding:
+    if dt is None or finding.kind != "tau" or f"dt = {dt:g} s" not in finding.message:
+        return finding
+    return replace(finding, fix=f"--dt is in seconds: for {dt:g} ms give --dt {dt / 1000:g}; else {finding.fix}")

@@ -95,7 +95,7 @@ def bounded_step(
     spikes: bool, None for a family that does not spike. tiny: the smallest normal number of that run's float type.
 
     Raises:
-        ValueError: the program compares values elsewhere than at its threshold.
+        ValueError: the program compares values elsewhere than at its threshold, or has an operation on integers.
     """
     given = {**ports, **state}
     rounding = _Rounding(u, tiny, {name: error for name, (_, error) in given.items()})
@@ -123,6 +123,8 @@ def bounded_step(
                 result = Spread.exact(spikes)
             case Op.WHERE:
                 result = _choice(*operands)
+            case _:
+                raise ValueError(f"the rounding error of {step.op} is not known")
         values.append(result)
     return _bounded(program, values, margin, rounding.errors)
 

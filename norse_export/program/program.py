@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from inspect import Parameter, signature
 from typing import Any
 
@@ -24,9 +24,13 @@ class Step:
     observe: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Program:
-    """A step as data: numbered instructions in the order of execution, and the numbers of what it gives."""
+    """A step as data: numbered instructions in the order of execution, and the numbers of what it gives.
+
+    The instructions begin with the ports, the state variables, the clock if it is read, the random streams and the
+    parameters, each group in its order.
+    """
 
     instructions: tuple[Instruction, ...]
     state: tuple[int, ...]
@@ -34,33 +38,75 @@ class Program:
     output: int
     observe: tuple[tuple[str, int], ...]
 
+    @cached_property
+    def ports(self) -> tuple[str, ...]:
+        """Names of the input ports, in order."""
+        return self._names(Op.PORT)
+
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the state variables, in order."""
+        return self._names(Op.STATE)
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters, in order."""
+        return self._names(Op.PARAMETER)
+
+    @cached_property
+    def random(self) -> tuple[str, ...]:
+        """Names of the streams of random numbers, in order."""
+        return self._names(Op.RANDOM)
+
+    @cached_property
+    def constants(self) -> tuple[int, ...]:
+        """The numbers that are written in the program, in the order of its instructions."""
+        return tuple(value for step in self.instructions for value in step.constants)
+
+    @cached_property
+    def structure(self) -> tuple[object, ...]:
+        """The program without its numbers and names: programs that share it share a compiled kernel."""
+        steps = tuple(step.structure for step in self.instructions)
+        return (steps, self.state, self.spike, self.output, tuple(number for _, number in self.observe))
+
+    def _names(self, op: Op) -> tuple[str, ...]:
+        return tuple(step.name for step in self.instructions if step.op is op)
+
     def __str__(self) -> str:
-        lines = [
-            f"%{number} = {step.op} {step.name or ' '.join(f'%{operand}' for operand in step.operands)}"
-            for number, step in enumerate(self.instructions)
-        ]
+        lines = [f"%{number} = {_text(step)}" for number, step in enumerate(self.instructions)]
         spike = "none" if self.spike is None else f"%{self.spike}"
         lines.append(f"spike {spike}  output %{self.output}  state {' '.join(f'%{number}' for number in self.state)}")
+        lines.extend(f"observe {name} %{number}" for name, number in self.observe)
         return "\n".join(lines)
+
+
+def _text(step: Instruction) -> str:
+    parts = [str(step.op), step.name, *(f"%{operand}" for operand in step.operands), *map(str, step.constants)]
+    return " ".join(part for part in (*parts, step.rounding) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
     """A kind of neuron: the step function, with its ordered input ports and state variables.
 
-    The step is called as `step(*ports, *state, **parameters)`; its keyword-only arguments are the parameters.
+    The step is called as `step(*ports, *state, [t], *random, **parameters)`: t is the number of the step, counted from
+    0, for a family with a clock; each name in `random` is a stream of random numbers of 32 bits, one for each neuron
+    and step. Its keyword-only arguments are the parameters.
     """
 
     name: str
     step: Callable[..., Step]
     ports: tuple[str, ...]
     state: tuple[str, ...]
+    clock: bool = False
+    random: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         arguments = signature(self.step).parameters.values()
         positional = tuple(a.name for a in arguments if a.kind is not Parameter.KEYWORD_ONLY)
-        if positional != self.ports + self.state:
-            raise TypeError(f"family {self.name}: step takes {positional}, declared {self.ports + self.state}")
+        declared = (*self.ports, *self.state, *(("t",) if self.clock else ()), *self.random)
+        if positional != declared:
+            raise TypeError(f"family {self.name}: step takes {positional}, declared {declared}")
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -85,10 +131,12 @@ class Family:
 @cache
 def _trace(family: Family) -> Program:
     tape = Tape()
-    ports = [tape.record(Op.PORT, name=name) for name in family.ports]
-    state = [tape.record(Op.STATE, name=name) for name in family.state]
+    given = [tape.record(Op.PORT, name=name) for name in family.ports]
+    given += [tape.record(Op.STATE, name=name) for name in family.state]
+    given += [tape.record(Op.CLOCK)] if family.clock else []
+    given += [tape.record(Op.RANDOM, name=name) for name in family.random]
     parameters = {name: tape.record(Op.PARAMETER, name=name) for name in family.parameters}
-    step = family.step(*ports, *state, **parameters)
+    step = family.step(*given, **parameters)
     if len(step.state) != len(family.state):
         raise TypeError(f"family {family.name}: step gives {len(step.state)} state values for {family.state}")
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Literal
 
 import h5py
 import numpy as np
-from h5py import h5d, h5pl, h5s
+from h5py import h5d, h5pl, h5s, h5t
 from numpy.typing import NDArray
 
 from norse_export.errors import InputFileError
@@ -18,19 +18,26 @@ from norse_export.errors import InputFileError
 Sort = Literal["numbers", "integers", "truth values", "text", "texts", "a group"]
 
 _RAISED_BY_H5PY = (OSError, RuntimeError, ValueError, LookupError, TypeError, OverflowError)
+# A dataset of numbers up to this size, in one piece, is read when it is looked over: opening it again takes far longer.
+SMALL_BYTES = 256
+_BYTES_TEXT = h5t.py_create(np.dtype(object, metadata={"vlen": bytes}))  # as h5py.string_dtype, without decoding
 _SHOWN = 300  # characters of a path that a message repeats
 _FIX = "copy or download the file again, or write it again with nir"
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One dataset that may be read: where it is, and what it declares. `dtype` is native; None for text."""
+    """One dataset that may be read: where it is, and what it declares. `dtype` is native; None for text.
+
+    content: what it holds, where that was small enough to be read at once.
+    """
 
     path: str
     sort: Sort
     dtype: np.dtype[Any] | None
     shape: tuple[int, ...]
     nbytes: int
+    content: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +94,32 @@ def at(path: str) -> str:
 
 def read_array(hdf5: h5py.File, member: Dataset) -> NDArray[Any]:
     """Read a dataset of numbers or truth values, in its own dtype and native byte order."""
-    array = np.empty(member.shape, dtype=member.dtype)
     with reading_hdf5(at(member.path)):
-        if array.size:
-            h5d.open(hdf5.id, member.path.encode()).read(h5s.ALL, h5s.ALL, array)
+        array = member.content
+        if array is None:
+            array = read_open(h5d.open(hdf5.id, member.path.encode()), member.shape, member.dtype)
         if array.dtype == np.bool_ and array.size and array.view(np.uint8).max() > 1:
             raise ValueError("truth values other than 0 and 1")
+    return array
+
+
+def read_open(dataset: h5d.DatasetID, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> NDArray[Any]:
+    """Read an open dataset of numbers or truth values."""
+    array = np.empty(shape, dtype=dtype)
+    if array.size:
+        dataset.read(h5s.ALL, h5s.ALL, array)
     return array
 
 
 def read_raw(hdf5: h5py.File, member: Dataset, rows: Any = ()) -> Any:
     """Read texts as bytes: one, all, or some rows."""
     with reading_hdf5(at(member.path)):
-        return h5py.Dataset(h5d.open(hdf5.id, member.path.encode()))[rows]
+        dataset = h5d.open(hdf5.id, member.path.encode())
+        if member.shape or not dataset.get_type().is_variable_str():
+            return h5py.Dataset(dataset)[rows]
+        text = np.empty((), dtype=object)  # what h5py.Dataset does here, in a fifth of the time
+        dataset.read(h5s.ALL, h5s.ALL, text, _BYTES_TEXT)
+        return text[()]
 
 
 def decoded(raw: bytes, where: str) -> str:

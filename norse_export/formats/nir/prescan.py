@@ -22,7 +22,7 @@ from norse_export.errors import Finding, InputFileError, UnsafeFileError
 from norse_export.files import budget
 from norse_export.files.limits import Limits
 
-from .datasets import Dataset, Group, Sort, at, reading_hdf5
+from .datasets import SMALL_BYTES, Dataset, Group, Sort, at, read_open, reading_hdf5
 from .names import name_fault
 
 _FILTERS = frozenset({h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF})
@@ -34,7 +34,7 @@ _COPY = "copy the file with h5repack, or write it again with nir"
 
 
 def prescan(hdf5: h5py.File, limits: Limits) -> Group:
-    """Walk the whole file and give what it declares; nothing is read but headers.
+    """Walk the whole file and give what it declares; nothing is read but headers, and numbers of some bytes.
 
     In the child process, memory for what is declared is asked for.
 
@@ -66,11 +66,17 @@ class _Walk:
     nbytes: int = 0
 
     def group(self, group: h5g.GroupID, path: str, depth: int) -> Group:
-        self.limits.check("max_objects", self.objects + group.get_num_objs(), where=at(path))
-        links: list[tuple[bytes, int]] = []
-        group.links.iterate(lambda name, link: links.append((name, link.type)), info=True)
+        links: list[tuple[bytes, int, int]] = []
+        room = self.limits.max_objects - self.objects
+
+        def list_one(name: bytes, link: h5l.LinkInfo) -> bool | None:
+            links.append((name, link.type, link.u))
+            return True if len(links) > room else None  # one too many: it is seen below
+
+        group.links.iterate(list_one, info=True)
+        self.limits.check("max_objects", self.objects + len(links), where=at(path))
         members: dict[str, Group | Dataset] = {}
-        for raw, link in links:
+        for raw, link, address in links:
             name = raw.decode("utf-8", "surrogateescape")
             where = f"{path}/{name}"
             if len(raw) > self.limits.max_name_bytes:
@@ -79,22 +85,23 @@ class _Walk:
                 self._found("name", where, fault, "rename it")
             elif link != h5l.TYPE_HARD:
                 self._found("link", where, f"{_LINKS.get(link, 'a user-defined link')}, where data should stand", _COPY)
-            elif member := self._member(group, raw, where, depth + 1):
+            elif member := self._member(group, raw, address, where, depth + 1):
                 members[name] = member
         return Group(path or "/", members)
 
-    def _member(self, group: h5g.GroupID, name: bytes, path: str, depth: int) -> Group | Dataset | None:
+    def _member(
+        self, group: h5g.GroupID, name: bytes, address: int, path: str, depth: int
+    ) -> Group | Dataset | None:
         if depth > self.limits.max_depth:
             self.limits.check("max_depth", depth, where=at(path))
         self.objects += 1
         if self.objects > self.limits.max_objects:
             self.limits.check("max_objects", self.objects, where=at(path))
-        member = h5o.open(group, name)
-        address = h5o.get_info(member).addr
         if address in self.addresses:
             self._found("shared_object", path, "an object that is linked twice (a cycle, or shared)", _COPY)
             return None
         self.addresses.add(address)
+        member = h5o.open(group, name)
         if isinstance(member, h5g.GroupID):
             return self.group(member, path, depth)
         if isinstance(member, h5d.DatasetID):
@@ -121,7 +128,8 @@ class _Walk:
             self._found("hdf5_type", path, message, "store numbers or text")
             return None
         shape = tuple(int(n) for n in space.get_simple_extent_dims())
-        chunk = math.prod(creation.get_chunk()) if creation.get_layout() == h5d.CHUNKED else 0
+        chunked = creation.get_layout() == h5d.CHUNKED
+        chunk = math.prod(creation.get_chunk()) if chunked else 0
         nbytes = math.prod(shape) * int(type_id.get_size())
         self.nbytes += max(nbytes, chunk * int(type_id.get_size()))
         if self.nbytes > self.limits.max_bytes:
@@ -129,7 +137,11 @@ class _Walk:
         if nbytes and not dataset.get_storage_size():
             self._found("hdf5", path, "truncated or corrupt HDF5: declared, but its data were never written", _COPY)
             return None
-        return Dataset(path, *kind, shape, nbytes)
+        content = None
+        if kind[0] != "text" and nbytes <= SMALL_BYTES and not chunked:
+            with reading_hdf5(at(path)):
+                content = read_open(dataset, shape, kind[1])
+        return Dataset(path, *kind, shape, nbytes, content)
 
     def _found(self, kind: str, path: str, message: str, fix: str) -> None:
         self.findings.append(Finding(kind, "error", at(path), message, fix))
