@@ -17,6 +17,7 @@ from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import CubaLIF
 from norse_export.pipeline import LoadChoice, load
+from norse_export.pipeline.time_step import with_dt
 
 RASTERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "x.csv": (lambda path: path.write_text("0,0.1,1\n0,0.2,0\n"), "a table of numbers (CSV)"),
@@ -60,12 +61,15 @@ def test_an_overriding_time_step_in_milliseconds_names_the_node_too(tmp_path: Pa
     zero = np.float32(0)
     neuron = CubaLIF(shape=(1,), dt=1e-3, tau_mem=tau, tau_syn=tau, v_leak=zero, v_th=np.float32(1), v_reset=zero)
     nodes = {"input": Input((1,)), "0.cell": neuron, "output": Output((1,))}
-    path = tmp_path / "m.nir"
-    write(path, document_of_graph(Graph(nodes, (Edge("input", "0.cell"), Edge("0.cell", "output")))))
+    path, graph = tmp_path / "m.nir", Graph(nodes, (Edge("input", "0.cell"), Edge("0.cell", "output")))
+    write(path, document_of_graph(graph))
     with pytest.raises(GraphError) as caught:
         load(path, loading=LoadChoice(dt=1.0, override=True))
     assert caught.value.where == "0.cell"
     assert "for 1 ms give --dt 0.001" in caught.value.fix
+    with pytest.raises(GraphError) as caught:
+        with_dt(graph, LoadChoice(dt=1.0, override=True))  # as for a model file
+    assert caught.value.where == "0.cell"
 
 
 def test_a_time_constant_that_is_wrong_by_itself_is_not_blamed_on_the_time_step(foreign: Path) -> None:
