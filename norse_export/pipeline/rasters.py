@@ -51,11 +51,12 @@ def choose(model: Model, choice: InputChoice, limits: Limits) -> Chosen:
     """Give the rasters to compare on: from the file, stored in the model, or random.
 
     Raises:
-        UsageError: the file's arrays do not fit the model's inputs.
+        UsageError: the file's arrays do not fit the model's inputs, or its labels not the model's classes.
     """
     if choice.file is not None:
         given = read_rasters(choice.file, limits)
         rasters = checked_inputs(model.discrete, _matched(model, given))
+        _check_labels(model, given.labels, len(next(iter(rasters.values()))[0]), choice.file.name)
         summary = _summary(choice.file.name, rasters)
         return Chosen(rasters, model.truth(rasters), summary, "given", given.labels, given.recorded)
     if choice.random_steps is not None:
@@ -66,6 +67,26 @@ def choose(model: Model, choice: InputChoice, limits: Limits) -> Chosen:
         return Chosen(stored, truth, _summary("stored in the model", stored), "stored")
     rate, rasters = _firing(model, choice)
     return Chosen(rasters, model.truth(rasters), _summary(_words(rate, choice.seed), rasters), "random", searched=True)
+
+
+def _check_labels(model: Model, labels: Array | None, samples: int, where: str) -> None:
+    """Refuse labels that the model can never decide on: they would count as its mistakes."""
+    shapes = [node.output_shape for node in model.graph.nodes.values() if isinstance(node, Output)]
+    if labels is None or len(shapes) != 1 or len(shapes[0]) != 1:
+        return  # without one vector of outputs there is no decision
+    classes = shapes[0][0]
+    if len(labels) != samples:
+        message = f"the number of labels, {len(labels)}, is not that of samples, {samples}"
+        raise UsageError(message, where=f"{where} [labels]", fix="give one label for each sample", kind="labels")
+    wrong = ~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))
+    if wrong.any():
+        sample = int(wrong.argmax())
+        raise UsageError(
+            f"label {float(labels[sample]):g} of sample {sample}: the model decides among {classes} outputs",
+            where=f"{where} [labels]",
+            fix=f"give the number of an output, 0 to {classes - 1}, as the label of each sample",
+            kind="labels",
+        )
 
 
 def read_rasters(path: Path, limits: Limits) -> InputFile:

@@ -89,3 +89,33 @@ def test_the_command_line_says_it_and_is_not_killed(model: Path) -> None:
     assert ended.returncode == 2
     assert "GB of memory" in ended.stderr
     assert "where: --random" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("labels", "what"),
+    [
+        ([0, 3], "label 3 of sample 1: the model decides among 3 outputs"),
+        ([-1, 2], "label -1 of sample 0: the model decides among 3 outputs"),
+        ([0, 0.5], "label 0.5 of sample 1: the model decides among 3 outputs"),
+        ([0, np.nan], "label nan of sample 1: the model decides among 3 outputs"),
+        ([0], "the number of labels, 1, is not that of samples, 2"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "parity"])
+def test_labels_that_the_model_cannot_decide_on_are_refused(
+    command: str, labels: list[float], what: str, model: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "x.npz", input=np.ones((20, 2, 12), np.float32), labels=np.array(labels))
+    with pytest.raises(UsageError) as caught:
+        getattr(norse_export, command)(*[model] * (1 + (command == "parity")), inputs=tmp_path / "x.npz")
+    assert caught.value.what == what
+    assert caught.value.where == "x.npz [labels]"
+    assert "label" in caught.value.fix
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "bool"])
+def test_labels_of_every_type_count(dtype: str, model: Path, tmp_path: Path) -> None:
+    raster = (np.random.default_rng(0).random((20, 2, 12)) < 0.5).astype(np.float32)
+    np.savez(tmp_path / "x.npz", input=raster, labels=np.array([0, 1], dtype))
+    result = norse_export.run(model, inputs=tmp_path / "x.npz")
+    assert result.accuracy in (0.0, 0.5, 1.0)
