@@ -70,7 +70,7 @@ def parse_in_child(
     descriptor = file.fileno()
     size = os.fstat(descriptor).st_size
     position = os.lseek(descriptor, 0, os.SEEK_CUR)  # the child shares it
-    budget = Budget.of(size, limits.max_bytes)
+    budget = Budget.of(size, limits)
     with _memory_file() as result:
         asked = {
             "parser": parser, "name": name, "input": descriptor, "result": result, "limits": asdict(limits),

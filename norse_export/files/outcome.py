@@ -32,8 +32,10 @@ class Ending:
 
 def failure(ending: Ending, stage: Stage, *, parser: str, name: str, budget: Budget) -> Exception:
     """The error for a child that left no answer."""
-    if ending.timed_out or ending.code == -signal.SIGXCPU or ending.code == -signal.SIGALRM:
-        return _too_slow(name, budget)
+    if ending.timed_out or ending.code == -signal.SIGALRM:
+        return _too_slow(f"{budget.wall_seconds:.0f} s", name)
+    if ending.code == -signal.SIGXCPU:
+        return _too_slow(f"{budget.cpu_seconds} s of CPU", name)
     if ending.code in (NO_ROOM, -signal.SIGXFSZ):
         return LimitError(
             "too large: cannot write the content of the file to memory: it exceeds the limit on the size of files",
@@ -96,12 +98,12 @@ def _finding(raw: Any) -> Finding:
     raise ValueError("it reports a finding without its parts")
 
 
-def _too_slow(name: str, budget: Budget) -> LimitError:
+def _too_slow(taken: str, name: str) -> LimitError:
     return LimitError(
-        f"reading the file took too long: more time than the {budget.cpu_seconds} s of CPU or "
-        f"{budget.wall_seconds:.0f} s in all that a file of its size is given; it is most likely corrupt",
+        f"too slow to read: it took more than {taken}, the time limit of a file of its size (a guard against hostile "
+        "and damaged files)",
         where=name,
-        fix=GET_AGAIN,
+        fix=f"{GET_AGAIN}; if it is sound, pass a larger --max-objects: it gives more time",
         kind="time",
     )
 

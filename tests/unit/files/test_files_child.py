@@ -139,10 +139,10 @@ def test_the_limits_of_the_child(file: BinaryIO) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "cpu", "wall"), [(0, 8, 12), (50 * 10**6 - 1, 8, 13), (50 * 10**6, 9, 13), (10**9, 28, 32)]
+    ("size", "cpu", "wall"), [(0, 8, 12), (50 * 10**6 - 1, 28, 33), (50 * 10**6, 29, 33), (10**9, 48, 52)]
 )
 def test_a_large_file_is_given_more_time_and_memory(size: int, cpu: int, wall: float) -> None:
-    given = budget.Budget.of(size, 10**8)
+    given = budget.Budget.of(size, Limits(max_bytes=10**8))
     assert given.cpu_seconds == cpu
     assert given.wall_seconds == pytest.approx(wall, abs=1e-6)
     assert given.memory_bytes == 2 * size + 512 * 10**6
@@ -226,12 +226,24 @@ def test_a_parser_that_leaves_without_an_answer_means_a_corrupt_file(file: Binar
     refused(file, "leaves_without_a_word", InputFileError, "corrupt", f"exit code {code}", code=code)
 
 
+@pytest.mark.parametrize(
+    ("size", "max_objects", "extra"),
+    [(128 * 5000, 10**5, 1), (128 * 5000, 2500, 0.5), (10**6 * 128, 10**5, 20 + 2.56), (0, 3 * 10**5, 40)],
+)
+def test_there_is_time_for_every_object_that_may_be_in_the_file(size: int, max_objects: int, extra: float) -> None:
+    given = budget.Budget.of(size, Limits(max_objects=max_objects))
+    assert given.wall_seconds == pytest.approx(12 + extra, abs=0.02)
+    assert given.cpu_seconds == 8 + int(extra)
+
+
 @pytest.mark.usefixtures("little_time")
 @pytest.mark.parametrize("parser", ["spins", "sleeps", "floods"])
 def test_a_parser_that_hangs_is_ended(file: BinaryIO, parser: str) -> None:
     started = time.monotonic()
-    error = refused(file, parser, LimitError, "time", "corrupt")
+    error = refused(file, parser, LimitError, "time", "damaged")
+    assert "corrupt" not in error.what
     assert "get the file again" in error.fix
+    assert "--max-objects" in error.fix
     assert error.findings[0].kind == "time"
     assert 0.5 <= time.monotonic() - started < 4
 
@@ -241,7 +253,7 @@ def test_a_parser_that_uses_too_much_cpu_is_ended_by_the_kernel(
 ) -> None:
     monkeypatch.setattr(budget, "BASE_CPU_SECONDS", 0)
     started = time.monotonic()
-    refused(file, "spins", LimitError, "time", "0 s of CPU")
+    refused(file, "spins", LimitError, "time", "more than 0 s of CPU")
     assert time.monotonic() - started < 8
 
 
