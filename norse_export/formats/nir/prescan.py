@@ -89,9 +89,7 @@ class _Walk:
                 members[name] = member
         return Group(path or "/", members)
 
-    def _member(
-        self, group: h5g.GroupID, name: bytes, address: int, path: str, depth: int
-    ) -> Group | Dataset | None:
+    def _member(self, group: h5g.GroupID, name: bytes, address: int, path: str, depth: int) -> Group | Dataset | None:
         if depth > self.limits.max_depth:
             self.limits.check("max_depth", depth, where=at(path))
         self.objects += 1
