@@ -81,6 +81,9 @@ class _Framework:
         self.state: dict[str, tuple[Any, ...]] = {}
         self._tensors: dict[int, tuple[Array, Any]] = {}
 
+    def advance(self, name: str, node: DiscreteNode, ports: tuple[Any, ...]) -> Any:
+        return self.population(name, node, ports) if isinstance(node, Neuron) else self.layer(node, ports[0])
+
     def layer(self, node: Layer, x: Any) -> Any:
         if id(node) in self._at_once:
             return _apply(node, x, self._own)

@@ -130,6 +130,9 @@ class _Bounding:
         """The values as the runs have them, in float64."""
         return values.astype(self.dtype, copy=False).astype(np.float64)
 
+    def advance(self, name: str, node: DiscreteNode, ports: tuple[_Signal, ...]) -> _Signal:
+        return self.population(name, node, ports) if isinstance(node, Neuron) else self.layer(node, ports[0])
+
     def layer(self, node: Layer, x: _Signal) -> _Signal:
         def merged(values: Array) -> Array:
             return values.reshape(-1, *values.shape[2:])

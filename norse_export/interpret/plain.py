@@ -67,6 +67,9 @@ class _Plain:
     state: dict[str, tuple[Array, ...]] = field(default_factory=dict)
     recorded: dict[str, dict[str, list[Array]]] = field(default_factory=dict)
 
+    def advance(self, name: str, node: DiscreteNode, ports: tuple[Array, ...]) -> Array:
+        return self.population(name, node, ports) if isinstance(node, Neuron) else self.layer(node, ports[0])
+
     def layer(self, node: Layer, x: Array) -> Array:
         merged = layers.apply(node, x.reshape(-1, *x.shape[2:]))
         return merged.reshape(*x.shape[:2], *node.output_shape)

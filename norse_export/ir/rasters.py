@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.errors import UsageError
+from norse_export.ir.fixed import FixedInput
 from norse_export.ir.graph import Graph, Node
 from norse_export.ir.layers import Input
 
@@ -21,12 +22,13 @@ def model_dtype(graph: Graph[Node]) -> str:
 
 
 def checked_inputs(graph: Graph[Node], inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Give the rasters by input node, checked against the graph's inputs.
+    """Give the rasters by input node, checked against the graph's inputs; those of a fixed graph as integers or bool.
 
     Raises:
-        UsageError: missing, unknown, of the wrong shape, not finite, or of different lengths.
+        UsageError: missing, unknown, of the wrong shape, not finite, or of different lengths; for an input of whole
+            numbers, others or some beyond its range.
     """
-    wanted = {name: node for name, node in graph.nodes.items() if isinstance(node, Input)}
+    wanted = {name: node for name, node in graph.nodes.items() if isinstance(node, Input | FixedInput)}
     if not wanted:
         raise UsageError("the graph has no input", where="inputs", fix="give the model an input to run it on")
     if set(inputs) != set(wanted):
@@ -45,10 +47,24 @@ def checked_inputs(graph: Graph[Node], inputs: Mapping[str, Array]) -> dict[str,
         if not all(raster.shape[:2]):
             message = f"an empty raster: {raster.shape[0]} steps of {raster.shape[1]} samples"
             raise UsageError(message, where=name, fix="give at least one step and one sample", kind="input_shape")
-        if raster.dtype.kind not in "biuf" or not _finite(raster, node.dtype):
-            message = f"the raster (dtype {raster.dtype}) does not hold finite numbers of type {node.dtype}"
+        dtype = "float64" if isinstance(node, FixedInput) else node.dtype
+        if raster.dtype.kind not in "biuf" or not _finite(raster, dtype):
+            message = f"the raster (dtype {raster.dtype}) does not hold finite numbers of type {dtype}"
             raise UsageError(message, where=name, fix="give spikes or currents as real numbers", kind="input_values")
-    return {name: np.asarray(inputs[name]) for name in wanted}
+    return {name: _as_sent(name, node, np.asarray(inputs[name])) for name, node in wanted.items()}
+
+
+def _as_sent(name: str, node: Input | FixedInput, raster: Array) -> Array:
+    """The raster; what enters a fixed graph as integers or bool, within the input's range."""
+    if isinstance(node, Input) or (raster.dtype.kind == "b" and node.high >= 1):
+        return raster
+    low, high = raster.min(), raster.max()
+    whole = raster.dtype.kind != "f" or bool(np.all(raster == np.rint(raster)))
+    if not whole or low < node.low or high > node.high:
+        what = f"numbers from {low} to {high}" if whole else "numbers that are not whole"
+        message = f"the raster holds {what}, the input takes whole numbers from {node.low} to {node.high}"
+        raise UsageError(message, where=name, fix="give a raster in that range", kind="input_values")
+    return raster.astype(np.int64) if raster.dtype.kind == "f" else raster
 
 
 def _finite(raster: Array, dtype: str) -> bool:

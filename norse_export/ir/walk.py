@@ -1,25 +1,24 @@
-"""Walks a discrete graph: whole rasters through what is feed-forward, step by step through loops."""
+"""Walks a graph of any stage: whole rasters through what is feed-forward, step by step through loops."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
-from norse_export.ir.graph import Edge, Graph, Shape, components
-from norse_export.ir.layers import Layer, Output
-from norse_export.ir.stages import DiscreteNode, Neuron
+from norse_export.ir.fixed import Population
+from norse_export.ir.graph import Edge, Graph, N, Shape, components
+from norse_export.ir.layers import Output
+from norse_export.ir.stages import Neuron
 
 Signal = TypeVar("Signal")
+Taken = TypeVar("Taken", contravariant=True)
 
 
-class Arithmetic(Protocol[Signal]):
+class Arithmetic(Protocol[Signal, Taken]):
     """What flows along the edges: a signal is a stretch of time [T, B, *shape], with error bounds or without."""
 
-    def layer(self, node: Layer, x: Signal) -> Signal:
-        """Send a signal through a stateless layer."""
-
-    def population(self, name: str, node: Neuron, ports: tuple[Signal, ...]) -> Signal:
-        """Advance a population over a stretch of time, from the state that the stretch before it left."""
+    def advance(self, name: str, node: Taken, ports: tuple[Signal, ...]) -> Signal:
+        """Send a stretch of time through a node: a population from the state that the stretch before it left."""
 
     def add(self, a: Signal, b: Signal) -> Signal:
         """Sum of two signals."""
@@ -35,7 +34,7 @@ class Arithmetic(Protocol[Signal]):
 
 
 def execute(
-    graph: Graph[DiscreteNode], inputs: Mapping[str, Signal], steps: int, arithmetic: Arithmetic[Signal]
+    graph: Graph[N], inputs: Mapping[str, Signal], steps: int, arithmetic: Arithmetic[Signal, N]
 ) -> dict[str, Signal]:
     """Run the graph over `steps` steps and give what each population and each output sent, by name.
 
@@ -62,24 +61,24 @@ def execute(
     return sent
 
 
-def _finished(graph: Graph[DiscreteNode], groups: tuple[tuple[str, ...], ...]) -> list[list[str]]:
+def _finished(graph: Graph[N], groups: tuple[tuple[str, ...], ...]) -> list[list[str]]:
     """For each group the nodes, other than populations and outputs, that nothing behind it reads."""
     last = {
         edge.source: number for number, group in enumerate(groups) for name in group for edge in graph.incoming(name)
     }
     finished: list[list[str]] = [[] for _ in groups]
     for name, number in last.items():
-        if not isinstance(graph.nodes[name], Neuron | Output):
+        if not isinstance(graph.nodes[name], Neuron | Population | Output):
             finished[number].append(name)
     return finished
 
 
 def _loop(
-    graph: Graph[DiscreteNode],
+    graph: Graph[N],
     group: tuple[str, ...],
     sent: Mapping[str, Signal],
     steps: int,
-    arithmetic: Arithmetic[Signal],
+    arithmetic: Arithmetic[Signal, N],
 ) -> dict[str, Signal]:
     """Advance the nodes of a loop together, one step at a time."""
     members = [name for name in graph.order if name in group]
@@ -100,7 +99,7 @@ def _loop(
 
 
 def _advance(
-    graph: Graph[DiscreteNode], name: str, arithmetic: Arithmetic[Signal], arriving: Callable[[Edge], Signal]
+    graph: Graph[N], name: str, arithmetic: Arithmetic[Signal, N], arriving: Callable[[Edge], Signal]
 ) -> Signal:
     node = graph.nodes[name]
     ports = []
@@ -109,6 +108,4 @@ def _advance(
         for other in others:
             first = arithmetic.add(first, other)
         ports.append(first)
-    if isinstance(node, Neuron):
-        return arithmetic.population(name, node, tuple(ports))
-    return arithmetic.layer(node, ports[0])
+    return arithmetic.advance(name, node, tuple(ports))
