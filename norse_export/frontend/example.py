@@ -28,7 +28,7 @@ def check_model(model: Any) -> None:
     if not isinstance(model, torch.nn.Module):
         given = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
         message = f"the model is {given}, not a torch.nn.Module"
-        raise UsageError(message, where="model", fix="pass the module itself")
+        raise UsageError(message, where="model", fix="pass the module itself, as the first argument")
     findings = [finding for name, tensor in tensors_of(model).items() for finding in _wrong_tensor(name, tensor)]
     if findings:
         raise UnsupportedError.of(findings)

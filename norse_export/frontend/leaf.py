@@ -40,6 +40,7 @@ class Call:
 
 
 Rule = Callable[[Call, Builder], Value]
+BATCH_AXIS = "give the example input as [T, B, ...], with a batch axis also for one sample: example_input.unsqueeze(1)"
 
 
 def array(tensor: torch.Tensor) -> NDArray[Any]:
@@ -51,6 +52,18 @@ def pair(value: Any, axes: int) -> Shape:
     """One number for each axis, as torch's modules take them."""
     values = value if isinstance(value, tuple | list) else (value,) * axes
     return tuple(int(v) for v in values)
+
+
+def refused_axes(call: Call, builder: Builder) -> Value:
+    """Note that a layer which takes one axis of features is given another number of them."""
+    name = type(call.module).__name__
+    if call.features:
+        message = f"{name} on features of shape {call.features}: it would act on the last axis only"
+        return refused(call, builder, "linear_axes", message, "put a Flatten before it")
+    message = f"{name} is given no features: the two axes of {call.x_shape} are time and batch"
+    if call.x.lead == 1:
+        message = f"{name} is given no features: in one step, the only axis of {call.x_shape} is the batch"
+    return refused(call, builder, "linear_axes", message, BATCH_AXIS)
 
 
 def refused(call: Call, builder: Builder, kind: str, message: str, fix: str) -> Value:

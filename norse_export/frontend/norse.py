@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import MissingDependencyError
 from norse_export.frontend.builder import Builder, Value
-from norse_export.frontend.leaf import Call, Rule, refused
+from norse_export.frontend.leaf import Call, Rule, refused_axes
 from norse_export.frontend.norse_checks import parameter, problems, state_of
 from norse_export.frontend.torch_save import import_norse
 from norse_export.ir.layers import Linear
@@ -84,8 +84,7 @@ def _recurrent(call: Call, builder: Builder, *, kind: _Kind) -> Value:
         return Value(None, call.x.lead)
     shape = tuple(call.result[0].shape[lead:])
     if len(call.features) != 1:
-        message = f"{type(module).__name__} on features of shape {call.features}"
-        return refused(call, builder, "linear_axes", message, "put a Flatten before it")
+        return refused_axes(call, builder)
     into = builder.add(f"{path}.input_weights", lambda: Linear(call.array(module.input_weights)), lead, (call.x, "x"))
     out = builder.add(path, lambda: kind.make(call, shape), lead, (into, "x"))
     back = builder.add(f"{path}.recurrent_weights", lambda: Linear(call.array(module.recurrent_weights)), lead)

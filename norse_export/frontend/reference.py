@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend import norse
+from norse_export.frontend.leaf import BATCH_AXIS
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Output
 from norse_export.ir.rasters import model_dtype
@@ -36,12 +37,24 @@ def call_model(model: torch.nn.Module, x: torch.Tensor, state: Any) -> Any:
     except ExportError:
         raise
     except Exception as error:
+        first = next(iter(str(error).splitlines()), "")
+        why, fix = "", f"{BATCH_AXIS}; and say time='outside' or 'inside', whichever the model takes"
+        if "tuple" in first and (cell := _cell_without_state(model)) is not None:
+            why = f"; torch.nn.Sequential hands on the spikes and the state that {cell} gives as one tuple"
+            fix = "use norse.torch.SequentialState in the place of torch.nn.Sequential: it carries the state"
         raise UsageError(
-            f"the model raised {type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
+            f"the model raised {type(error).__name__}: {first}{why}",
             where=f"{type(model).__name__}, input of shape {tuple(x.shape)}",
-            fix="give an example input [T, B, ...] that the model takes, and say time='outside' or 'inside'",
+            fix=fix,
             kind="model_raised",
         ) from error
+
+
+def _cell_without_state(model: torch.nn.Module) -> str | None:
+    """The class of a population in a torch.nn.Sequential, which does not know of states; None where there is none."""
+    table = norse.rules()
+    plain = (module for module in model.modules() if type(module) is torch.nn.Sequential)
+    return next((type(layer).__name__ for layers in plain for layer in layers if type(layer) in table), None)
 
 
 def takes_state(model: torch.nn.Module) -> bool:

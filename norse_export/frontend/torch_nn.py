@@ -9,7 +9,7 @@ import numpy as np
 
 from norse_export.errors import ExportError, locating
 from norse_export.frontend.builder import Builder, Value
-from norse_export.frontend.leaf import Call, Rule, array, pair, refused
+from norse_export.frontend.leaf import BATCH_AXIS, Call, Rule, array, pair, refused, refused_axes
 from norse_export.ir.layers import Conv, Flatten, Linear, Pool
 
 _LIFT = "wrap the layer in norse.torch.Lift, so that it is applied at each time step"
@@ -39,8 +39,7 @@ def rules() -> dict[type, Rule]:
 def _linear(call: Call, builder: Builder) -> Value:
     module = call.module
     if len(call.features) != 1:
-        message = f"Linear on features of shape {call.features}: it would act on the last axis only"
-        return refused(call, builder, "linear_axes", message, "put a Flatten before it")
+        return refused_axes(call, builder)
     bias = None if module.bias is None else call.array(module.bias)
     return builder.add(call.path, lambda: Linear(call.array(module.weight), bias), call.x.lead, (call.x, "x"))
 
@@ -102,7 +101,7 @@ def _check_spatial(call: Call, builder: Builder, axes: int) -> Value | None:
         return refused(call, builder, "time_axis", message, _LIFT)
     if len(call.features) != axes + 1:
         message = f"{type(call.module).__name__} on features of shape {call.features}, {axes + 1} axes are needed"
-        return refused(call, builder, "spatial_axes", message, "give [batch, channels, ...]")
+        return refused(call, builder, "spatial_axes", message, f"give it [batch, channels, ...]; {BATCH_AXIS}")
     return None
 
 

@@ -105,6 +105,62 @@ def test_an_example_that_does_not_fit_the_model_names_the_layer_and_the_shape() 
     assert "\n" not in finding.message
 
 
+SHORT: dict[str, tuple[Any, torch.Tensor, str]] = {
+    "cells": (cells, X[:, 0], "0: Linear is given no features: in one step, the only axis of (6,) is the batch"),
+    "sequences": (sequences, X[:, 0], "0: Linear is given no features: the two axes of (6, 6) are time and batch"),
+    "recurrent": (
+        lambda: snn.SequentialState(nn.Identity(), snn.LIFRecurrentCell(6, 6)),
+        X[:, 0],
+        "1: LIFRecurrentCell is given no features: in one step, the only axis of (6,) is the batch",
+    ),
+    "maps": (
+        lambda: nn.Sequential(nn.Identity(), nn.Conv2d(1, 2, 3)),
+        torch.ones(5, 1, 6, 6),
+        "1: Conv2d on features of shape (6, 6), 3 axes are needed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_an_example_without_a_batch_axis_is_told_how_to_get_one(name: str) -> None:
+    make, raster, said = SHORT[name]
+    (finding,) = refusal(make(), raster, error=UnsupportedError)
+    assert f"{finding.where}: {finding.message}" == said
+    assert "example_input.unsqueeze(1)" in finding.fix
+    assert trace(make(), raster.unsqueeze(1)).inputs["input"].shape == raster.unsqueeze(1).shape
+
+
+def test_an_example_on_which_the_model_raises_may_lack_its_batch_axis() -> None:
+    model = nn.Sequential(nn.Flatten(1), nn.Linear(25, 3))
+    (finding,) = refusal(model, torch.ones(4, 5, 5), error=UsageError)
+    assert "example_input.unsqueeze(1)" in finding.fix
+    assert "time='outside'" in finding.fix
+
+
+class Holding(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        return self.net(x), state
+
+
+@pytest.mark.parametrize("cell", [snn.LIFCell, snn.LIF, snn.LICell])
+@pytest.mark.parametrize("outer", [lambda net: net, Holding])
+def test_a_population_in_a_plain_sequential_is_told_which_one_to_use(cell: Any, outer: Any) -> None:
+    model = outer(nn.Sequential(nn.Linear(6, 6), cell(), nn.Linear(6, 2)))
+    (finding,) = refusal(model, X, error=UsageError)
+    assert finding.where.split(",")[0] == ("2" if outer is not Holding else "net.2")
+    assert f"the state that {cell.__name__} gives as one tuple" in finding.message
+    assert "norse.torch.SequentialState" in finding.fix
+
+
+def test_a_plain_sequential_is_not_blamed_for_a_wrong_shape() -> None:
+    (finding,) = refusal(nn.Sequential(nn.Linear(7, 2), snn.LIFCell()), X, error=UsageError)
+    assert "Sequential" not in finding.message + finding.fix
+
+
 def test_findings_from_before_the_model_raised_are_told_first() -> None:
     model = nn.Sequential(nn.ReLU(), nn.Linear(7, 2))
     assert kinds(refusal(model, X, error=UnsupportedError)) == ["module", "model_raised"]
@@ -117,6 +173,7 @@ NOT_MODELS: dict[str, Any] = {"a class": nn.Linear, "a function": lambda x: x, "
 def test_what_is_no_module_is_refused(name: str) -> None:
     (finding,) = refusal(NOT_MODELS[name], X, error=UsageError)
     assert finding.where == "model"
+    assert finding.fix == "pass the module itself, as the first argument"
 
 
 HALVES: dict[str, Any] = {
