@@ -23,6 +23,9 @@ _NPY_MAGIC = b"\x93NUMPY"
 _HDF5_FIRST_OFFSET = 512
 # A safetensors header longer than this is not a header: the three top bytes of its length are zero.
 _SAVED_LENGTH_ZEROS = slice(5, 8)
+# The header of our artefacts is canonical JSON (formats/safetensors_file.py), and "_" stands before every letter, so that
+# metadata come first; their own first key is this (formats/fixed_file.py).
+_FIXED_HEADER = b'{"__metadata__":{"norse_export_fixed":'
 # Pickle protocols 2 to 5 begin with PROTO; 0 and 1 have no magic: GLOBAL or INST near the start, or an empty
 # container, and STOP at the end.
 _PICKLE_PROTOCOLS = range(2, 6)
@@ -39,6 +42,7 @@ class Kind(Enum):
     """The kinds of input that are told apart; the value is the name for messages."""
 
     SAVED = "a safetensors file"
+    FIXED = "an artefact of target sim"
     TORCH_ZIP = "a zip archive, as torch.save writes"
     TORCH_LEGACY = "a pickle"
     HDF5 = "an HDF5 file, as NIR is"
@@ -70,7 +74,7 @@ def _kind(file: BinaryIO, head: bytes) -> Kind:
     if head.startswith(_ZIP_STARTS):
         return Kind.NPZ if _first_member(head).endswith(b".npy") else Kind.TORCH_ZIP
     if head[8:9] == b"{" and not any(head[_SAVED_LENGTH_ZEROS]):
-        return Kind.SAVED
+        return Kind.FIXED if head.startswith(_FIXED_HEADER, 8) else Kind.SAVED
     if _is_onnx(head):
         return Kind.ONNX
     if _is_csv(head):

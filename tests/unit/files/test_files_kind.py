@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from norse_export.files.kind import HEAD_BYTES, Kind, kind_of
-from norse_export.formats import safetensors_file
+from norse_export.formats import fixed_file, safetensors_file
 
 VALUE = {"weight": [1.0, 2.5], "name": ("a", None)}
 
@@ -46,6 +46,13 @@ def saved() -> bytes:
     return buffer.getvalue()
 
 
+def fixed() -> bytes:
+    buffer = io.BytesIO()
+    arrays = {name: np.zeros(3) for name in ("graph.0.weight", "placement.parts")}
+    safetensors_file.write(buffer, arrays, {fixed_file.KEY: "{}"})
+    return buffer.getvalue()
+
+
 def npz() -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, x=np.zeros(3))
@@ -68,6 +75,8 @@ ONNX = bytes.fromhex("08081206636f727075733a0201")
         (b"", Kind.EMPTY),
         (saved(), Kind.SAVED),
         (saved()[:20], Kind.SAVED),
+        (fixed(), Kind.FIXED),
+        (fixed()[:60], Kind.FIXED),
         (hdf5(), Kind.HDF5),
         (hdf5(512), Kind.HDF5),
         (hdf5(4096), Kind.HDF5),
