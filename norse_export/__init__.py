@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from norse_export.errors import ExportError
+    from norse_export.errors import ExportError, SilentLayerWarning
     from norse_export.frontend.torch_save import enable_torch_save
     from norse_export.pipeline import InputChoice, LoadChoice, check, export, inspect, load, parity, run, save, trace
 
@@ -21,6 +21,7 @@ _HOME = {
     "ExportError": "norse_export.errors",
     "InputChoice": "norse_export.pipeline",
     "LoadChoice": "norse_export.pipeline",
+    "SilentLayerWarning": "norse_export.errors",
     "check": "norse_export.pipeline",
     "enable_torch_save": "norse_export.frontend.torch_save",
     "export": "norse_export.pipeline",
@@ -36,6 +37,7 @@ __all__ = [
     "ExportError",
     "InputChoice",
     "LoadChoice",
+    "SilentLayerWarning",
     "check",
     "enable_torch_save",
     "export",

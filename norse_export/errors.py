@@ -136,6 +136,10 @@ class ParityError(ExportError):
     kind = "parity"
 
 
+class SilentLayerWarning(UserWarning):
+    """A layer of spiking neurons never fires on the example input: comparing on it proves nothing about the layer."""
+
+
 @contextmanager
 def locating(where: str) -> Iterator[None]:
     """Give errors raised inside the place in the user's model that they belong to."""

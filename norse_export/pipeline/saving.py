@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
+from norse_export.errors import SilentLayerWarning
 from norse_export.files.atomic import check_output, writing_file
 from norse_export.files.write_errors import reporting_write_errors
+from norse_export.ir.run import Run
 from norse_export.pipeline.provenance import version
 from norse_export.pipeline.tracing import trace
 
@@ -20,7 +23,8 @@ def save(model: Any, path: str | Path, example_input: Any, *, time: str = "auto"
     time: "outside": the model takes one step a call (cells) and is called T times with the state that it returned;
     "inside": it takes the whole raster (sequence modules, Lift); "auto" finds it from the modules.
 
-    Before anything is written the traced graph is run and compared with the model, spike for spike.
+    Before anything is written the traced graph is run and compared with the model, spike for spike. A layer that never
+    fires on the example input is warned of (SilentLayerWarning): the exported file could not be proved on it.
 
     Raises:
         OutputError: the file cannot be written; known before the model runs, but for what happens while writing.
@@ -33,7 +37,21 @@ def save(model: Any, path: str | Path, example_input: Any, *, time: str = "auto"
     from norse_export.formats.saved import SavedModel, write_saved
 
     traced = trace(model, example_input, time=time)
+    _warn_of_silence(traced.reference)
     provenance = {"norse_export": version(), "time": traced.time, "model_class": type(model).__name__}
     saved = SavedModel(traced.graph, traced.inputs, traced.reference, provenance)
     with writing_file(path, force=force) as temporary, reporting_write_errors(path), temporary.open("wb") as file:
         write_saved(file, saved)
+
+
+def _warn_of_silence(reference: Run) -> None:
+    """One warning for all layers that never fire, at the line of the user's that saves the model."""
+    silent = [name for name, spikes in reference.spikes.items() if not spikes.any()]
+    if silent:
+        layers = ", ".join(map(repr, silent))
+        warnings.warn(
+            f"no neuron of {layers} fires on the example input: exports of this file, compared on it, will fail as "
+            "proving nothing. Give an example on which every layer fires, such as some test samples",
+            SilentLayerWarning,
+            stacklevel=3,
+        )

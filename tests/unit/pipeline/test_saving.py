@@ -204,6 +204,41 @@ def test_numbers_that_overflow_are_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+class Two(nn.Module):
+    """A layer that always fires, and one that never does behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.silent = snn.LIFCell(p=snn.LIFParameters(v_th=torch.tensor(-1.0))), snn.LIFBoxCell()
+        self.layer = nn.Linear(6, 6)
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, x: torch.Tensor, state: Any = None) -> Any:
+        first, second = state or (None, None)
+        z, first = self.first(x, first)
+        y, second = self.silent(self.layer(z), second)
+        return y, (first, second)
+
+
+def test_a_layer_that_never_fires_is_warned_of_by_name(tmp_path: Path) -> None:
+    with pytest.warns(norse_export.SilentLayerWarning) as caught:
+        norse_export.save(Two(), tmp_path / "m.pt", X)
+    (warning,) = caught
+    message = str(warning.message)
+    assert "'silent'" in message
+    assert "'first'" not in message
+    assert "Give an example on which every layer fires" in message
+    assert warning.filename == __file__
+    assert (tmp_path / "m.pt").is_file()
+
+
+def test_a_warning_that_is_made_an_error_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(norse_export.SilentLayerWarning):  # warnings are errors here
+        norse_export.save(Two(), tmp_path / "m.pt", X)
+    assert not list(tmp_path.iterdir())
+
+
 SCRIPT = """
 import sys, torch
 torch.set_num_threads(int(sys.argv[2]))
