@@ -2,7 +2,7 @@
 
     python stub_pipeline.py BEHAVIOUR ARGUMENTS...
 
-Not tests. What it answers with stands in report/sample_results.py.
+Not tests. What it answers with stands in tests/unit/report/sample_results.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Choice(SimpleNamespace):
 
 def samples() -> ModuleType:
     """The results to answer with."""
-    folder = str(Path(__file__).parent / "report")
+    folder = str(Path(__file__).parents[1] / "report")
     if folder not in sys.path:
         sys.path.insert(0, folder)
     return import_module("sample_results")

@@ -1,83 +1,24 @@
-"""The command line with a stub in place of the pipeline: what is parsed, printed and returned."""
+"""The command line with a stub in place of the pipeline: what is handed on, printed and returned."""
 
 from __future__ import annotations
 
 import inspect
 import json
-import sys
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-import stub_pipeline
+from answering import ARGUMENTS, ERRORS, VALIDATOR, Answering, Run, samples
 
-import norse_export
 from norse_export.cli import main
-from norse_export.cli.commands import program, with_command
+from norse_export.cli.commands import with_command
 from norse_export.errors import (
-    CapacityError,
     ExportError,
     Finding,
-    InputFileError,
-    MissingDependencyError,
-    OutputError,
-    ParityError,
-    UnsupportedError,
 )
 from norse_export.files.limits import Limits
 from norse_export.report.schema import schema
-
-samples = stub_pipeline.samples()
-VALIDATOR = jsonschema.Draft202012Validator(schema())
-Call = tuple[str, tuple[Any, ...], dict[str, Any]]
-ARGUMENTS = {
-    "export": ["m.pt", "--target", "nir"],
-    "check": ["m.pt"],
-    "inspect": ["m.pt"],
-    "run": ["m.pt"],
-    "parity": ["a", "b"],
-    "targets": [],
-}
-
-
-class Answering:
-    """The stub in use: what it answers with, and what it was called with."""
-
-    def __init__(self) -> None:
-        self.answer: Any = None
-        self.calls: list[Call] = []
-
-    def __call__(self, command: str, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        self.calls.append((command, positional, named))
-        if isinstance(self.answer, BaseException):
-            raise self.answer
-        return samples.OF_COMMAND[command][0] if self.answer is None else self.answer
-
-
-@pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> Answering:
-    answering = Answering()
-    module = stub_pipeline.pipeline_that(answering)
-    monkeypatch.setitem(sys.modules, "norse_export.pipeline", module)
-    monkeypatch.setattr(norse_export, "pipeline", module, raising=False)
-    return answering
-
-
-@pytest.fixture
-def run(stub: Answering, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(arguments)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-Run = Callable[..., tuple[int, str, str]]
-
 
 # -- which command, with which choices
 
@@ -177,16 +118,6 @@ def test_choices_fit_the_real_pipeline() -> None:
 
 def failed_export(error: ExportError) -> Any:
     return samples.ExportResult("m.pt", samples.INPUTS, (samples.failing("nir", error),))
-
-
-ERRORS = [
-    (ParityError("w", where="h", fix="f"), 1),
-    (InputFileError("w", where="h", fix="f"), 2),
-    (OutputError("w", where="h", fix="f"), 2),
-    (UnsupportedError("w", where="h", fix="f"), 3),
-    (CapacityError("w", where="h", fix="f"), 4),
-    (MissingDependencyError("w", where="h", fix="f"), 5),
-]
 
 
 @pytest.mark.parametrize(("error", "code"), ERRORS)
@@ -386,84 +317,6 @@ def test_verbose_shows_every_finding_and_detail(run: Run, stub: Answering) -> No
     assert "tau_mem 0.01 s" in run("inspect", "m.pt", "--verbose")[1]
 
 
-# -- usage
-
-
-USAGE = [
-    ([], "MODEL"),
-    (["m.pt"], "--target"),
-    (["m.pt", "--target"], "norse-export export"),
-    (["check"], "MODEL"),
-    (["parity", "a"], "B"),
-    (["inspect", "a", "b"], "norse-export inspect"),
-    (["inspect", "a", "--bogus"], "--bogus"),
-    (["inspect", "a", "--override=3"], "norse-export inspect"),
-    (["inspect", ""], "FILE"),
-    (["m.pt", "--target", "nir", "-o", ""], "-o"),
-    *((["inspect", "a", "--dt", dt], "--dt") for dt in ("0", "-1", "nan", "inf", "1e-400", "1 ms", "", "1e999")),
-    *((["run", "a", "--random", t], "--random") for t in ("0", "-1", "1.5", "ten", "9" * 5000, "1_0", "٣")),
-    *((["run", "a", "--random", "5", "--rate", p], "--rate") for p in ("0", "1.01", "-0.1", "nan", "all")),
-    (["run", "a", "--samples", "0"], "--samples"),
-    (["run", "a", "--seed", "-1"], "--seed"),
-    (["run", "a", "--seed", str(2**63)], "--seed"),
-    *((["inspect", "a", "--max-bytes", b], "--max-bytes") for b in ("0", "-1", "4X", "1.5G", "", "G", "9" * 30)),
-    (["inspect", "a", "--max-objects", "0"], "--max-objects"),
-    (["inspect", "a", "--max-depth", "0"], "--max-depth"),
-    (["inspect", "a", "--max-edges", "0"], "--max-edges"),
-    (["inspect", "a", "--max-name-bytes", "0"], "--max-name-bytes"),
-    *((["inspect", "a", "--input-shape", s], "--input-shape") for s in ("", "3,", "3,0", "3x28", "-1")),
-    (["inspect", "a", "--time", "sideways"], "--time"),
-    (["run", "a", "--inputs", "x.npz", "--random", "5"], "--random"),
-    (["run", "a", "--inputs", "x.npz", "--samples", "5"], "--samples"),
-    (["run", "a", "--rate", "0.5"], "--rate"),
-    (["parity", "a", "b", "--inputs", "x", "--random", "5"], "--random"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "where"), USAGE)
-def test_wrong_usage_is_2_with_what_where_and_fix(
-    run: Run, stub: Answering, arguments: Sequence[str], where: str
-) -> None:
-    code, out, err = run(*arguments)
-    lines = err.splitlines()
-    assert (code, out, stub.calls) == (2, "", [])
-    assert len(lines) == 3
-    assert lines[0].startswith("norse-export: error: ")
-    assert lines[1] == f"  where: {where}"
-    assert lines[2].startswith("  fix:   ")
-    assert len(lines[2]) > len("  fix:   ")
-
-
-@pytest.mark.parametrize(("arguments", "where"), USAGE)
-def test_wrong_usage_with_json_prints_the_object_too(run: Run, arguments: Sequence[str], where: str) -> None:
-    code, out, err = run("--json", *arguments)
-    document = json.loads(out)
-    VALIDATOR.validate(document)
-    assert code == document["exit_code"] == 2
-    assert document["result"] == {}
-    assert document["findings"][0]["where"] == where
-    assert document["command"] == (arguments[0] if arguments and arguments[0] in program.commands else "export")
-    assert len(err.splitlines()) == 3
-
-
-def test_json_after_two_dashes_is_the_name_of_a_file(run: Run) -> None:
-    assert run("inspect", "--", "--json", "x")[1] == ""
-
-
-def test_limits_of_numbers_are_accepted(run: Run) -> None:
-    assert run("run", "a", "--random", "1", "--rate", "1", "--seed", str(2**63 - 1), "--samples", "1")[0] == 0
-
-
-def test_a_mistyped_command_is_guessed(run: Run) -> None:
-    assert "norse-export inspect" in run("inspct", "m.pt")[2]
-    assert "norse-export check" in run("chek", "m.pt", "--json")[2]
-
-
-def test_usage_error_shows_the_arguments_of_the_command(run: Run) -> None:
-    assert "norse-export parity A B" in run("parity")[2]
-    assert "norse-export MODEL --target T" in run()[2]
-
-
 # -- JSON
 
 
@@ -511,29 +364,6 @@ def test_schema_prints_the_schema(run: Run) -> None:
     document = json.loads(run("schema", "--json")[1])
     VALIDATOR.validate(document)
     assert document["result"]["json_schema"] == schema()
-
-
-# -- help
-
-
-@pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_names_every_command(run: Run, flag: str) -> None:
-    code, out, err = run(flag)
-    assert (code, err) == (0, "")
-    assert all(command in out for command in program.commands)
-
-
-def test_help_of_a_command_names_its_options(run: Run) -> None:
-    out = run("export", "--help")[1]
-    options = "--out --inputs --random --rate --samples --seed --dt --override --factory --input-shape --time --verify"
-    options += " --no-verify --force --max-bytes --max-objects --max-depth --max-edges --max-name-bytes --json -q -v"
-    assert [option for option in options.split() if option not in out] == []
-
-
-def test_version_is_that_of_the_package(run: Run) -> None:
-    from importlib.metadata import version
-
-    assert run("--version") == (0, f"norse-export {version('norse-export')}\n", "")
 
 
 def test_finding_kinds_reach_json(run: Run, stub: Answering) -> None:
