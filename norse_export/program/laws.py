@@ -33,6 +33,9 @@ class Law:
     refractory_steps: so many steps after a spike the membrane rests and cannot fire; the current goes on. max_spikes:
     so many times a step may find v above the threshold and reset it; above 1, spikes are counts. delay_steps: added to
     every projection onto a population.
+
+    Raises:
+        ValueError: a width, a count or a choice outside of what is possible.
     """
 
     weight_bits: int = 8
@@ -50,8 +53,14 @@ class Law:
         within = {"weight_bits": (1, 16), "state_bits": (4, 32), "decay_bits": (1, 16), "max_spikes": (1, 255)}
         within |= {"refractory_steps": (0, 2**15), "delay_steps": (0, 2**15)}
         for name, (low, high) in within.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} = {getattr(self, name)}: {low} to {high} are possible")
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name} = {value!r}: {low} to {high} are possible")
+        choices = {"overflow": ("saturate", "wrap"), "reset": ("value", "subtract"), "strict": (True, False)}
+        for name, possible in choices.items():
+            if getattr(self, name) not in possible:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: {possible[0]} or {possible[1]}")
+        object.__setattr__(self, "rounding", Rounding(self.rounding))
 
     @property
     def state_max(self) -> int:

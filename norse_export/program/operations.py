@@ -190,7 +190,7 @@ def shift_left(a: Any, bits: int) -> Any:
 def shift_right(a: Any, bits: int, rounding: Rounding, noise: Any = None) -> Any:
     """a / 2^bits as a whole number, rounded as said; integers. noise: see `mul_shift`."""
     _check_width(bits, 0)
-    tape = _tape(a, noise)
+    rounding, tape = Rounding(rounding), _tape(a, noise)
     if tape:
         return _rounded(tape, Op.SHIFT_RIGHT, (a,), bits, rounding, noise)
     return _divided(np.asarray(a), bits, rounding, noise)
@@ -202,10 +202,10 @@ def mul_shift(a: Any, k: Any, bits: int, rounding: Rounding, noise: Any = None) 
     noise: for STOCHASTIC, and only there: random numbers of 32 bits, of which the highest `bits` are taken.
 
     Raises:
-        ValueError: noise with another rounding, or none with this one; more than 32 bits of it.
+        ValueError: noise with another rounding, or none with this one; more than 32 bits of it; an unknown rounding.
     """
     _check_width(bits, 0)
-    tape = _tape(a, k, noise)
+    rounding, tape = Rounding(rounding), _tape(a, k, noise)
     if tape:
         return _rounded(tape, Op.MUL_SHIFT, (a, k), bits, rounding, noise)
     return _divided(np.asarray(a) * np.asarray(k), bits, rounding, noise)
@@ -259,7 +259,7 @@ def _check_noise(bits: int, rounding: Rounding, noise: Any) -> None:
 def _rounded(tape: Tape, op: Op, values: tuple[Any, ...], bits: int, rounding: Rounding, noise: Any) -> Symbol:
     _check_noise(bits, rounding, noise)
     operands = values if noise is None else (*values, noise)
-    return tape.record(op, *operands, constants=(bits,), rounding=Rounding(rounding))
+    return tape.record(op, *operands, constants=(bits,), rounding=rounding)
 
 
 def _divided(a: Any, bits: int, rounding: Rounding, noise: Any) -> Any:
