@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models")
     raster = (torch.rand(20, 2, 5) < 0.5).float()
-    for name, threshold in (("model.pt", 0.05), ("silent.pt", 50.0)):
+    for name, threshold, warned in (
+        ("model.pt", 0.05, nullcontext()),
+        ("silent.pt", 50.0, pytest.warns(norse_export.SilentLayerWarning)),
+    ):
         cell = norse.LIFCell(norse.LIFParameters(v_th=torch.as_tensor(threshold)))
         model = norse.SequentialState(torch.nn.Linear(5, 6), cell, torch.nn.Linear(6, 3), norse.LICell())
-        norse_export.save(model, folder / name, raster)
+        with warned:
+            norse_export.save(model, folder / name, raster)
     return folder
 
 
