@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
 
-from norse_export.errors import SilentLayerWarning
+from norse_export.errors import SilentLayerWarning, UsageError
 from norse_export.files.atomic import check_output, writing_file
 from norse_export.files.write_errors import reporting_write_errors
 from norse_export.ir.run import Run
@@ -32,7 +33,7 @@ def save(model: Any, path: str | Path, example_input: Any, *, time: str = "auto"
         GraphError: impossible parameters; all findings are listed. UsageError: a wrong example input.
         ParityError: the traced graph does not do what the model does on the example input.
     """
-    path = Path(path)
+    path = _checked_path(model, path)
     check_output(path, force=force)
     from norse_export.formats.saved import SavedModel, write_saved
 
@@ -42,6 +43,18 @@ def save(model: Any, path: str | Path, example_input: Any, *, time: str = "auto"
     saved = SavedModel(traced.graph, traced.inputs, traced.reference, provenance)
     with writing_file(path, force=force) as temporary, reporting_write_errors(path), temporary.open("wb") as file:
         write_saved(file, saved)
+
+
+def _checked_path(model: Any, path: Any) -> Path:
+    """The path of the file to write; arguments in another order are told apart here, by what they are."""
+    for argument, value, named in (("model", model, False), ("path", path, True)):
+        if isinstance(value, str | os.PathLike) is not named:
+            raise UsageError(
+                f"{argument} is a {type(value).__name__}",
+                where="norse_export.save",
+                fix="the arguments in their order are: save(model, path, example_input)",
+            )
+    return Path(path)
 
 
 def _warn_of_silence(reference: Run) -> None:

@@ -256,3 +256,12 @@ def test_another_process_with_another_hash_seed_writes_the_same_bytes(tmp_path: 
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, "other.pt", str(torch.get_num_threads())]
     subprocess.run(command, check=True, cwd=folder, env=environment)
     assert (folder / "other.pt").read_bytes() == (tmp_path / "m.pt").read_bytes()
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (1, 2, 0)], ids=["path first", "path last", "model last"])
+def test_arguments_in_another_order_are_refused_with_the_right_one(order: tuple[int, ...], tmp_path: Path) -> None:
+    given = (Watched(), tmp_path / "m.pt", X)
+    with pytest.raises(UsageError, match="is a ") as caught:
+        norse_export.save(*(given[position] for position in order))  # type: ignore[arg-type]
+    assert "save(model, path, example_input)" in caught.value.fix
+    assert list(tmp_path.iterdir()) == []
