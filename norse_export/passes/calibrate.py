@@ -1,0 +1,114 @@
+"""The scale with the best measured spike parity: a search over factors, and the population by itself that is measured.
+
+Each population is judged alone, on the spikes that its sources send in the float model (its own, where it is
+recurrent), and not on those of the quantised layers before it. Spikes that differ already at the input change the
+output by their own chance, in numbers that hide what the scale does; and scales would be fitted to that chance. So the
+layers are searched independently of one another, and what they cost together is measured once, at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.interpret.fixed import emulate
+from norse_export.ir.fixed import FixedInput, Population, Synapses
+from norse_export.ir.graph import Edge, Graph
+from norse_export.ir.layers import Output
+from norse_export.ir.run import Run
+from norse_export.ir.stages import FixedNode
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+COARSE = 13  # factors that are tried over the whole range
+FINE = (-2 / 3, -1 / 3, 1 / 3, 2 / 3)  # then around the best, in steps between those
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A projection as it is in the fixed graph: from what, to which port, how many steps later."""
+
+    source: str
+    port: str
+    delay_steps: int
+    synapses: Synapses
+
+
+def search(
+    factors: tuple[float, float], channels: int, measure: Callable[[Floats], tuple[Floats, Floats]]
+) -> tuple[Floats, int]:
+    """Give for each channel the factor with the best measure, and the number of measures that it took.
+
+    measure: for factors [channels] gives two numbers for each channel, of which less is better; the second decides
+    where the first is equal, and then the greater factor. Channels must not depend on one another.
+    """
+    low, high = factors
+    best = np.full(channels, high)
+    score = measure(best)
+    taken = 1
+    tried = np.linspace(high, low, COARSE)[1:].tolist()
+    step = (high - low) / (COARSE - 1)
+    centre = best
+    for number, value in enumerate((*tried, *FINE)):
+        if number == len(tried):
+            centre = best
+        given = np.full(channels, value) if number < len(tried) else np.clip(centre + value * step, low, high)
+        found = measure(given)
+        taken += 1
+        better = (found[0] < score[0]) | ((found[0] == score[0]) & (found[1] < score[1]))
+        best = np.where(better, given, best)
+        score = (np.where(better, found[0], score[0]), np.where(better, found[1], score[1]))
+    return best, taken
+
+
+def alone(population: Population, links: Sequence[Link], sent: Mapping[str, Array]) -> tuple[Graph[FixedNode], Any]:
+    """A population by itself: what its sources sent becomes the input. Gives the graph and its rasters."""
+    nodes: dict[str, FixedNode] = {}
+    rasters = {}
+    for source in dict.fromkeys(link.source for link in links):
+        raster = sent[source]
+        low, high = min(0, int(raster.min())), max(1, int(raster.max()))
+        nodes[f"from {source}"] = FixedInput(raster.shape[2:], low, high)
+        rasters[f"from {source}"] = raster
+    edges = []
+    for number, link in enumerate(links):
+        nodes[f"synapses {number}"] = link.synapses
+        edges.append(Edge(f"from {link.source}", f"synapses {number}", "x", link.delay_steps))
+        edges.append(Edge(f"synapses {number}", "population", link.port))
+    nodes |= {"population": population, "output": Output(population.shape)}
+    edges.append(Edge("population", "output"))
+    return Graph(nodes, tuple(edges)), rasters
+
+
+def response(population: Population, links: Sequence[Link], sent: Mapping[str, Array]) -> Array:
+    """What a population by itself sends, [T, B, *shape]: spikes as numbers, or values in the model's units."""
+    graph, rasters = alone(population, links, sent)
+    return run_fixed(graph, rasters).outputs["output"]
+
+
+def run_fixed(graph: Graph[FixedNode], rasters: Mapping[str, Array], *, states: bool = False) -> Run:
+    """Run a fixed graph."""
+    return emulate(graph, rasters, states=states)
+
+
+def some(inputs: Mapping[str, Array], work: int, budget: int) -> dict[str, Array]:
+    """Samples, evenly spread, and then steps from the first, as many as the budget allows; work: of one sample step."""
+    steps, samples = next(iter(inputs.values())).shape[:2]
+    taken = int(np.clip(budget // max(1, work * steps), 1, samples))
+    length = steps if taken > 1 else int(np.clip(budget // max(1, work), min(steps, 32), steps))
+    chosen = np.linspace(0, samples - 1, taken).round().astype(np.int64)
+    return {name: raster[:length, chosen] for name, raster in inputs.items()}
+
+
+def work_of(links: Sequence[Link]) -> int:
+    """Products that one step of one sample takes, computed densely."""
+    return sum(prod(link.synapses.output_shape) * _fan_in(link.synapses) for link in links)
+
+
+def _fan_in(synapses: Synapses) -> int:
+    return prod(synapses.weight.shape[1:]) if synapses.weight.ndim > 1 else prod(synapses.input_shape)

@@ -1,0 +1,245 @@
+"""A population in whole numbers under the generic law: units, parameters, and the shift of what arrives.
+
+The unit of the current is s / 2^shift, s being what a weight of 1 stands for (times the size of the neuron's gain); the
+unit of the membrane is alpha times that. All else follows (program/laws.py), rounded half to even, but for the
+threshold: Norse's test v > v_th is, for whole v, the same as v > floor(v_th), and as v >= floor(v_th) + 1.
+
+The shift is the largest with which nothing can leave state_bits, whatever spikes arrive. Where that is below ENOUGH,
+and so rounding of the decays would cost as much as that of the weights, it is the largest up to ENOUGH with which the
+parameters fit with a margin of 2 and what was observed on the calibration inputs (without any, the threshold) with one
+of 4: overflow is then counted when the network runs. A threshold that nothing can reach sets no limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import Finding
+from norse_export.ir.fixed import Population
+from norse_export.ir.stages import Neuron
+from norse_export.program.laws import NAMES, SYNAPTIC, Law, integer_family
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+ENOUGH = 6  # bits below a weight of 1: decays then round to less than a 64th of it
+MAX_SHIFT = 16
+_MIN_SHIFT = -40  # below 0: the weights must become coarser
+_MARGIN, _OBSERVED_MARGIN = 2, 4
+_WORD = 2**31
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """The largest |current| after the jump and |membrane| before the reset of each neuron, [*shape], in its units."""
+
+    current: Floats
+    membrane: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drive:
+    """What reaches a population. All [*shape].
+
+    scale: what a weight of 1 stands for. constant: what arrives in every step beside spikes, in the model's units.
+    reach: the largest sum of weights, in whole numbers.
+    """
+
+    scale: Floats
+    constant: Floats
+    reach: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """The chosen shift (below 0: the scale has to be 2^-shift times larger) and the bound of every state.
+
+    bound: the largest |state| that spikes can bring about, in whole numbers; infinite without a leak.
+    """
+
+    shift: int
+    bound: float
+
+
+def family_name(node: Neuron) -> str:
+    """The name of the family as the law knows it."""
+    return node.family.name.removesuffix("_gain").removesuffix("_recurrent")
+
+
+def refusals(name: str, node: Neuron) -> list[Finding]:
+    """Why a population has no integer form."""
+    found = []
+    family = family_name(node)
+    if family not in NAMES:
+        message = f"neurons of family {node.family.name} have no integer form"
+        found.append(Finding("family", "error", name, message, "export to a target that takes floats"))
+    if np.any(node.parameters.get("alpha", np.ones(1)) == 0):
+        message = "alpha = dt/tau_mem is 0: nothing that arrives changes the membrane"
+        found.append(Finding("alpha", "error", name, message, "give a finite tau_mem, or remove the neurons"))
+    if np.any(node.parameters.get("gain", np.ones(1)) == 0):
+        message = "the gain of an input is 0: nothing that arrives changes the neuron"
+        found.append(
+            Finding("gain", "error", name, message, "give a gain (r, w_in) other than 0, or remove the neurons")
+        )
+    return found
+
+
+def signs(node: Neuron) -> Floats | None:
+    """The sign of each neuron's gain, [N], where one is negative: it goes into the weights."""
+    gain = node.parameters.get("gain")
+    return None if gain is None or np.all(gain > 0) else np.sign(gain.astype(np.float64)).reshape(-1)
+
+
+def fit(node: Neuron, drive: Drive, law: Law, observed: Observed | None) -> Fit:
+    """Choose the shift."""
+    proven = _largest(node, drive, law, None)
+    if proven is None or proven.shift < ENOUGH:
+        seen = _largest(node, drive, law, observed or Observed(np.zeros(()), np.zeros(())))
+        if seen is not None and (proven is None or seen.shift > proven.shift):
+            return seen
+    if proven is None:
+        return Fit(_MIN_SHIFT, np.inf)
+    return proven
+
+
+def population(node: Neuron, drive: Drive, law: Law, shift: int, *, seed: int, key: int) -> Population:
+    """The population with whole parameters."""
+    real = _parameters(node, drive, law, shift)
+    family = integer_family(family_name(node), law, shift)
+    program = family.trace()
+    whole = {name: _whole(value, law) for name, value in real.items() if name not in ("v_keep", "i_keep", "v_th")}
+    whole |= {name: np.rint(real[name]).astype(np.int64) for name in ("v_keep", "i_keep") if name in real}
+    if "v_th" in real:
+        below = np.floor(real["v_th"]) + (0 if law.strict else 1)
+        whole["v_th"] = np.clip(below, -law.state_max - 1, law.state_max).astype(np.int64)
+    initial = {"v": whole["v0"], "i": whole.get("i0"), "refractory": np.zeros((), np.int64)}
+    units = _units(node, drive, shift)
+    return Population(
+        program=program,
+        shape=node.shape,
+        parameters={name: _spread(whole[name], node) for name in program.parameters},
+        initial_state={name: _spread(initial[name], node) for name in program.variables},
+        dt=node.dt,
+        seed=seed,
+        key=key,
+        unit={name: _spread(units[name], node) for name in program.variables if name in units},
+    )
+
+
+def lost_decays(name: str, node: Neuron, population: Population, law: Law) -> list[Finding]:
+    """Warnings of coefficients that decay_bits round to nothing."""
+    found = []
+    for parameter, coefficient in (("v_keep", "alpha"), ("i_keep", "beta")):
+        if parameter not in population.parameters or coefficient not in node.parameters:
+            continue
+        real = node.parameters[coefficient]
+        if np.any((population.parameters[parameter] == 1 << law.decay_bits) & (real != 0)):
+            message = (
+                f"{coefficient} = {real[real != 0].min():g} is less than half of 2^-{law.decay_bits}: no decay is left"
+            )
+            found.append(Finding("decay_lost", "warning", name, message, "use a law of more decay bits"))
+    return found
+
+
+def observe(node: Neuron, states: dict[str, Array]) -> Observed:
+    """The largest values of a float run that recorded its states after each step, [T, B, *shape] each.
+
+    A membrane that was reset is not in the recording: its bound follows from the state before and the current.
+    """
+    parameters = {name: value.astype(np.float64) for name, value in node.parameters.items()}
+    v = _peak(states["v"], node.initial_state["v"])
+    alpha, leak = parameters.get("alpha", np.zeros(())), np.abs(parameters.get("v_leak", np.zeros(())))
+    current = np.zeros(node.shape)
+    if "i" in states:
+        kept = np.abs(1 - parameters["beta"])
+        current = np.where(kept > 1e-3, _peak(states["i"], node.initial_state["i"]) / np.maximum(kept, 1e-3), 0.0)
+    fired = np.abs(1 - alpha) * v + alpha * (current + leak)
+    return Observed(current, np.maximum(v, fired))
+
+
+def _peak(recorded: Array, initial: Array) -> Floats:
+    peak: Floats = np.maximum(np.abs(recorded).max(axis=(0, 1)), np.abs(initial)).astype(np.float64)
+    return peak
+
+
+def _units(node: Neuron, drive: Drive, shift: int) -> dict[str, Floats]:
+    """What a 1 of each state stands for, in the model's units."""
+    gain = np.abs(node.parameters.get("gain", np.ones(())).astype(np.float64))
+    i = drive.scale * gain / 2.0**shift
+    return {"i": i, "v": i * node.parameters.get("alpha", np.ones(())).astype(np.float64)}
+
+
+def _parameters(node: Neuron, drive: Drive, law: Law, shift: int) -> dict[str, Floats]:
+    """Parameters and initial states in units of the law, not yet rounded; those that the family has."""
+    family, unit = family_name(node), _units(node, drive, shift)
+    real = {name: value.astype(np.float64) for name, value in node.parameters.items()}
+    one, bias = 2.0**law.decay_bits, drive.constant * _sign(real) / drive.scale * 2.0**shift
+    found = {"v0": node.initial_state["v"].astype(np.float64) / unit["v"]}
+    leak = real.get("v_leak", np.zeros(())) / unit["i"]
+    if family in SYNAPTIC:
+        found |= {"i0": node.initial_state["i"].astype(np.float64) / unit["i"]}
+        found |= {"i_keep": one * (1 - real["beta"]), "i_bias": bias, "v_bias": leak}
+    else:
+        found["v_bias"] = bias + leak
+    if "alpha" in real:
+        found["v_keep"] = one * (1 - real["alpha"])
+    return found | {name: real[name] / unit["v"] for name in ("v_th", "v_reset") if name in real}
+
+
+def _sign(real: dict[str, Floats]) -> Floats:
+    signs: Floats = np.sign(real.get("gain", np.ones(())))
+    return signs
+
+
+def _largest(node: Neuron, drive: Drive, law: Law, observed: Observed | None) -> Fit | None:
+    """The largest shift that is safe, or, with what was observed, that has a margin; it is at most ENOUGH then."""
+    for shift in range(MAX_SHIFT if observed is None else ENOUGH, _MIN_SHIFT, -1):
+        real, unit = _parameters(node, drive, law, shift), _units(node, drive, shift)
+        j, v = _bounds(real, drive.reach * 2.0**shift, law)
+        held = [v] if observed is None else [_OBSERVED_MARGIN * observed.membrane / unit["v"]]
+        if family_name(node) in SYNAPTIC:
+            held.append(j if observed is None else _OBSERVED_MARGIN * observed.current / unit["i"])
+        margin = _MARGIN if observed is None else _OBSERVED_MARGIN
+        if "v_th" in real:
+            held.append(np.where(np.abs(real["v_th"]) > v, 0.0, margin * np.abs(real["v_th"])))
+        held += [_MARGIN * np.abs(real[name]) for name in ("v_reset", "v0", "i0", "v_bias", "i_bias") if name in real]
+        summed = drive.reach * 2.0**shift + law.state_max + np.abs(real["v_bias"]) + np.abs(real.get("i_bias", 0.0))
+        fits_word = law.state_bits > 30 or float(np.max(summed)) < _WORD
+        if fits_word and max(float(np.max(values)) for values in held) <= law.state_max:
+            return Fit(shift, float(max(np.max(v), np.max(j))))
+    return None
+
+
+def _bounds(real: dict[str, Floats], arriving: Floats, law: Law) -> tuple[Floats, Floats]:
+    """The largest |current| and |membrane| that can come about, in whole numbers; |arriving| in each step.
+
+    Each rounding adds less than 1.
+    """
+    j = arriving + np.abs(real["i_bias"]) + 1 if "i_bias" in real else arriving
+    if "i_keep" in real:
+        j = _steady(j + 1, np.abs(real["i0"]) + 1, np.abs(np.rint(real["i_keep"])) / 2.0**law.decay_bits)
+    keep = np.abs(np.rint(real["v_keep"])) / 2.0**law.decay_bits if "v_keep" in real else np.ones(())
+    start = np.maximum(np.abs(real["v0"]), np.abs(real.get("v_reset", np.zeros(())))) + 1
+    return j, _steady(j + np.abs(real["v_bias"]) + 2, start, keep)
+
+
+def _steady(added: Floats, start: Floats, keep: Floats) -> Floats:
+    """The largest of x' = keep x + added, from |x| = start."""
+    with np.errstate(divide="ignore"):
+        steady = np.where(keep < 1, added / np.maximum(1 - keep, 0), np.inf)
+    return np.maximum(steady, start * keep + added)
+
+
+def _whole(value: Floats, law: Law) -> NDArray[np.int64]:
+    return np.clip(np.rint(value), -law.state_max - 1, law.state_max).astype(np.int64)
+
+
+def _spread(value: Any, node: Neuron) -> Array:
+    """The array over the population; a constant stays one number in memory."""
+    array = np.asarray(value)
+    if array.size and np.all(array == array.flat[0]):
+        array = array.flat[0]
+    return np.broadcast_to(array, node.shape)

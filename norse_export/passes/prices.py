@@ -1,0 +1,144 @@
+"""What quantisation cost, layer by layer: the table of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, isfinite, prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export import metrics
+from norse_export.interpret import interpret
+from norse_export.ir.bounds import all_ranges
+from norse_export.ir.fixed import Population
+from norse_export.ir.graph import Graph
+from norse_export.ir.run import Run
+from norse_export.ir.stages import DiscreteNode, FixedNode
+from norse_export.passes.calibrate import run_fixed
+from norse_export.passes.lower import ANY_SPIKE, Lowered
+from norse_export.passes.scales import WeightPrice
+from norse_export.program.laws import Law
+from norse_export.program.operations import Op
+
+Array = NDArray[Any]
+_NARROWING = (Op.SATURATE, Op.WRAP, Op.WRAP_ONCE)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPrice:
+    """What one population cost.
+
+    projections: its weights. shift: bits of the state below a weight of 1. bits_needed: of a state that holds whatever
+    spikes can bring about; None where nothing bounds it (no leak). proven: no state ever leaves bits_available;
+    otherwise overflow is counted when the network runs. The rest is measured on the calibration inputs, None without
+    any: cells (neurons x steps x samples), spikes of the float and of the fixed network, cells that differ, and
+    first_divergence: step, sample, index. value_error: of a population that does not spike, the rms error of its
+    values relative to their rms.
+    """
+
+    node: str
+    family: str
+    neurons: int
+    projections: tuple[WeightPrice, ...]
+    shift: int
+    bits_needed: int | None
+    bits_available: int
+    proven: bool
+    cells: int | None = None
+    spikes_before: int | None = None
+    spikes_after: int | None = None
+    differing: int | None = None
+    jaccard: float | None = None
+    first_divergence: tuple[int, int, tuple[int, ...]] | None = None
+    value_error: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """Runs of the float and the fixed network on the same rasters. skew: by how many steps each layer is late."""
+
+    before: Run
+    after: Run
+    skew: Mapping[str, int]
+
+
+def measure(
+    graph: Graph[DiscreteNode], lowered: Lowered, fixed: Graph[FixedNode], inputs: Mapping[str, Array], law: Law
+) -> Measured:
+    """Run both networks."""
+    depth: dict[str, int] = {}
+    for name in lowered.populations:
+        depth[name] = 1 + max((depth.get(p.source, 0) for p in lowered.onto(name)), default=0)
+    skew = {name: law.delay_steps * number for name, number in depth.items()}
+    states = any(isinstance(node, Population) and not node.spikes for node in fixed.nodes.values())
+    return Measured(interpret(graph, inputs, states=states), run_fixed(fixed, inputs, states=states), skew)
+
+
+def layer_prices(
+    lowered: Lowered,
+    fixed: Graph[FixedNode],
+    prices: Mapping[str, tuple[tuple[WeightPrice, ...], int, float]],
+    law: Law,
+    measured: Measured | None,
+) -> tuple[LayerPrice, ...]:
+    """The table, in the order of the populations. prices: of each its weights', its shift, and the bound of its states.
+
+    Max pooling costs nothing and is left out.
+    """
+    ranges = all_ranges(fixed)
+    table = []
+    for name, node in lowered.populations.items():
+        population = fixed.nodes[name]
+        if node.family is ANY_SPIKE or not isinstance(population, Population):
+            continue
+        weights, shift, bound = prices[name]
+        instructions = enumerate(population.program.instructions)
+        narrowing = {number for number, step in instructions if step.op in _NARROWING}
+        table.append(
+            LayerPrice(
+                node=name,
+                family=node.family.name,
+                neurons=prod(node.shape),
+                projections=weights,
+                shift=shift,
+                bits_needed=ceil(bound).bit_length() + 1 if isfinite(bound) else None,
+                bits_available=law.state_bits,
+                proven=narrowing <= ranges[name].proven and not ranges[name].diverged,
+                **({} if measured is None else _cost(name, population, measured)),
+            )
+        )
+    return tuple(table)
+
+
+def _cost(name: str, population: Population, measured: Measured) -> dict[str, Any]:
+    """What was measured of a layer, in the fields of LayerPrice."""
+    late = measured.skew[name]
+    if not population.spikes:
+        truth = measured.before.observables[name]["v"].astype(np.float64)
+        values = measured.after.observables[name]["v"] * population.unit["v"]
+        truth, values = truth[: len(truth) - late], values[late:]
+        size = float(np.sqrt(np.mean(np.square(truth))))
+        wrong = float(np.sqrt(np.mean(np.square(values - truth))))
+        return {"cells": truth.size, "value_error": wrong / size if size else wrong}
+    before, after = measured.before.spikes[name], measured.after.spikes[name]
+    before, after = before[: len(before) - late], after[late:]
+    differs = before != after
+    return {
+        "cells": before.size,
+        "spikes_before": int(before.sum(dtype=np.int64)),
+        "spikes_after": int(after.sum(dtype=np.int64)),
+        "differing": int(np.count_nonzero(differs)),
+        "jaccard": metrics.jaccard(before, after),
+        "first_divergence": _first(differs),
+    }
+
+
+def _first(differs: Array) -> tuple[int, int, tuple[int, ...]] | None:
+    """Step, sample and index of the first cell, by step; None without one."""
+    if not differs.any():
+        return None
+    step, sample, *index = (int(n) for n in np.unravel_index(int(np.argmax(differs)), differs.shape))
+    return step, sample, tuple(index)
