@@ -40,7 +40,7 @@ class Net:
 
     def dense(self, source: str, rows: Any, target: str, port: str = "x", delay: int = 0, **delivery: Any) -> str:
         weight = np.asarray(rows)
-        weight = weight.astype(np.min_scalar_type(-int(np.abs(weight).max()) - 1)) if weight.dtype == int else weight
+        weight = weight.astype(np.min_scalar_type(min(int(weight.min()), -int(weight.max()) - 1)))
         taken, shape = self.nodes[source].output_shape, self.nodes[target].shape
         return self.project(source, DenseSynapses(weight, taken, shape, Delivery(**delivery)), target, port, delay)
 

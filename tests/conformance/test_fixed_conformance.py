@@ -1,0 +1,79 @@
+"""Every case by every executor of fixed graphs, bit for bit; and the suite against deliberately wrong executors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import fixed_oracle
+import pytest
+from faulty_conv import Reading, listed
+from faulty_programs import inserted
+from fixed_builder import Case
+from fixed_cases import CASES
+from fixed_comparison import as_run, first_difference
+from fixed_faults import FAULTS, Fault, run
+
+from norse_export.ir.fixed import ConvSynapses, Population
+from norse_export.ir.run import Run
+from norse_export.program.operations import Instruction, Op
+
+BY_NAME = {case.__name__: case for case in CASES}
+
+
+@cache
+def made(name: str) -> Case:
+    return BY_NAME[name]()
+
+
+@cache
+def expected(name: str) -> Run:
+    case = made(name)
+    return as_run(case.graph, fixed_oracle.run(case.graph, case.inputs))
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_emulator_gives_what_the_oracle_gives(name: str) -> None:
+    assert first_difference(expected(name), run(made(name))) is None
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_case_is_not_empty(name: str) -> None:
+    """Every population that can fires somewhere, and some state or output changes."""
+    reference = expected(name)
+    assert all(spikes.any() for spikes in reference.spikes.values())
+    seen = [values for observed in reference.observables.values() for values in observed.values()]
+    assert any((values != values[:1]).any() for values in (*seen, *reference.outputs.values()))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_suite_catches_a_wrong_executor(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = first_difference(expected(fault.exposed_by), fault.execute(made(fault.exposed_by), monkeypatch))
+    assert found is not None
+    assert " expected, " in found  # a value, not a name or a shape
+
+
+def test_the_faults_have_names_of_their_own() -> None:
+    names = [fault.name for fault in FAULTS]
+    assert len(set(names)) == len(names)
+    assert {"not_strict", "rounds_toward_zero", "never_saturates", "subtracts_threshold"} <= set(names)
+    assert len(names) >= 24
+
+
+def test_what_the_faults_are_made_with_is_no_fault_itself() -> None:
+    """A convolution as a list, read rightly, and a program with an instruction that nobody reads, change nothing."""
+
+    def change(_: str, node: object) -> object:
+        if isinstance(node, ConvSynapses):
+            return listed(node, Reading())
+        if isinstance(node, Population):
+            at = sum(step.op in _GIVEN for step in node.program.instructions)
+            return replace(node, program=inserted(node.program, at, Instruction(Op.NEG, (0,))))
+        return node
+
+    for name in BY_NAME:
+        case = made(name)
+        assert first_difference(expected(name), run(Case(case.graph.map(change), case.inputs))) is None  # type: ignore[arg-type]
+
+
+_GIVEN = (Op.PORT, Op.STATE, Op.CLOCK, Op.RANDOM, Op.PARAMETER)
