@@ -1,8 +1,8 @@
 """The range of every value of an integer program: over one step, and over any number of steps.
 
 Over any number of steps the states are bounded by an inductive range: one that holds the initial states and that a
-step does not leave. It is found by plain interval arithmetic: an end that a step passes moves to the next power of two,
-until none is passed; then each end is moved back as far as it stays inductive. `saturate` and `wrap` make a range
+step does not leave. It is found by plain interval arithmetic: an end that a step passes moves to a power of two, until
+none is passed; then the ends are moved back as far as they are found inductive. `saturate` and `wrap` make a range
 inductive, a decay too; a state that only adds up has none, and is said to diverge.
 """
 
@@ -21,8 +21,12 @@ from norse_export.program.program import Program
 CLOCK: Interval = (0, 2**31 - 1)  # numbers of steps
 FARTHEST = 2**62  # beyond it a state diverges
 _NAMED = (Op.PORT, Op.STATE, Op.PARAMETER, Op.RANDOM)
-_FINE = 64  # an end is moved back until this part of it is left to gain
-_ROUNDS = 4  # of moving each end back: the ends of one state depend on those of another
+_ROUNDS = 8  # of guessing where the ends go: those of one state depend on those of another
+_FARTHER = 4  # an end that goes on moving moves up to 2^3 times as far
+_TURNS = 2  # of doing so for all states together, and then for each end by itself
+_FINE = 64  # an end is where it belongs when less than this part of it could be gained
+_PARTS = (32, 3)  # what a guess leaves of the way, a cautious one the more
+State = Mapping[str, Interval]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,12 @@ def state_ranges(
         UnsupportedError: 64 bits do not hold some value, or some product before it is divided.
     """
     analysis = _Analysis(program, {**ports, **parameters})
-    state, diverged = _widened(analysis, initial)
-    state = _tightened(analysis, initial, state)
+    state = _widened(analysis, initial)
+    for _ in range(_TURNS):
+        before, state = state, _moved_back(analysis, initial, _tightened(analysis, initial, state))
+        if state == before:
+            break
+    diverged = any(max(-low, high) >= FARTHEST for low, high in state.values())
     values = tuple(analysis.values(state))
     _check_int64(program, values)
     return Ranges(values, MappingProxyType(state), proven(program, values), diverged)
@@ -115,7 +123,7 @@ class _Analysis:
                 leaves[number] = (step.constants[0], step.constants[0])
         return Worlds(self.program.instructions, leaves).values
 
-    def after(self, state: Mapping[str, Interval]) -> dict[str, Interval]:
+    def after(self, state: State) -> State:
         """The states after one step, none beyond FARTHEST."""
         values = self.values(state)
         limits = (-FARTHEST, FARTHEST)
@@ -124,70 +132,109 @@ class _Analysis:
             for name, number in zip(self.program.variables, self.program.state, strict=True)
         }
 
-    def is_inductive(self, state: Mapping[str, Interval]) -> bool:
+    def marks(self) -> list[int]:
+        """Where an end is likely to belong: ends of parameters, and of what is narrowed."""
+        kept = [range_ for step in self.program.instructions if (range_ := kept_by(step))]
+        return [end for range_ in (*kept, *(self.given[name] for name in self.program.parameters)) for end in range_]
+
+    def is_inductive(self, state: State) -> bool:
         """Whether no step leaves the states."""
         return all(within(after, state[name]) for name, after in self.after(state).items())
 
+    def reached(self, initial: State, state: State) -> State:
+        """The initial states, and the states after one step."""
+        after = self.after(state)
+        return {name: (min(low, after[name][0]), max(high, after[name][1])) for name, (low, high) in initial.items()}
 
-def _widened(analysis: _Analysis, initial: Mapping[str, Interval]) -> tuple[dict[str, Interval], bool]:
-    """An inductive range with powers of two for ends, and whether it is one only for being cut off."""
-    state = dict(initial)
+
+def _widened(analysis: _Analysis, initial: State) -> State:
+    """An inductive range: an end moves to a number that stands in the program, or to a power of two before it.
+
+    An end that goes on moving moves ever farther at once.
+    """
+    state, moves, marks = dict(initial), dict.fromkeys(initial, 1), analysis.marks()
     while True:
         after = analysis.after(state)
         passed = {name for name in state if not within(after[name], state[name])}
         if not passed:
-            return state, any(max(-low, high) >= FARTHEST for low, high in state.values())
+            return state
         for name in passed:
             (low, high), (least, greatest) = state[name], after[name]
-            low = low if least >= low else -_power(-least) if least < 0 else least
-            high = high if greatest <= high else _power(greatest) if greatest > 0 else greatest
+            low = low if least >= low else -_next(-least, [-mark for mark in marks], moves[name])
+            high = high if greatest <= high else _next(greatest, marks, moves[name])
             state[name] = (low, high)
+            moves[name] = min(moves[name] + 1, _FARTHER)
 
 
-def _power(value: int) -> int:
-    """The smallest power of two that is not below a positive value."""
-    return 1 << (value - 1).bit_length()
+def _next(value: int, marks: list[int], more: int) -> int:
+    """The smallest mark that is not below the value, or the smallest such power of two times 2^(more - 1)."""
+    power = 1 << ((value - 1).bit_length() + more - 1) if value > 0 else 0
+    return min([min(power, max(value, FARTHEST)), *(mark for mark in marks if mark >= value)])
 
 
-def _tightened(analysis: _Analysis, initial: Mapping[str, Interval], state: dict[str, Interval]) -> dict[str, Interval]:
-    """A smaller inductive range within an inductive one."""
+def _tightened(analysis: _Analysis, initial: State, state: State) -> State:
+    """A smaller range that holds all that is reached, within an inductive one.
+
+    What a step makes of a range, and the initial states, hold all that is reached again. Under a decay the ends move
+    toward their limit by a constant factor: it is guessed from three ranges, and taken if it is inductive.
+    """
+    first = state
     for _ in range(_ROUNDS):
-        before = state
-        state = _reached(analysis, initial, state)
-        for name in state:
-            for end in (0, 1):
-                state = _moved_back(analysis, initial, state, name, end)
-        if state == before:
-            break
-    return _reached(analysis, initial, state)
+        second = analysis.reached(initial, first)
+        third = analysis.reached(initial, second)
+        if third == second:
+            return third
+        first = third
+        for part in _PARTS:
+            guess = {
+                name: (
+                    -_limit(-first_[0], -second[name][0], -third[name][0], -initial[name][0], part),
+                    _limit(first_[1], second[name][1], third[name][1], initial[name][1], part),
+                )
+                for name, first_ in state.items()
+            }
+            if analysis.is_inductive(guess):
+                first = guess
+                break
+        state = first
+    return first
 
 
-def _reached(analysis: _Analysis, initial: Mapping[str, Interval], state: dict[str, Interval]) -> dict[str, Interval]:
-    """What a step makes of the range, and the initial states: what is reached at all lies in both."""
-    for _ in range(_ROUNDS):
-        after = analysis.after(state)
-        smaller = {name: (min(low, after[name][0]), max(high, after[name][1])) for name, (low, high) in initial.items()}
-        if smaller == state or not analysis.is_inductive(smaller):
-            break
-        state = smaller
+def _moved_back(analysis: _Analysis, initial: State, state: State) -> State:
+    """An inductive range with each end moved by itself as far as a search finds, for what a step leaves as it is."""
+    for name in initial:
+        for side in (0, 1):
+            state = _end_moved_back(analysis, initial[name][side], state, name, side)
     return state
 
 
-def _moved_back(
-    analysis: _Analysis, initial: Mapping[str, Interval], state: dict[str, Interval], name: str, end: int
-) -> dict[str, Interval]:
-    """The range with one end of one state moved toward the initial ones as far as a search by halves finds."""
-    good, bad = state[name][end], initial[name][end]
-    while abs(good - bad) > abs(good) // _FINE:
-        middle = (good + bad) // 2 if end == 1 else -((-good - bad) // 2)
-        tried = {**state, name: (middle, state[name][1]) if end == 0 else (state[name][0], middle)}
-        if analysis.is_inductive(tried):
-            good, state = middle, tried
-        elif bad == middle:
-            break
+def _end_moved_back(analysis: _Analysis, least: int, state: State, name: str, side: int) -> State:
+    """One end moved: where a guess fails, what a step makes of it is the least that can hold."""
+    sign = 1 if side else -1  # what follows is in terms of the upper end
+    least, end = sign * least, sign * state[name][side]
+    turn = 0
+    while least < end:
+        near = end - max(1, abs(end) // _FINE)
+        guess = max(least, near) if turn == 2 else (least + end) // 2 if turn > 2 and turn % 2 else least
+        tried = {**state, name: (state[name][0], guess) if side else (-guess, state[name][1])}
+        after = analysis.after(tried)
+        if all(within(after[other], tried[other]) for other in tried):
+            state, end = tried, guess
         else:
-            bad = middle
+            least = min(max(guess + 1, sign * after[name][side]), end)
+            if turn == 2 or (turn > 2 and end - least <= abs(end) // _FINE):
+                break
+        turn += 1
     return state
+
+
+def _limit(first: int, second: int, third: int, least: int, part: int) -> int:
+    """Where an upper end goes that was at the first, the second, the third place; one `part`-th of the way is left."""
+    fast, slow = first - second, second - third
+    if slow <= 0:
+        return third
+    away = slow * slow // (fast - slow) if fast > slow else third - least
+    return max(least, third - away + away // part + 1)
 
 
 def _parts(step: Instruction, values: tuple[Interval, ...]) -> list[Interval]:
