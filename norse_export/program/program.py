@@ -15,6 +15,7 @@ from norse_export.program.operations import Instruction, Op, Symbol, Tape
 class Step:
     """What one time step gives: the spikes (None for a family that never spikes), the new state, in order.
 
+    A plain int among the states is a constant: a state that every step ends with.
     `output` is what the neuron sends on; None means the spikes. `observe` names further values that a recording holds.
     """
 
@@ -145,10 +146,15 @@ def _trace(family: Family) -> Program:
             raise TypeError(f"family {family.name}: step gives {value!r}, which is no value of the step")
         return value.number
 
+    state = tuple(number(_constant(tape, value)) for value in step.state)  # before the tape is read
     return Program(
         instructions=tuple(tape.instructions),
-        state=tuple(map(number, step.state)),
+        state=state,
         spike=None if step.spike is None else number(step.spike),
         output=number(step.spike if step.output is None else step.output),
         observe=tuple((name, number(value)) for name, value in step.observe.items()),
     )
+
+
+def _constant(tape: Tape, value: Any) -> Any:
+    return tape.record(Op.CONSTANT, constants=(value,)) if type(value) is int else value

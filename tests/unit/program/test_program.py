@@ -93,6 +93,7 @@ WRONG: dict[str, Callable[[Any, Any], Step]] = {
     "a state too few": lambda x, v: Step(state=(), output=v),
     "a state too many": lambda x, v: Step(state=(v, x), output=v),
     "a constant as state": lambda x, v: Step(state=(0.0,), output=v),
+    "a bool as state": lambda x, v: Step(state=(True,), output=v),
     "an array as state": lambda x, v: Step(state=(np.zeros(2),), output=v),
     "nothing sent": lambda x, v: Step(state=(v,)),
     "a constant sent": lambda x, v: Step(state=(v,), output=1.0),
@@ -115,3 +116,9 @@ def test_what_is_observed_stands_in_the_program() -> None:
     program = named(step).trace()
     assert program.observe == (("before", 1),)
     assert program.output == program.spike == 2
+
+
+def test_a_whole_number_as_state_is_a_constant_of_the_program() -> None:
+    program = named(lambda x, v: Step(state=(-3,), output=v + x)).trace()
+    assert [step.constants for step in program.instructions if step.op is Op.CONSTANT] == [(-3,)]
+    assert program.instructions[program.state[0]].op is Op.CONSTANT
