@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Callable
+from math import prod
+from typing import Any
 
 import fixed_oracle
 import numpy as np
@@ -10,10 +16,13 @@ import pytest
 from fixed_comparison import as_run, first_difference, part
 from random_fixed_nets import FixedNet, random_fixed_net
 
+from norse_export.engine.activity import Activity
+from norse_export.engine.network import compile_network
 from norse_export.interpret.fixed import emulate
 from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput, Population, SparseSynapses
 from norse_export.ir.graph import Graph, components
 from norse_export.ir.layers import Output
+from norse_export.ir.run import Run
 from norse_export.program.operations import Op, Rounding
 
 CHUNKS, TOGETHER = 40, 50
@@ -21,27 +30,108 @@ OTHERS = 100_000  # seeds of nets that the large test does not see
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_the_emulator_is_the_oracle_bit_for_bit(chunk: int) -> None:
+def test_engine_and_emulator_are_the_oracle_bit_for_bit(chunk: int) -> None:
+    """Every other net on two threads; what the engine counts is what the oracle counts."""
     for seed in range(chunk * TOGETHER, (chunk + 1) * TOGETHER):
         net = random_fixed_net(seed)
-        expected = as_run(net.graph, fixed_oracle.run(net.graph, net.inputs))
+        oracle = fixed_oracle.run(net.graph, net.inputs)
+        expected = as_run(net.graph, oracle)
         assert first_difference(expected, emulate(net.graph, net.inputs, states=True)) is None, seed
+        done = compile_network(net.graph).run(net.inputs, states=True, threads=1 + seed % 2)
+        assert first_difference(expected, done.run) is None, seed
+        assert counted(net, done.activity) == counted_by(net, oracle), seed
 
 
-def test_a_sample_alone_is_the_sample_among_others() -> None:
+def counted(net: FixedNet, activity: Activity) -> dict[str, Any]:
+    return {
+        "synaptic": dict(activity.synaptic_operations),
+        "updates": dict(activity.neuron_updates),
+        "sent": {name: each.tolist() for name, each in activity.sent.items()},
+        "narrowed": {(name, n): c for name, each in activity.overflows.items() for n, c in each.items() if c},
+        "saturated": dict(activity.saturated),
+    }
+
+
+def counted_by(net: FixedNet, oracle: fixed_oracle.OracleRun) -> dict[str, Any]:
+    counts, nodes = oracle.counts, net.graph.nodes
+    steps, samples = next(iter(net.inputs.values())).shape[:2]
+    populations = {name: node for name, node in nodes.items() if isinstance(node, Population)}
+    senders = [name for name, node in nodes.items() if isinstance(node, FixedInput)]
+    senders += [name for name, node in populations.items() if node.spikes]
+    return {
+        "synaptic": {name: counts.synaptic[name] for name, node in nodes.items() if isinstance(node, ALL)},
+        "updates": {name: steps * samples * prod(node.shape) for name, node in populations.items()},
+        "sent": {
+            name: [sum(value != 0 for s in oracle.samples for value in s.sent[name][t]) for t in range(steps)]
+            for name in senders
+        },
+        "narrowed": {key: count for key, count in counts.narrowed.items() if count},
+        "saturated": {
+            (name, port): counts.saturated[name, port] for name, node in populations.items() for port in node.saturated
+        },
+    }
+
+
+def by_emulator(net: FixedNet, first_sample: int = 0) -> Run:
+    return emulate(net.graph, net.inputs, states=True, first_sample=first_sample)
+
+
+def by_engine(net: FixedNet, first_sample: int = 0) -> Run:
+    return compile_network(net.graph).run(net.inputs, states=True, first_sample=first_sample).run
+
+
+@pytest.mark.parametrize("executed", [by_emulator, by_engine])
+def test_a_sample_alone_is_the_sample_among_others(executed: Callable[..., Run]) -> None:
     for seed in range(OTHERS, OTHERS + 60):
         net = random_fixed_net(seed, samples=3)
-        together = emulate(net.graph, net.inputs, states=True)
+        together = executed(net)
         for sample in range(3):
             raster = {name: values[:, sample : sample + 1] for name, values in net.inputs.items()}
-            alone = emulate(net.graph, raster, states=True, first_sample=sample)
+            alone = executed(FixedNet(net.graph, raster), sample)
             assert first_difference(part(together, sample), alone) is None, seed
 
 
-def test_the_order_of_nodes_and_edges_changes_nothing() -> None:
+@pytest.mark.parametrize("executed", [by_emulator, by_engine])
+def test_the_order_of_nodes_and_edges_changes_nothing(executed: Callable[..., Run]) -> None:
     for seed in range(OTHERS, OTHERS + 60):
         net = random_fixed_net(seed)
-        assert first_difference(*(emulate(n.graph, n.inputs, states=True) for n in (net, reordered(net, seed)))) is None
+        assert first_difference(executed(net), executed(reordered(net, seed))) is None, seed
+
+
+def test_a_network_runs_again_and_on_any_number_of_threads_as_it_did_first() -> None:
+    """A run leaves nothing behind, whatever the batch before it was."""
+    for seed in range(OTHERS, OTHERS + 30):
+        net = random_fixed_net(seed, samples=5)
+        network = compile_network(net.graph)
+        first = network.run(net.inputs, states=True)
+        network.run({name: values[::-1, :2] for name, values in net.inputs.items()})
+        for threads in (1, 2, 3, 8):
+            again = network.run(net.inputs, states=True, threads=threads)
+            assert first_difference(first.run, again.run) is None, seed
+            assert counted(net, again.activity) == counted(net, first.activity), seed
+
+
+@pytest.mark.parametrize("chunk", range(4))
+def test_larger_nets_too(chunk: int) -> None:
+    """Rows of many cells, of all lengths beside the width of a vector; engine and emulator."""
+    for seed in range(OTHERS + 1000 + 15 * chunk, OTHERS + 1015 + 15 * chunk):
+        net = random_fixed_net(seed, size=150, samples=4)
+        expected = by_emulator(net)
+        assert first_difference(expected, by_engine(net)) is None, seed
+
+
+def test_with_the_jit_disabled_the_same_bits_come_out() -> None:
+    """In a process of its own: numba reads the switch when it is imported."""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "fixed_without_jit", str(OTHERS), "25"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split() == ["25", "equal"]
 
 
 def reordered(net: FixedNet, seed: int) -> FixedNet:
