@@ -1,0 +1,121 @@
+"""Events: which cells send something in a step, and how much.
+
+A source keeps a ring of lists, one for each step that some edge still needs. `slots` [size, 3] holds for each the
+address of the cells' numbers (int32), how many there are, and the address of their values (int32; read only where
+values can differ from 1). `mask` is size - 1, size a power of two.
+"""
+
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
+from __future__ import annotations
+
+import numpy as np
+
+from norse_export.engine.kernels.memory import jitted, slot_of, view
+
+
+@jitted
+def scan_bytes(flags, size, cells):
+    """List the cells whose byte is not 0; `flags` holds a multiple of 8 bytes, zeros behind the last cell."""
+    words = view(flags, (size + 7) // 8, np.uint64)
+    marks = view(flags, size + 8, np.uint8)
+    count = 0
+    for word in range(words.size):
+        if words[word] != 0:
+            for cell in range(8 * word, min(8 * word + 8, size)):
+                cells[count] = cell
+                count += marks[cell] != 0
+    return count
+
+
+@jitted
+def scan_values(numbers, size, cells, values):
+    """List the cells whose number is not 0, and their numbers."""
+    count = 0
+    for cell in range(size):
+        if numbers[cell] != 0:
+            cells[count] = cell
+            values[count] = numbers[cell]
+            count += 1
+    return count
+
+
+@jitted
+def given_events(t, sample, samples, starts, indices, slots, mask, sent):
+    """Hand on the events of an input that came as lists: those of (t, sample) stand at starts[t * samples + sample]."""
+    bounds = view(starts, (t + 1) * samples + 1, np.int64)
+    first = bounds[t * samples + sample]
+    count = bounds[t * samples + sample + 1] - first
+    slot = slot_of(slots, t & mask)
+    slot[0] = indices + 4 * first
+    slot[1] = count
+    view(sent, t + 1, np.int64)[t] += count
+
+
+@jitted
+def raster_events(t, sample, samples, raster, size, slots, mask, ring, sent):
+    """List the events of an input that came as a raster of bytes [T, B, size], 0 or 1."""
+    slot = t & mask
+    address = ring + 4 * (size + 8) * slot
+    cells = view(address, size + 8, np.int32)
+    marks = view(raster + (t * samples + sample) * size, size, np.uint8)
+    count = 0
+    for cell in range(size):
+        cells[count] = cell
+        count += marks[cell] != 0
+    entry = slot_of(slots, slot)
+    entry[0] = address
+    entry[1] = count
+    view(sent, t + 1, np.int64)[t] += count
+
+
+@jitted
+def raster_values(t, sample, samples, raster, size, slots, mask, ring, sent):
+    """List the events of an input that came as a raster of int32 [T, B, size], with their values."""
+    slot = t & mask
+    address = ring + 8 * (size + 8) * slot
+    numbers = view(raster + 4 * (t * samples + sample) * size, size, np.int32)
+    cells = view(address, size + 8, np.int32)
+    values = view(address + 4 * (size + 8), size + 8, np.int32)
+    count = scan_values(numbers, size, cells, values)
+    entry = slot_of(slots, slot)
+    entry[0] = address
+    entry[1] = count
+    entry[2] = address + 4 * (size + 8)
+    view(sent, t + 1, np.int64)[t] += count
+
+
+@jitted
+def spike_events(t, sample, samples, flags, size, slots, mask, ring, sent, raster, order):
+    """List the cells that spiked; set their bytes in the raster [T, B, size] in the graph's order, if there is one."""
+    slot = t & mask
+    address = ring + 4 * (size + 8) * slot
+    cells = view(address, size + 8, np.int32)
+    count = scan_bytes(flags, size, cells)
+    entry = slot_of(slots, slot)
+    entry[0] = address
+    entry[1] = count
+    view(sent, t + 1, np.int64)[t] += count
+    if raster != 0:
+        row = view(raster + (t * samples + sample) * size, size, np.uint8)
+        if order != 0:
+            places = view(order, size, np.int32)
+            for number in range(count):
+                row[places[cells[number]]] = 1
+        else:
+            for number in range(count):
+                row[cells[number]] = 1
+
+
+@jitted
+def count_events(t, sample, numbers, size, slots, mask, ring, sent, number_type):
+    """List the cells that sent a number other than 0."""
+    slot = t & mask
+    address = ring + 8 * (size + 8) * slot
+    cells = view(address, size + 8, np.int32)
+    values = view(address + 4 * (size + 8), size + 8, np.int32)
+    count = scan_values(view(numbers, size, number_type), size, cells, values)
+    entry = slot_of(slots, slot)
+    entry[0] = address
+    entry[1] = count
+    entry[2] = address + 4 * (size + 8)
+    view(sent, t + 1, np.int64)[t] += count
