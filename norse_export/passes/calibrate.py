@@ -25,8 +25,9 @@ from norse_export.ir.stages import FixedNode
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-COARSE = 13  # factors that are tried over the whole range
-FINE = (-2 / 3, -1 / 3, 1 / 3, 2 / 3)  # then around the best, in steps between those
+Measure = Callable[[Floats], Floats] | None
+STRETCHES = 12  # of the range of factors: one of each is measured
+FINE = 4  # then so many around the best
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +41,52 @@ class Link:
 
 
 def search(
-    factors: tuple[float, float], channels: int, measure: Callable[[Floats], tuple[Floats, Floats]]
-) -> tuple[Floats, int]:
-    """Give for each channel the factor with the best measure, and the number of measures that it took.
+    factors: tuple[float, float], channels: int, error: Callable[[Floats], Floats], measure: Measure, points: int
+) -> Floats:
+    """Give for each channel the factor with the best measure; at most 1 + STRETCHES + FINE measures are taken.
 
-    measure: for factors [channels] gives two numbers for each channel, of which less is better; the second decides
-    where the first is equal, and then the greater factor. Channels must not depend on one another.
+    The range of factors is cut into stretches. From each, every channel takes that of `points` factors with which its
+    weights have the least error: the measure is not spent on factors that fit the weights badly. Factors around the
+    best are taken in the same way.
+
+    error, measure: for factors [channels] a number for each channel, of which less is better; where measures are equal
+    the error decides, and then the greater factor. Channels must not depend on one another. A measure that is None: the
+    error alone decides.
     """
     low, high = factors
     best = np.full(channels, high)
-    score = measure(best)
-    taken = 1
-    tried = np.linspace(high, low, COARSE)[1:].tolist()
-    step = (high - low) / (COARSE - 1)
-    centre = best
-    for number, value in enumerate((*tried, *FINE)):
-        if number == len(tried):
+    score, wrong = _judged(best, error, measure)
+    width = (high - low) / STRETCHES
+    for number in range(STRETCHES + FINE):
+        if number == STRETCHES:
             centre = best
-        given = np.full(channels, value) if number < len(tried) else np.clip(centre + value * step, low, high)
-        found = measure(given)
-        taken += 1
-        better = (found[0] < score[0]) | ((found[0] == score[0]) & (found[1] < score[1]))
-        best = np.where(better, given, best)
-        score = (np.where(better, found[0], score[0]), np.where(better, found[1], score[1]))
-    return best, taken
+        if number < STRETCHES:
+            end, length = np.full(channels, high - number * width), width
+        else:
+            length = 2 * width / FINE
+            end = np.clip(centre + (STRETCHES + FINE // 2 - number) * length, low + length, high)
+        given = _fitting(end, length, error, points)
+        found, amiss = _judged(given, error, measure)
+        better = (found < score) | ((found == score) & (amiss < wrong))
+        best, score, wrong = (
+            np.where(better, new, old) for new, old in ((given, best), (found, score), (amiss, wrong))
+        )
+    return best
+
+
+def _judged(factor: Floats, error: Callable[[Floats], Floats], measure: Measure) -> tuple[Floats, Floats]:
+    amiss = error(factor)
+    return (amiss if measure is None else measure(factor)), amiss
+
+
+def _fitting(end: Floats, length: float, error: Callable[[Floats], Floats], points: int) -> Floats:
+    """Of `points` factors below and at `end` the one with the least error, for each channel."""
+    best, least = end, error(end) if points > 1 else end
+    for number in range(1, points):
+        given = end - length * number / points
+        found = error(given)
+        best, least = np.where(found < least, given, best), np.minimum(found, least)
+    return best
 
 
 def alone(population: Population, links: Sequence[Link], sent: Mapping[str, Array]) -> tuple[Graph[FixedNode], Any]:

@@ -18,7 +18,7 @@ from norse_export.ir.graph import Graph
 from norse_export.ir.run import Run
 from norse_export.ir.stages import DiscreteNode, FixedNode
 from norse_export.passes.calibrate import run_fixed
-from norse_export.passes.lower import ANY_SPIKE, Lowered
+from norse_export.passes.lowered import ANY_SPIKE, Lowered
 from norse_export.passes.scales import WeightPrice
 from norse_export.program.laws import Law
 from norse_export.program.operations import Op

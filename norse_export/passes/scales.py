@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from norse_export.ir.fixed import ConvSynapses, Delivery, DenseSynapses, SparseSynapses, Synapses
 from norse_export.ir.graph import Shape
 from norse_export.passes.linear import ConvWeights, DenseWeights, SparseWeights, Weights, as_sparse
-from norse_export.passes.lower import Projection
+from norse_export.passes.lowered import Projection
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

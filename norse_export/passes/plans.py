@@ -1,0 +1,216 @@
+"""A population on its way to whole numbers: what is known before its scale is chosen, and what a scale makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import Finding, UnsupportedError
+from norse_export.ir.bounds import synapse_sums
+from norse_export.ir.fixed import Population
+from norse_export.ir.stages import Neuron
+from norse_export.passes import integers
+from norse_export.passes.calibrate import Link, response, search
+from norse_export.passes.integers import Drive, Observed
+from norse_export.passes.linear import with_rows_scaled
+from norse_export.passes.lowered import ANY_SPIKE, Lowered, Projection
+from norse_export.passes.scales import (
+    Scales,
+    WeightPrice,
+    channels,
+    find_scales,
+    price,
+    squared_errors,
+    synapses,
+    whole_weights,
+)
+from norse_export.program.laws import Law
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+
+MAX_COARSER = 40  # bits that weights may lose before it is an error
+POINTS_WORK, MAX_POINTS = 1 << 18, 16  # of the factors whose weight error is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class QuantiseChoice:
+    """How to quantise.
+
+    bits: of the weights of single layers, by their names, instead of the law's. per_channel: a scale for each feature
+    map or row. search: of scales, by spike parity on the calibration inputs, or, without any, by the error of the
+    weights; otherwise no weight is clipped. seed: of stochastic rounding.
+    """
+
+    law: Law = field(default_factory=Law)
+    bits: Mapping[str, int] = field(default_factory=dict)
+    per_channel: bool = False
+    search: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A population before its scale is chosen. constant: [*shape]. signs of negative gains are in the projections."""
+
+    name: str
+    node: Neuron
+    projections: tuple[Projection, ...]
+    sources: Mapping[str, tuple[tuple[int, ...], tuple[int, int]]]  # shape and range of what each source sends
+    constant: Floats
+    bits: Mapping[str, int]
+    scales: Scales
+    law: Law
+    seed: int
+    key: int
+    observed: Observed | None = None
+
+    @property
+    def channels(self) -> int:
+        """How many scales the population has."""
+        return len(self.scales.largest)
+
+    @property
+    def cells(self) -> int:
+        """How many neurons the population has."""
+        return prod(self.node.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """A population in whole numbers."""
+
+    population: Population
+    links: Mapping[str, Link]
+    prices: tuple[WeightPrice, ...]
+    shift: int
+    bound: float
+    findings: tuple[Finding, ...]
+
+
+def plan_of(lowered: Lowered, name: str, choice: QuantiseChoice, key: int) -> Plan:
+    """What is known of a population from the float model; key: of its random numbers."""
+    node, projections = lowered.populations[name], lowered.onto(name)
+    if node.family is not ANY_SPIKE and (signs := integers.signs(node)) is not None:
+        projections = tuple(
+            replace(p, weights=with_rows_scaled(p.weights, signs, lowered.shape(p.source))) for p in projections
+        )
+    constant = np.zeros(())
+    for value in lowered.constants.get(name, {}).values():
+        constant = constant + value.astype(np.float64)
+    bits = {p.name: _bits_of(p, choice) for p in projections}
+    pool = node.family is ANY_SPIKE
+    count = channels(projections, node.shape, per_channel=choice.per_channel and not pool)
+    if pool:
+        scales = Scales(np.ones(1), dict.fromkeys(bits, 0), True, (1.0, 1.0))
+        bits = dict.fromkeys(bits, 2)
+    else:
+        scales = find_scales(projections, bits, count, prod(node.shape))
+    sources = {p.source: (lowered.shape(p.source), _sends(lowered, p.source, choice.law)) for p in projections}
+    return Plan(name, node, projections, sources, constant, bits, scales, choice.law, choice.seed, key)
+
+
+def _bits_of(projection: Projection, choice: QuantiseChoice) -> int:
+    """The bits of the projection by its own name, or the most of its layers' that are given, or the law's."""
+    if projection.name in choice.bits:
+        return choice.bits[projection.name]
+    given = [choice.bits[name] for name in projection.layers if name in choice.bits]
+    return max(given, default=choice.law.weight_bits)
+
+
+def _sends(lowered: Lowered, source: str, law: Law) -> tuple[int, int]:
+    if source in lowered.inputs:
+        given = lowered.inputs[source][1]
+        return given.low, given.high
+    return 0, 1 if lowered.populations[source].family is ANY_SPIKE else law.max_spikes
+
+
+def unclipped(plan: Plan) -> Floats:
+    """The factors with which no weight is clipped."""
+    return np.full(plan.channels, 1.0)
+
+
+def least_error(plan: Plan) -> Floats:
+    """The factors with the least error of the weights."""
+    if plan.scales.exact:
+        return unclipped(plan)
+    return search(plan.scales.factors, plan.channels, partial(weight_errors, plan), None, points_of(plan))
+
+
+def points_of(plan: Plan) -> int:
+    """How many factors of a stretch are looked at: few where there are many weights, whose error is smooth."""
+    return int(np.clip(POINTS_WORK // sum(p.weights.weight.size for p in plan.projections), 1, MAX_POINTS))
+
+
+def weight_errors(plan: Plan, factor: Floats) -> Floats:
+    """Squared errors of all weights of each channel, [channels]."""
+    total = np.zeros(plan.channels)
+    for p in plan.projections:
+        scale = plan.scales.largest * factor * 2.0 ** plan.scales.exponents[p.name]
+        total += squared_errors(p, scale, plan.bits[p.name], plan.node.shape)
+    return total
+
+
+def built(plan: Plan, factor: Floats) -> Built:
+    """The population with the scales times factor [channels]; coarser ones where the states would not fit."""
+    base = plan.scales.largest * factor
+    if plan.node.family is ANY_SPIKE:
+        links, prices, _ = _links(plan, base)
+        node = plan.node
+        pool = Population(program=ANY_SPIKE.trace(), shape=node.shape, parameters={}, initial_state={}, dt=node.dt)
+        return Built(pool, links, prices, 0, 0.0, ())
+    coarser = 0
+    while True:
+        links, prices, reach = _links(plan, base * 2.0**coarser)
+        scale = np.repeat(base * 2.0**coarser, plan.cells // plan.channels).reshape(plan.node.shape)
+        drive = Drive(scale, plan.constant, reach)
+        fit = integers.fit(plan.node, drive, plan.law, plan.observed)
+        if fit.shift >= 0:
+            break
+        coarser -= fit.shift
+        if coarser > MAX_COARSER:
+            message = f"states of {plan.law.state_bits} bits hold no threshold, reset or bias together with the weights"
+            raise UnsupportedError(message, where=plan.name, fix="use more state bits, or rescale the layer")
+    made = integers.population(plan.node, drive, plan.law, fit.shift, seed=plan.seed, key=plan.key)
+    findings = integers.lost_decays(plan.name, plan.node, made, plan.law)
+    if coarser:
+        message = f"states of {plan.law.state_bits} bits are too narrow: weights lose {coarser} bits"
+        findings.append(Finding("state_bits", "warning", plan.name, message, "use a law of more state bits"))
+    return Built(made, links, prices, fit.shift, fit.bound, tuple(findings))
+
+
+def _links(plan: Plan, base: Floats) -> tuple[dict[str, Link], tuple[WeightPrice, ...], Floats]:
+    """The projections in whole numbers of base [channels], their prices, and the largest sum at each neuron."""
+    links, prices = {}, []
+    low, high = np.zeros(plan.cells), np.zeros(plan.cells)
+    for p in plan.projections:
+        bits, exponent = plan.bits[p.name], plan.scales.exponents[p.name]
+        scale, (source, sends) = base * 2.0**exponent, plan.sources[p.source]
+        whole = whole_weights(p, scale, bits, plan.node.shape)
+        prices.append(price(p, whole, scale, bits, exponent, plan.node.shape))
+        made = synapses(whole, bits, exponent, source, plan.node.shape)
+        port = "x"  # integers have one port: their sums have no order
+        links[p.name] = Link(p.source, port, p.delay_steps, made)
+        sums = synapse_sums(made, sends)
+        low, high = low + sums.low, high + sums.high
+    return links, tuple(prices), np.maximum(-low, high).reshape(plan.node.shape)
+
+
+def best_measured(plan: Plan, sent: Mapping[str, Array], truth: Array) -> Floats:
+    """The factors with the fewest cells that differ from the float model's, or the least error of values."""
+
+    def differing(factor: Floats) -> Floats:
+        made = built(plan, factor)
+        got = response(made.population, list(made.links.values()), sent)
+        wrong = got != truth if plan.node.spikes else np.square(got - truth)
+        totals: Floats = wrong.sum(axis=(0, 1), dtype=np.float64).reshape(plan.channels, -1).sum(axis=1)
+        return totals
+
+    return search(plan.scales.factors, plan.channels, partial(weight_errors, plan), differing, points_of(plan))
