@@ -15,6 +15,7 @@ OWN = "norse-export"
 
 _PROTOCOL = ("name", "stage", "suffix", "folder", "description", "check", "emit", "run", "runners")
 _TARGETS = {
+    "sim": "norse_export.targets.sim:SimTarget",
     "nir": "norse_export.targets.nir:NirTarget",
 }
 

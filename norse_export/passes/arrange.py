@@ -89,7 +89,7 @@ class _Search:
         groups = len(self.flits)
         x, y, own = self.x, self.y, np.arange(groups)
         here = self.along_x[g, x[g]] + self.along_y[g, y[g]]
-        changes = self.along_x[g, x] + self.along_y[g, y] - here
+        changes: Array = self.along_x[g, x] + self.along_y[g, y] - here
         changes += 2 * self.flits[g] * (np.abs(x - x[g]) + np.abs(y - y[g]))
         changes[:groups] += self.along_x[:, x[g]] + self.along_y[:, y[g]]
         changes[:groups] -= self.along_x[own, x[:groups]] + self.along_y[own, y[:groups]]
@@ -106,12 +106,13 @@ class _Search:
 
     def cores(self) -> IntArray:
         """The core of each group."""
-        return self.y * self.width + self.x
+        cores: IntArray = self.y * self.width + self.x
+        return cores
 
 
 def _product(flits: IntArray, distances: Array) -> IntArray:
     """A product of matrices of whole numbers: by floats, which numpy multiplies faster, where they are exact."""
     if float(flits.sum(axis=1).max(initial=0)) * float(distances.max(initial=0)) < 2**53:
-        product: Array = flits.astype(np.float64) @ distances.astype(np.float64)
+        product: Any = flits.astype(np.float64) @ distances.astype(np.float64)
         return np.asarray(product, np.int64)
     return np.asarray(flits @ distances, np.int64)

@@ -44,12 +44,14 @@ def population(family: str, shape: tuple[int, ...], law: Law = LAW, **changes: A
     return Population(**{**made, **changes})
 
 
-def sparse(sources: tuple[int, ...], targets: tuple[int, ...], fan_out: int, seed: int = 0) -> SparseSynapses:
+def sparse(
+    sources: tuple[int, ...], targets: tuple[int, ...], fan_out: int, seed: int = 0, low: int = -20
+) -> SparseSynapses:
     """Random synapses, `fan_out` of each source."""
     random = np.random.default_rng(seed)
     n_in, n_out = int(np.prod(sources)), int(np.prod(targets))
     ends = np.sort(random.integers(0, n_out, (n_in, fan_out), dtype=np.int32), axis=1).reshape(-1)
-    weight = random.integers(-20, 60, ends.size).astype(np.int8)
+    weight = random.integers(low, 60, ends.size).astype(np.int8)
     return SparseSynapses(np.arange(n_in + 1) * fan_out, ends, weight, sources, targets)
 
 
@@ -71,7 +73,7 @@ def every_node() -> Graph[FixedNode]:
         "1": first,
         "dense": DenseSynapses(random.integers(0, 9000, (10, 64)).astype(np.int16), (4, 4, 4), (10,)),
         "2": population("cuba_lif", (10,), saturated={"x": 30000}),
-        "loop": sparse((10,), (10,), 4),
+        "loop": sparse((10,), (10,), 4, low=0),
         "late": DenseSynapses(random.integers(0, 99, (10, 10)).astype(np.int32), (10,), (10,), Delivery(shift=2)),
         "3": population("cuba_li", (10,)),
         "readout": DenseSynapses(random.integers(-9, 9, (10, 10)).astype(np.int8), (10,), (10,)),
