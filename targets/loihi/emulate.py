@@ -1,0 +1,123 @@
+"""Emulation under the laws of Loihi: a network as the vendor's simulator takes it, or as its file holds it.
+
+Both build the fixed graph and run the emulator of fixed graphs on it; nothing here computes a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import UsageError
+from norse_export.files.limits import Limits
+from norse_export.interpret import fixed
+from norse_export.ir.fixed import MAX_INPUT, FixedInput
+from norse_export.ir.graph import Graph
+from norse_export.ir.stages import FixedNode
+
+from .lava_graph import INPUT, lava_graph
+from .layers import LavaLayer, read_layer
+from .loihi1_graph import POPULATION, loihi1_graph
+from .netx import load_net
+
+Array = NDArray[Any]
+States = dict[str, Array]
+
+
+def emulate(
+    layers: Sequence[Mapping[str, Any]], raster: Array, law: Literal["lava", "loihi1"] = "lava"
+) -> list[States]:
+    """Run a network of integers, described layer by layer, and give u, v and s of every layer after every step.
+
+    raster: [T, N], or [T, W, H, C] of images: row t is what the source sends in step t; it arrives a step later.
+    Result: one dict for each layer: u and v int32, s int8 (0, 1; -1 too for TernaryLIF), [T, *shape]; of a convolution
+    [T, W, H, C].
+
+    law "lava": a dict for each layer, in order, with the keys (defaults in brackets)
+        syn [dense]: dense, sparse, delay or conv. W: weights as given to Lava: [N_out, N_in]; of a convolution the
+        kernel (C_out, kx, ky, C_in). Behind images, a dense layer takes them in torch's order, (C, H, W). weight_exp
+        [0], num_weight_bits [8], sign_mode [auto; mixed, excitatory, inhibitory], num_message_bits [0]: of W, and of R
+        where it is there: recurrent weights [N, N]. delays: of each synapse, 0 to 63. stride [1], padding [0], dilation
+        [1]: one number, or (x, y); groups [1].
+        neuron [LIF]: LIF, LIFReset (reset_interval, reset_offset [0]) or TernaryLIF (vth_hi, vth_lo). du [0], dv [0],
+        vth, bias_mant [0], bias_exp [0], u0 [0], v0 [0]: one number, or one for each neuron.
+        Other keys of the goldens' description are known, and not read.
+    law "loihi1": one dict with W [N, N_in] and perhaps R [N, N], in units of the states, decay_u, decay_v, vth, bias,
+        refract_delay, vmin, vmax.
+
+    Raises:
+        UsageError: a key is missing or unknown; a raster of the wrong shape, or of no whole numbers.
+        UnsupportedError: neurons that the law does not have (ATRLIF, LIFRefractory), parameters that are not whole.
+        GraphError: shapes that do not belong together.
+    """
+    given, source = _source(raster)
+    match law:
+        case "lava":
+            read = [read_layer(str(number), layer) for number, layer in enumerate(layers)]
+            return _emulated_lava(read, given, source)
+        case "loihi1":
+            if len(layers) != 1:
+                raise UsageError(f"{len(layers)} layers", where="layers", fix="give one dict under law loihi1")
+            return _run(loihi1_graph(layers[0], source), given, [POPULATION])
+        case _:
+            raise UsageError(f"no law named {law!r}", where="law", fix="use lava or loihi1")
+
+
+def emulate_net(path: str | Path, raster: Array, *, limits: Limits | None = None) -> list[States]:
+    """Run a lava-dl `.net` file as netx.hdf5.Network would load it, and give u, v and s of each block with neurons.
+
+    raster and result: see `emulate`. The file is read in a limited child process; netx.py says what loading does.
+
+    Raises:
+        InputFileError, UnsafeFileError, LimitError: the file cannot be read, or not safely.
+        UnsupportedError: netx cannot load it: a type of layer or of neuron, or one of its defects; named.
+        GraphError, UsageError: shapes that do not belong together, among the blocks or to the raster.
+    """
+    net = load_net(Path(path), limits or Limits())
+    given, source = _source(raster)
+    if net.input_shape is not None and len(source.shape) == 3 and source.shape != net.input_shape:
+        message = f"wrong input shape {raster.shape[1:]}, the file takes {net.input_shape[::-1]}"
+        raise UsageError(message, where="raster", fix="give images as (W, H, C)", kind="input_shape")
+    return _emulated_lava(net.layers, given, source)
+
+
+def _emulated_lava(layers: Sequence[LavaLayer], raster: Array, source: FixedInput) -> list[States]:
+    if not layers:
+        raise UsageError("a network without layers", where="layers", fix="give at least one")
+    if not layers[0].forward.graded:
+        raster, source = raster != 0, FixedInput(source.shape)
+    return _run(lava_graph(layers, source), raster, [layer.name for layer in layers])
+
+
+def _source(raster: Array) -> tuple[Array, FixedInput]:
+    """The raster as [T, 1, *shape], images as [C, H, W], and the input that takes it."""
+    given = np.asarray(raster)
+    if given.ndim not in (2, 4) or not given.size:
+        message = f"wrong input shape {given.shape}"
+        raise UsageError(message, where="raster", fix="give [T, N] or [T, W, H, C]", kind="input_shape")
+    if given.dtype.kind not in "biuf" or not -MAX_INPUT <= given.min() <= given.max() <= MAX_INPUT:
+        message = f"the raster (dtype {given.dtype}) does not hold numbers of 32 bits"
+        raise UsageError(message, where="raster", fix="give spikes as whole numbers", kind="input_values")
+    ordered = given.transpose(0, 3, 2, 1) if given.ndim == 4 else given
+    low, high = min(0, int(given.min())), max(1, int(given.max()))
+    return ordered[:, np.newaxis], FixedInput(ordered.shape[1:], low, high)
+
+
+def _run(graph: Graph[FixedNode], raster: Array, names: Sequence[str]) -> list[States]:
+    run = fixed.emulate(graph, {INPUT: raster}, states=True)
+    found = []
+    for name in names:
+        recorded = run.observables[name]
+        spikes = recorded.get("signed", run.spikes[name])
+        states = {"u": (recorded["u"], np.int32), "v": (recorded["v"], np.int32), "s": (spikes, np.int8)}
+        found.append({key: _as_in_lava(values).astype(dtype) for key, (values, dtype) in states.items()})
+    return found
+
+
+def _as_in_lava(values: Array) -> Array:
+    """[T, 1, *shape] without the batch; images as (W, H, C)."""
+    return values[:, 0].transpose(0, 3, 2, 1) if values.ndim == 5 else values[:, 0]
