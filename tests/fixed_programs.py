@@ -137,6 +137,8 @@ def of_law(name: str, choices: dict[str, Any], shifted: bool) -> Kind:
             "v_th": (room // 4, room, (0, -1, *edges(bits))),
             "v_reset": (-room // 4, room // 4, (0, 1, *edges(bits))),
         }
+        if choices.get("reset") == "subtract" and "refractory_steps" in choices:  # else no range is proved for v
+            numbers["v_th"] = (room // 4, room, (0, 1, *edges(bits)[:3]))
         return Drawn(integer_family(name, law, shift), numbers, (0, law.max_spikes))
 
     return draw
