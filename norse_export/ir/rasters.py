@@ -58,8 +58,9 @@ def _as_sent(name: str, node: Input | FixedInput, raster: Array) -> Array:
     """The raster; what enters a fixed graph as integers or bool, within the input's range."""
     if isinstance(node, Input) or (raster.dtype.kind == "b" and node.high >= 1):
         return raster
-    low, high = raster.min(), raster.max()
-    whole = raster.dtype.kind != "f" or bool(np.all(raster == np.rint(raster)))
+    number = float if raster.dtype.kind == "f" else int
+    low, high = number(raster.min()), number(raster.max())
+    whole = number is int or bool(np.all(raster == np.rint(raster)))
     if not whole or low < node.low or high > node.high:
         what = f"numbers from {low} to {high}" if whole else "numbers that are not whole"
         message = f"the raster holds {what}, the input takes whole numbers from {node.low} to {node.high}"

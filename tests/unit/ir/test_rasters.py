@@ -9,6 +9,8 @@ import pytest
 from small_nets import graph
 
 from norse_export.errors import UsageError
+from norse_export.ir.fixed import FixedInput
+from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Output, Sum
 from norse_export.ir.rasters import checked_inputs, model_dtype
 
@@ -79,3 +81,32 @@ def test_a_graph_without_an_input_cannot_be_run() -> None:
 def test_a_model_computes_in_the_type_of_its_inputs() -> None:
     assert model_dtype(two_inputs()) == "float32"
     assert model_dtype(two_inputs("float64")) == "float64"
+
+
+def whole(low: int = 0, high: int = 1) -> Graph[Any]:
+    return Graph({"input": FixedInput((2,), low, high), "output": Output((2,))}, (Edge("input", "output"),))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int64", "float32", "float64"])
+def test_an_input_of_whole_numbers_takes_any_type_that_holds_them(dtype: str) -> None:
+    raster = np.array([[[0, 1], [1, 0]]], dtype)
+    given = checked_inputs(whole(), {"input": raster})["input"]
+    assert given.dtype.kind in "biu"
+    assert np.array_equal(given, raster)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values", "message"),
+    [
+        (0, 1, [0, 2], "numbers from 0 to 2, the input takes whole numbers from 0 to 1"),
+        (-3, 3, [-4, 3], "numbers from -4 to 3, the input takes whole numbers from -3 to 3"),
+        (0, 0, [False, True], "numbers from 0 to 1, the input takes whole numbers from 0 to 0"),
+        (0, 1, [0.5, 1.0], "numbers that are not whole, the input takes whole numbers from 0 to 1"),
+        (0, 1, [np.nan, 1.0], "does not hold finite numbers"),
+    ],
+)
+def test_an_input_of_whole_numbers_refuses_others(low: int, high: int, values: list[Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as raised:
+        checked_inputs(whole(low, high), {"input": np.array([[values]])})
+    assert raised.value.where == "input"
+    assert raised.value.fix
