@@ -92,7 +92,7 @@ class DenseSynapses(_Single):
     delivery: Delivery = field(default_factory=Delivery)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", _weights(self.weight, "DenseSynapses"))
+        object.__setattr__(self, "weight", _weights(self, "DenseSynapses"))
         if self.weight.shape != (math.prod(self.output_shape), math.prod(self.input_shape)):
             raise _mismatch("DenseSynapses", self.weight.shape, self.input_shape, self.output_shape)
 
@@ -115,8 +115,9 @@ class ConvSynapses(_Single):
     delivery: Delivery = field(default_factory=Delivery)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", _weights(self.weight, "ConvSynapses"))
-        wrong = self.weight.ndim != 4 or len(self.input_shape) != 3 or self.groups < 1
+        object.__setattr__(self, "weight", _weights(self, "ConvSynapses"))
+        wrong = self.weight.ndim != 4 or len(self.input_shape) != 3 or self.groups < 1 or self.weight.size == 0
+        wrong = wrong or {len(self.stride), len(self.padding), len(self.dilation)} != {2}
         wrong = wrong or min(*self.stride, *self.dilation) < 1 or min(self.padding) < 0
         if wrong or self.weight.shape[0] % self.groups or self.weight.shape[1] * self.groups != self.input_shape[0]:
             raise _mismatch("ConvSynapses", self.weight.shape, self.input_shape, self.output_shape)
@@ -135,7 +136,7 @@ class ConvSynapses(_Single):
 class SparseSynapses(_Single):
     """Listed synapses, ordered by source: those of source j are starts[j] to starts[j + 1].
 
-    starts [N_in + 1], targets [S] (rising within a source; a pair may stand more than once), weight [S].
+    starts [N_in + 1], targets [S] (within a source in any order; a pair may stand more than once), weight [S].
     """
 
     starts: IntArray
@@ -146,17 +147,16 @@ class SparseSynapses(_Single):
     delivery: Delivery = field(default_factory=Delivery)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", _weights(self.weight, "SparseSynapses"))
-        starts, targets = np.asarray(self.starts, np.int64), np.asarray(self.targets, np.int32)
+        object.__setattr__(self, "weight", _weights(self, "SparseSynapses"))
+        starts, targets = _indices(self.starts, "starts"), _indices(self.targets, "targets")
         n_in, n_out = math.prod(self.input_shape), math.prod(self.output_shape)
         good = starts.shape == (n_in + 1,) and targets.shape == self.weight.shape == (self.weight.size,)
         good = good and starts[0] == 0 and starts[-1] == targets.size and bool(np.all(np.diff(starts) >= 0))
         if not good or (targets.size and not 0 <= targets.min() <= targets.max() < n_out):
             raise _mismatch("SparseSynapses", self.weight.shape, self.input_shape, self.output_shape)
-        for name, array in (("starts", starts), ("targets", targets)):
-            view = array.view()
-            view.flags.writeable = False
-            object.__setattr__(self, name, view)
+        for name, array in (("starts", starts.astype(np.int64)), ("targets", targets.astype(np.int32))):
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
 
 
 Synapses = DenseSynapses | ConvSynapses | SparseSynapses
@@ -229,17 +229,30 @@ def _whole(value: Any, shape: Shape, name: str) -> IntArray:
     array = np.asarray(value)
     if array.dtype.kind not in "iu":
         raise GraphError(f"{name} has dtype {array.dtype}", where="Population", fix="the fixed graph has integers only")
-    small: Any = compact(array).astype(np.int64)
+    few: Any = compact(array)
+    if array.dtype.kind == "u" and few.size and int(few.max()) >= 2**63:
+        raise GraphError(f"{name} holds {few.max()}", where="Population", fix="give numbers that 64 bits hold")
+    small: Any = few.astype(np.int64)
     return spread(np.broadcast_to(small, array.shape), shape, where="Population", field=name)  # type: ignore[return-value]
 
 
-def _weights(value: Any, where: str) -> IntArray:
-    array = np.asarray(value)
-    if array.dtype.name not in WEIGHT_TYPES:
+def _weights(node: Synapses, where: str) -> IntArray:
+    """The weights, read-only, of a type that the fixed graph has; the shapes are looked at too."""
+    for shape in (node.input_shape, node.output_shape):
+        _check_shape(shape, where)
+    array = np.asarray(node.weight)
+    if array.dtype not in WEIGHT_TYPES:
         raise GraphError(f"weights have dtype {array.dtype}", where=where, fix=f"use {', '.join(WEIGHT_TYPES)}")
     view: IntArray = array.view()
     view.flags.writeable = False
     return view
+
+
+def _indices(value: Any, name: str) -> IntArray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise GraphError(f"{name} have dtype {array.dtype}", where="SparseSynapses", fix="give whole numbers")
+    return array
 
 
 def _check_shape(shape: Shape, where: str) -> None:
