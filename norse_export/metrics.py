@@ -1,18 +1,32 @@
-"""Distances between spike trains.
+"""Distances between spike trains, and what a run costs by NeuroBench's definitions.
 
 Trains are rasters [T, ...]; times are step numbers. All distances are summed over neurons and samples.
+
+NeuroBench: J. Yik et al., The NeuroBench framework for benchmarking neuromorphic computing algorithms and systems,
+Nature Communications 16, 2025; definitions in its documentation (github.com/NeuroBench/neurobench, docs/metrics: model
+footprint, connection sparsity, activation sparsity, synaptic operations), and where these leave something open what its
+harness does (neurobench/metrics).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from norse_export.ir.fan import fan_out, presence
+from norse_export.ir.fixed import Population, SparseSynapses, Synapses
+from norse_export.ir.graph import Graph
+from norse_export.ir.layers import Conv, Linear
+from norse_export.ir.stages import FixedNode
+
 Array = NDArray[Any]
 Trains = NDArray[np.bool_]  # [T, N], one column for each neuron of each sample
+_STATE_BYTES = 4  # of a state variable of a neuron while it runs
 _TABLE_CELLS = 1 << 22  # of the tables of edit distances that are filled together
 
 
@@ -91,3 +105,118 @@ def _times(trains: Trains) -> Array:
     number = np.arange(len(columns)) - np.repeat(np.cumsum(counts) - counts, counts)
     times[columns, number] = steps
     return times
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes that a fixed graph takes, zero weights included.
+
+    weights: in the integers (or, of layers on the host, floats) that hold them. indices: of listed synapses.
+    parameters: of neurons, in the narrowest integers that hold them; one that all neurons of a population share counts
+    once. states: what a sample needs while it runs.
+    """
+
+    weights: int
+    indices: int
+    parameters: int
+    states: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.indices + self.parameters + self.states
+
+
+def footprint(graph: Graph[FixedNode]) -> Footprint:
+    """NeuroBench's footprint: the memory that the model needs, parameters and buffers."""
+    weights = indices = parameters = states = 0
+    for node in graph.nodes.values():
+        if isinstance(node, Synapses | Linear | Conv):
+            weights += node.weight.nbytes
+        if isinstance(node, Linear | Conv) and node.bias is not None:
+            weights += node.bias.nbytes
+        if isinstance(node, SparseSynapses):
+            indices += node.starts.nbytes + node.targets.nbytes
+        if isinstance(node, Population):
+            parameters += sum(map(_narrowest_bytes, node.parameters.values()))
+            states += math.prod(node.shape) * len(node.initial_state) * _STATE_BYTES
+    return Footprint(weights, indices, parameters, states)
+
+
+def connection_sparsity(graph: Graph[FixedNode]) -> float:
+    """Share of the weights that are 0, a kernel's counted once; listed synapses stand for a matrix. No weights: 0."""
+    present = weights = 0
+    for node in graph.nodes.values():
+        if isinstance(node, SparseSynapses):
+            present += int(np.count_nonzero(node.weight))
+            weights += _matrix(node)
+        elif isinstance(node, Synapses | Linear | Conv):
+            present += int(np.count_nonzero(node.weight))
+            weights += node.weight.size
+    return 1 - present / weights if weights else 0.0
+
+
+def activation_sparsity(spikes: Mapping[str, Array]) -> float:
+    """Share of the cells of all spiking populations, steps and samples in which there is no spike. No cells: 0."""
+    cells = sum(raster.size for raster in spikes.values())
+    return 1 - sum(int(np.count_nonzero(raster)) for raster in spikes.values()) / cells if cells else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SynapticOperations:
+    """Synaptic operations of a sample, averaged over samples.
+
+    effective_acs, effective_macs: where neither what arrives nor the weight is 0; accumulates where all that the source
+    sends in the step is -1, 0 or 1, else multiply-accumulates. dense: of a machine that leaves nothing out.
+    """
+
+    effective_macs: float
+    effective_acs: float
+    dense: float
+
+
+def synaptic_operations(
+    graph: Graph[FixedNode], inputs: Mapping[str, Array], spikes: Mapping[str, Array]
+) -> SynapticOperations:
+    """NeuroBench's synaptic operations of a run, from its input rasters and its spikes, both [T, B, *shape].
+
+    Events that are still under way at the end of the run do not count. Listed synapses are a matrix to a machine that
+    leaves nothing out. A layer on the host whose input is neither a raster nor spikes is taken to get no 0.
+    """
+    rasters = {**inputs, **spikes}
+    steps, samples = next(iter(rasters.values())).shape[:2]
+    macs = acs = dense = 0
+    for edge in graph.edges:
+        node = graph.nodes[edge.target]
+        if not isinstance(node, Synapses | Linear | Conv):
+            continue
+        projection = node if isinstance(node, Synapses) else presence(node)
+        out = fan_out(projection)
+        dense += steps * samples * _matrix(projection)
+        if edge.source not in rasters:
+            macs += steps * samples * int(out.sum())
+            continue
+        sent = rasters[edge.source][: max(0, steps - edge.delay_steps)].reshape(-1, samples, out.size)
+        for now in sent:
+            done = int(np.count_nonzero(now, axis=0) @ out)
+            if now.dtype != np.bool_ and bool(np.any(np.abs(now) > 1)):
+                macs += done
+            else:
+                acs += done
+    return SynapticOperations(macs / samples, acs / samples, dense / samples)
+
+
+def _matrix(node: Synapses) -> int:
+    """Synapses of a projection, whatever their weight; those of listed ones are as many as its matrix has cells."""
+    if isinstance(node, SparseSynapses):
+        return math.prod(node.input_shape) * math.prod(node.output_shape)
+    return int(fan_out(node, zeros=True).sum())
+
+
+def _narrowest_bytes(values: NDArray[np.integer[Any]]) -> int:
+    """Of the numbers, or of the one that all are, in the narrowest integers that hold them."""
+    low, high = int(values.min()), int(values.max())
+    size = 1 if low == high else values.size
+    return size * next(
+        width for width in (1, 2, 4, 8) if -(1 << (8 * width - 1)) <= low and high < 1 << (8 * width - 1)
+    )

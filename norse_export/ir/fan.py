@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.ir.fixed import ConvSynapses, DenseSynapses, Synapses
+from norse_export.ir.layers import Conv, Linear
 
 IntArray = NDArray[np.int64]
 
@@ -37,6 +38,19 @@ def fan_out(node: Synapses, *, zeros: bool = False) -> IntArray:
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(node.weight != 0)])
     ends = node.starts if zeros else before[node.starts]
     return np.diff(ends)
+
+
+def presence(node: Linear | Conv) -> Synapses:
+    """A layer of floats as a projection whose weights are 1 where the layer's are not 0."""
+    there = (node.weight != 0).astype(np.int8)
+    if isinstance(node, Linear):
+        return DenseSynapses(there, node.input_shape, node.output_shape)
+    flat = len(node.size) == 1  # one spatial axis: the other has size 1
+    window = [((1, one[0]) if flat else (one[0], one[1])) for one in (node.stride, node.dilation)]
+    padding = (0, node.padding[0]) if flat else (node.padding[0], node.padding[1])
+    there = there[:, :, None] if flat else there
+    size = (node.input_shape[0], *((1,) if flat else ()), *node.size)
+    return ConvSynapses(there, size, node.output_shape, window[0], padding, window[1], node.groups)
 
 
 def _there(node: ConvSynapses, zeros: bool) -> IntArray:
