@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.interpret.fixed import emulate
-from norse_export.ir.fixed import FixedInput, Population, Synapses
+from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput, Population, SparseSynapses, Synapses
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Output
 from norse_export.ir.run import Run
@@ -28,6 +28,8 @@ Floats = NDArray[np.float64]
 Measure = Callable[[Floats], Floats] | None
 STRETCHES = 12  # of the range of factors: one of each is measured
 FINE = 4  # then so many around the best
+UPDATE_WORK = 64  # of a neuron's step, in products
+EMULATED_WORK = 1 << 28  # of a run: the emulator takes about a tenth of a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,20 @@ def response(population: Population, links: Sequence[Link], sent: Mapping[str, A
     return run_fixed(graph, rasters).outputs["output"]
 
 
-def run_fixed(graph: Graph[FixedNode], rasters: Mapping[str, Array], *, states: bool = False) -> Run:
-    """Run a fixed graph."""
-    return emulate(graph, rasters, states=states)
+def run_fixed(graph: Graph[FixedNode], rasters: Mapping[str, Array]) -> Run:
+    """Run a fixed graph: by the engine, or, where compiling its kernels takes longer than that, by the emulator.
+
+    Both give the same.
+    """
+    steps, samples = next(iter(rasters.values())).shape[:2]
+    work = sum(_work(node) for node in graph.nodes.values())
+    return emulate(graph, rasters) if steps * samples * work < EMULATED_WORK else _engine(graph, rasters)
+
+
+def _engine(graph: Graph[FixedNode], rasters: Mapping[str, Array]) -> Run:
+    from norse_export.engine.network import compile_network  # numba is loaded where it is used
+
+    return compile_network(graph).run(rasters).run
 
 
 def some(inputs: Mapping[str, Array], work: int, budget: int) -> dict[str, Array]:
@@ -128,10 +141,18 @@ def some(inputs: Mapping[str, Array], work: int, budget: int) -> dict[str, Array
     return {name: raster[:length, chosen] for name, raster in inputs.items()}
 
 
-def work_of(links: Sequence[Link]) -> int:
-    """Products that one step of one sample takes, computed densely."""
-    return sum(prod(link.synapses.output_shape) * _fan_in(link.synapses) for link in links)
+def work_of(population: Population, links: Sequence[Link]) -> int:
+    """What one step of one sample takes, in products of a dense computation."""
+    return _work(population) + sum(_work(link.synapses) for link in links)
 
 
-def _fan_in(synapses: Synapses) -> int:
-    return prod(synapses.weight.shape[1:]) if synapses.weight.ndim > 1 else prod(synapses.input_shape)
+def _work(node: FixedNode) -> int:
+    match node:
+        case DenseSynapses() | SparseSynapses():
+            return node.weight.size
+        case ConvSynapses():
+            return prod(node.output_shape) * prod(node.weight.shape[1:])
+        case Population():
+            return UPDATE_WORK * prod(node.shape)
+        case _:
+            return prod(node.output_shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, isfinite, prod
 from typing import Any
 
@@ -14,7 +14,8 @@ from norse_export import metrics
 from norse_export.interpret import interpret
 from norse_export.ir.bounds import all_ranges
 from norse_export.ir.fixed import Population
-from norse_export.ir.graph import Graph
+from norse_export.ir.graph import Edge, Graph
+from norse_export.ir.layers import Output
 from norse_export.ir.run import Run
 from norse_export.ir.stages import DiscreteNode, FixedNode
 from norse_export.passes.calibrate import run_fixed
@@ -25,6 +26,7 @@ from norse_export.program.operations import Op
 from norse_export.program.ranges import Ranges
 
 Array = NDArray[Any]
+_TAP = "values of "  # names of outputs that are there for the measurement only
 _NARROWING = (Op.SATURATE, Op.WRAP, Op.WRAP_ONCE)
 
 
@@ -61,12 +63,14 @@ class LayerPrice:
 class Measured:
     """Runs of the float and the fixed network on the same rasters.
 
-    skew: by how many steps each layer is late, where the law delays every projection. It explains all of that delay in
-    a network that is one chain without biases, which do not wait; elsewhere the delay costs spikes of its own.
+    values: what each population that does not spike sent, in both, in the model's units. skew: by how many steps each
+    layer is late, where the law delays every projection. It explains all of that delay in a network that is one chain
+    without biases, which do not wait; elsewhere the delay costs spikes of its own.
     """
 
     before: Run
     after: Run
+    values: Mapping[str, tuple[Array, Array]]
     skew: Mapping[str, int]
 
 
@@ -77,9 +81,25 @@ def measure(
     depth: dict[str, int] = {}
     for name in lowered.populations:
         depth[name] = 1 + max((depth.get(p.source, 0) for p in lowered.onto(name)), default=0)
-    skew = {name: law.delay_steps * number for name, number in depth.items()}
-    states = any(isinstance(node, Population) and not node.spikes for node in fixed.nodes.values())
-    return Measured(interpret(graph, inputs, states=states), run_fixed(fixed, inputs, states=states), skew)
+    taps = {_TAP + n: n for n, node in fixed.nodes.items() if isinstance(node, Population) and not node.spikes}
+    before, after = interpret(_tapped(graph, taps), inputs), run_fixed(_tapped(fixed, taps), inputs)
+    return Measured(
+        before=_without(before, taps),
+        after=_without(after, taps),
+        values={name: (before.outputs[tap], after.outputs[tap]) for tap, name in taps.items()},
+        skew={name: law.delay_steps * number for name, number in depth.items()},
+    )
+
+
+def _tapped(graph: Graph[Any], taps: Mapping[str, str]) -> Graph[Any]:
+    """The graph with one more output for each node that is tapped."""
+    outputs = {tap: Output(graph.nodes[name].output_shape) for tap, name in taps.items()}
+    edges = (*graph.edges, *(Edge(name, tap) for tap, name in taps.items()))
+    return Graph({**graph.nodes, **outputs}, edges, graph.metadata)
+
+
+def _without(run: Run, taps: Mapping[str, str]) -> Run:
+    return replace(run, outputs={name: sent for name, sent in run.outputs.items() if name not in taps})
 
 
 def layer_prices(
@@ -130,11 +150,9 @@ def _cost(name: str, population: Population, measured: Measured) -> dict[str, An
     """What was measured of a layer, in the fields of LayerPrice."""
     late = measured.skew[name]
     if not population.spikes:
-        truth = measured.before.observables[name]["v"].astype(np.float64)
-        values = measured.after.observables[name]["v"] * population.unit["v"]
-        truth, values = truth[: len(truth) - late], values[late:]
-        size = float(np.sqrt(np.mean(np.square(truth))))
-        wrong = float(np.sqrt(np.mean(np.square(values - truth))))
+        truth, values = measured.values[name]
+        truth, values = truth[: len(truth) - late].astype(np.float64), values[late:]
+        size, wrong = (float(np.sqrt(np.mean(np.square(x)))) for x in (truth, values - truth))
         return {"cells": truth.size, "value_error": wrong / size if size else wrong}
     before, after = measured.before.spikes[name], measured.after.spikes[name]
     before, after = before[: len(before) - late], after[late:]

@@ -27,7 +27,7 @@ from norse_export.program.laws import Law
 __all__ = ["LayerPrice", "QuantiseChoice", "Quantised", "quantise"]
 
 Array = NDArray[Any]
-SEARCH_WORK = 1 << 28  # products of one measure of a search
+SEARCH_WORK = 1 << 31  # of one measure of a search, in products of a dense computation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +107,9 @@ def _calibrated(
 ) -> dict[str, Built]:
     """Every population with the scales that a search finds best, each by itself on the float model's spikes."""
     first = {plan.name: built(plan, unclipped(plan)) for plan in plans}
-    few = some(calibration, max(work_of(list(one.links.values())) for one in first.values()), SEARCH_WORK)
+    few = some(
+        calibration, max(work_of(one.population, list(one.links.values())) for one in first.values()), SEARCH_WORK
+    )
     float_run = interpret(graph, few, states=True)
     sent: dict[str, Array] = {**few, **float_run.spikes}
     pools = [plan.name for plan in plans if plan.node.family is ANY_SPIKE]
