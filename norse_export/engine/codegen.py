@@ -92,7 +92,8 @@ def update_source(program: Program, variant: Variant) -> str:
     of the narrowing instructions.
     """
     arguments, body = _Text(program, variant).lines()
-    taken = ", ".join(_taken(kind, number) for number, (_, kind) in enumerate(arguments, start=1))
+    counted = len(_counters(program, variant))
+    taken = ", ".join(_taken(kind, number, counted) for number, (_, kind) in enumerate(arguments, start=1))
     names = ", ".join(name for name, _ in arguments)
     lines = "\n".join(f"        {line}" for line in body)
     before = "".join(f"    {name} = I(0)\n" for name in _counters(program, variant))
@@ -116,8 +117,10 @@ def kernel(row, t, sample):
 """
 
 
-def _taken(kind: str, number: int) -> str:
-    return f"I(n[{number}])" if kind == "number" else f"view(n[{number}], n[0], {kind})"
+def _taken(kind: str, number: int, counted: int) -> str:
+    if kind == "number":
+        return f"I(n[{number}])"
+    return f"view(n[{number}], {counted}, np.int64)" if kind == "counters" else f"view(n[{number}], n[0], {kind})"
 
 
 def _counters(program: Program, variant: Variant) -> list[str]:
@@ -163,7 +166,7 @@ class _Text:
         for place, number in enumerate(results(program, observed=variant.observed)):
             arguments.append((f"r{place}", "np.uint8" if self.truths[number] else "I"))
             body.append(f"r{place}[j] = v{number}")
-        arguments += [] if variant.exact or not narrowing(program) else [("counters", "np.int64")]
+        arguments += [] if variant.exact or not narrowing(program) else [("counters", "counters")]
         return arguments, body
 
     def whole(self, number: int) -> str:

@@ -22,11 +22,13 @@ from norse_export.engine.recordings import Events, Given, check_events, given, r
 from norse_export.engine.results import activity_of, run_of
 from norse_export.engine.wiring import wired
 from norse_export.errors import UsageError
+from norse_export.ir.bounds import Sums, all_ranges, synapses_intervals
 from norse_export.ir.fixed import ConvSynapses, Delivery, FixedInput, Population, Synapses
 from norse_export.ir.graph import Graph
 from norse_export.ir.rasters import checked_inputs
 from norse_export.ir.run import Run
 from norse_export.ir.stages import FixedNode
+from norse_export.program.interval import Interval, bits_of, within
 
 Array = NDArray[Any]
 
@@ -104,17 +106,35 @@ def compile_network(graph: Graph[FixedNode]) -> Network:
         UnsupportedError: nodes connected as the engine does not have them, or values that 64 bits do not hold.
     """
     check_connections(graph)
+    sums, ranges = synapses_intervals(graph), all_ranges(graph)
     populations = {
-        name: pack_population(graph, name, node) for name, node in graph.nodes.items() if isinstance(node, Population)
+        name: pack_population(graph, name, node, _arriving(graph, name, node, sums), ranges[name])
+        for name, node in graph.nodes.items()
+        if isinstance(node, Population)
     }
     projections = {
-        name: _pack(graph, name, node, populations) for name, node in graph.nodes.items() if isinstance(node, Synapses)
+        name: _pack(graph, name, node, populations, sums[name].exact)
+        for name, node in graph.nodes.items()
+        if isinstance(node, Synapses)
     }
     return Network(graph, populations, projections)
 
 
+def _arriving(graph: Graph[FixedNode], name: str, node: Population, sums: Mapping[str, Sums]) -> dict[str, Interval]:
+    """Bounds of what is summed at each port: no partial sum leaves them."""
+    found = {}
+    for port in node.ports:
+        parts = [sums[edge.source].delivered for edge in graph.incoming(name, port)]
+        found[port] = (sum(min(low, 0) for low, _ in parts), sum(max(high, 0) for _, high in parts))
+    return found
+
+
 def _pack(
-    graph: Graph[FixedNode], name: str, node: Synapses, populations: Mapping[str, PackedPopulation]
+    graph: Graph[FixedNode],
+    name: str,
+    node: Synapses,
+    populations: Mapping[str, PackedPopulation],
+    exact: Interval,
 ) -> dict[str, Packed]:
     """Pack a projection for each of its sources; it adds straight to the port where that is all."""
     sources = dict.fromkeys(edge.source for edge in graph.incoming(name))
@@ -122,7 +142,10 @@ def _pack(
     alone = len(targets) == 1 and targets[0].target in populations and node.delivery == Delivery()
     direct = alone and not isinstance(node, ConvSynapses)
     values = {source: sends_values(graph, populations, source) for source in sources}
-    form = Form("int64", direct, populations[targets[0].target].order if direct else None, any(values.values()))
+    widths = (16, 32, 64) if isinstance(node, ConvSynapses) else (32, 64)
+    own = next(f"int{bits}" for bits in widths if within(exact, bits_of(bits)))
+    sum_type = populations[targets[0].target].dtype if direct else own
+    form = Form(sum_type, direct, populations[targets[0].target].order if direct else None, any(values.values()))
     orders = {source: populations[source].order if source in populations else None for source in sources}
     return {source: pack(node, form, orders[source], values=values[source]) for source in sources}
 

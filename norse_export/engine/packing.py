@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from norse_export.engine.kernels import conv, dense, sparse
 from norse_export.engine.kernels.memory import LINE, aligned, padded
+from norse_export.ir.fan import fan_out
 from norse_export.ir.fixed import ConvSynapses, DenseSynapses, SparseSynapses, Synapses
 
 Array = NDArray[Any]
@@ -52,7 +53,6 @@ class Packed:
     types: Mapping[str, str]
     numbers: Mapping[str, int]
     arrays: tuple[Array, ...]
-    fan_out: NDArray[np.int64]
     sums: Sums | None = field(default=None)
 
 
@@ -116,7 +116,6 @@ def _dense(node: DenseSynapses, form: Form, source: Order, *, values: bool) -> P
             "fan_out": targets,
         },
         (rows,),
-        np.full(sources, targets, np.int64),
         None if form.direct else Sums(width, np.arange(targets, dtype=np.int32), run=targets),
     )
 
@@ -124,11 +123,10 @@ def _dense(node: DenseSynapses, form: Form, source: Order, *, values: bool) -> P
 def _sparse(node: SparseSynapses, form: Form, source: Order, *, values: bool) -> Packed:
     targets = prod(node.output_shape)
     starts, cells, weight = node.starts, node.targets, node.weight
-    fan_out = np.diff(starts)
     if source is not None:
-        fan_out = fan_out[source]
-        starts = np.concatenate([[0], np.cumsum(fan_out)])
-        taken = np.arange(starts[-1]) + np.repeat(node.starts[source] - starts[:-1], fan_out)
+        counted = np.diff(starts)[source]
+        starts = np.concatenate([[0], np.cumsum(counted)])
+        taken = np.arange(starts[-1]) + np.repeat(node.starts[source] - starts[:-1], counted)
         cells, weight = cells[taken], weight[taken]
     if form.target is not None:
         cells = place_of(form.target, targets)[cells]
@@ -139,12 +137,12 @@ def _sparse(node: SparseSynapses, form: Form, source: Order, *, values: bool) ->
         words = aligned(cells.size, np.uint32)
         words[:] = (cells.astype(np.uint32) << np.uint32(8)) | weight.view(np.uint8)
         numbers["words"] = words.ctypes.data
-        return Packed(sparse.packed, {"sum_type": form.sum_type}, numbers, (starts, words), fan_out, own)
+        return Packed(sparse.packed, {"sum_type": form.sum_type}, numbers, (starts, words), own)
     cells, weight = np.ascontiguousarray(cells, np.int32), np.ascontiguousarray(weight)
     numbers |= {"targets": cells.ctypes.data, "weights": weight.ctypes.data}
     types = {"weight_type": weight.dtype.name, "sum_type": form.sum_type}
     kernel = sparse.listed_values if values else sparse.listed
-    return Packed(kernel, types, numbers, (starts, cells, weight), fan_out, own)
+    return Packed(kernel, types, numbers, (starts, cells, weight), own)
 
 
 def _positions(node: ConvSynapses, source: Order) -> tuple[Array, Array, Array]:
@@ -154,16 +152,9 @@ def _positions(node: ConvSynapses, source: Order) -> tuple[Array, Array, Array]:
     return channel, row, column
 
 
-def _reached(node: ConvSynapses, axis: int) -> NDArray[np.int64]:
-    """How many positions of the output each row (axis 0) or column (1) of the input adds to."""
-    size, kernel, out = node.input_shape[1 + axis], node.weight.shape[2 + axis], node.map_shape[1 + axis]
-    at = np.arange(size)[:, None] + node.padding[axis] - node.dilation[axis] * np.arange(kernel)
-    return np.asarray(((at % node.stride[axis] == 0) & (at >= 0) & (at < out * node.stride[axis])).sum(axis=1))
-
-
 def _fan_out(node: ConvSynapses, source: Order) -> NDArray[np.int64]:
-    _, row, column = _positions(node, source)
-    return np.asarray(_reached(node, 0)[row] * _reached(node, 1)[column] * (node.weight.shape[0] // node.groups))
+    counted = fan_out(node, zeros=True)
+    return counted if source is None else counted[source]
 
 
 def _scattered(node: ConvSynapses, source: Order, sum_type: str) -> Packed:
@@ -177,8 +168,7 @@ def _scattered(node: ConvSynapses, source: Order, sum_type: str) -> Packed:
     pitch = (node.input_shape[2] + columns - 1) * made
     channel, row, column = _positions(node, source)
     places = np.stack([channel * rows * run, row * pitch + column * made], axis=1).astype(np.int32)
-    fan_out = _fan_out(node, source)
-    counted = fan_out.astype(np.int32)
+    counted = _fan_out(node, source).astype(np.int32)
     first = (rows - 1 - node.padding[0]) * pitch + (columns - 1 - node.padding[1]) * made
     inside = first + np.arange(height)[:, None] * pitch + np.arange(width) * made
     spread = inside + np.arange(made)[:, None, None]  # [C_out, H_out, W_out]
@@ -194,7 +184,6 @@ def _scattered(node: ConvSynapses, source: Order, sum_type: str) -> Packed:
             "fan": counted.ctypes.data,
         },
         (places, kernels, counted),
-        fan_out,
         Sums(
             (node.input_shape[1] + rows - 1) * pitch + step,
             spread.reshape(-1).astype(np.int32),
@@ -221,8 +210,7 @@ def _strided(node: ConvSynapses, source: Order, sum_type: str, *, values: bool) 
         ],
         np.int64,
     )
-    fan_out = _fan_out(node, source)
-    counted = fan_out.astype(np.int32)
+    counted = _fan_out(node, source).astype(np.int32)
     order = channel_last(node.map_shape)
     size = prod(node.map_shape)
     return Packed(
@@ -236,6 +224,5 @@ def _strided(node: ConvSynapses, source: Order, sum_type: str, *, values: bool) 
             "graded": int(values),
         },
         (weight, cells, shape, counted),
-        fan_out,
         Sums(size, place_of(order, size), order, rows=1, run=size, pitch=size),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -16,6 +17,10 @@ from norse_export.engine.packing import Order, channel_last
 from norse_export.ir.fixed import ConvSynapses, Population
 from norse_export.ir.graph import Graph
 from norse_export.ir.stages import FixedNode
+from norse_export.program.interval import Interval, bits_of, within
+from norse_export.program.operations import Op
+from norse_export.program.program import Program
+from norse_export.program.ranges import Ranges, fits
 
 Array = NDArray[Any]
 
@@ -56,12 +61,18 @@ class PackedPopulation:
         return int(loaded(codegen.update_source(self.node.program, replace(self.variant, observed=observed))).kernel)
 
 
-def pack_population(graph: Graph[FixedNode], name: str, node: Population) -> PackedPopulation:
-    """Choose the order, the width and the kernel of a population."""
+def pack_population(
+    graph: Graph[FixedNode], name: str, node: Population, arriving: Mapping[str, Interval], ranges: Ranges
+) -> PackedPopulation:
+    """Choose the order, the width and the kernel of a population.
+
+    arriving: bounds of the sum at each port, before it saturates. ranges: of the values of the program.
+    """
     program, order = node.program, _order(graph, name)
     constant = {key: value for key in program.parameters if (value := _constant(node.parameters[key])) is not None}
     uniform = len(constant) == len(program.parameters)
-    variant = codegen.Variant(64, uniform, exact=not codegen.narrowing(program), observed=False)
+    exact = not ranges.diverged and ranges.proven.issuperset(codegen.narrowing(program))
+    variant = codegen.Variant(32 if _is_narrow(program, arriving, ranges) else 64, uniform, exact, observed=False)
     dtype = np.dtype(f"int{variant.bits}")
     arrays = [] if uniform else [_held(node.parameters[key], order, dtype) for key in program.parameters]
     initial = [_held(node.initial_state[key], order, dtype) for key in program.variables]
@@ -74,6 +85,14 @@ def pack_population(graph: Graph[FixedNode], name: str, node: Population) -> Pac
         tuple(arrays),
         values=not codegen.is_truth(program, program.output),
     )
+
+
+def _is_narrow(program: Program, arriving: Mapping[str, Interval], ranges: Ranges) -> bool:
+    """Whether 32 bits hold all values and all that is computed on the way to them."""
+    spans = (step.constants[1] - step.constants[0] + 1 for step in program.instructions if step.op is Op.WRAP_ONCE)
+    room = bits_of(32)
+    small = all(within(reach, room) for reach in arriving.values()) and all(span <= room[1] for span in spans)
+    return small and not ranges.diverged and fits(program, ranges.values)
 
 
 def _order(graph: Graph[FixedNode], name: str) -> Order:
