@@ -7,16 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from norse_export.engine.machine import kernels
 from norse_export.engine.machine.load import Load
-from norse_export.engine.machine.report import CycleReport
-from norse_export.engine.machine.tables import CORE_COLUMNS, ROUND_COLUMNS, Events, tables
+from norse_export.engine.machine.report import CORE_NAMES, ROUND_NAMES, CycleReport
 from norse_export.errors import UsageError
 
 Array = NDArray[Any]
+SPARSE = 32  # below one event in so many cells, words of zeros are looked for
 
 
 def cycles(
@@ -37,14 +36,15 @@ def cycles(
         UsageError: a raster is missing or has another shape.
     """
     steps, samples = _extent(load, spikes)
-    events = _events(load, spikes, steps * samples)
-    machine = tables(load)
-    rounds = np.zeros((samples, steps, load.rounds, ROUND_COLUMNS), np.int64)
-    cores = np.zeros((samples, steps if detail else min(steps, 1), load.rounds, load.cores, CORE_COLUMNS), np.int64)
-    totals = np.zeros((samples, load.cores, CORE_COLUMNS), np.int64)
+    events, flits = _events(load, spikes, steps * samples)
+    numbers, tables = _numbers(load), _tables(load)
+    rounds = np.zeros((samples, steps, load.rounds, len(ROUND_NAMES)), np.int64)
+    cores = np.zeros((samples, steps if detail else min(steps, 1), load.rounds, load.cores, len(CORE_NAMES)), np.int64)
+    totals = np.zeros((samples, load.cores, len(CORE_NAMES)), np.int64)
 
     def one(sample: int) -> None:
-        run(machine, events, (steps, samples, sample), rounds[sample], cores[sample], totals[sample])
+        rows, room = (steps, samples, sample), _room(load, flits)
+        run(numbers, rows, tables, events, room, rounds[sample], cores[sample], totals[sample])
 
     if threads > 1 and samples > 1:
         with ThreadPoolExecutor(threads) as pool:
@@ -75,41 +75,60 @@ def _extent(load: Load, spikes: Mapping[str, Array]) -> tuple[int, int]:
     return next(iter(shapes.values()), (0, 0))
 
 
-def _events(load: Load, spikes: Mapping[str, Array], rows: int) -> Events:
-    """The events of all rasters, one list behind the other."""
-    active = [None if load.steady[n] else _as_bytes(spikes[name], rows) for n, name in enumerate(load.sources)]
+def _events(load: Load, spikes: Mapping[str, Array], rows: int) -> tuple[tuple[Array, Array], int]:
+    """The events of all rasters, one list behind the other, and the greatest number of flits of a round."""
+    active = [None if load.steady[n] else _as_bytes(spikes[name]) for n, name in enumerate(load.sources)]
     counts = [0 if raster is None else int(np.count_nonzero(raster)) for raster in active]
     first = np.zeros((len(active), rows + 1), np.int64)
-    cell = np.empty(sum(counts), np.int32)
+    cell = np.empty(sum(counts) + 8, np.int32)
+    flits = np.zeros((load.rounds, rows), np.int64)
     filled = 0
     for number, raster in enumerate(active):
-        if raster is not None:
-            size = int(load.cells[number + 1] - load.cells[number])
-            flat = raster.reshape(-1)
-            _extract(flat, flat[: flat.size // 8 * 8].view(np.int64), size, first[number], cell, filled)
-            filled += counts[number]
-    return Events(first, cell)
+        lists = load.lists[load.cells[number] : load.cells[number + 1] + 1]
+        if raster is None:
+            flits[load.depth[number]] += lists[-1] - lists[0]
+        else:
+            words = raster[: raster.size // 8 * 8].view(np.int64)
+            sparse = counts[number] * SPARSE < raster.size
+            first[number, 0] = filled
+            filled = kernels.extract(raster, words, sparse, lists, first[number], cell, flits[load.depth[number]])
+    return (first, cell), int(flits.max(initial=0))
 
 
-def _as_bytes(raster: Array, rows: int) -> NDArray[np.uint8]:
-    """A raster as a byte for each cell, contiguous; without a copy for one of bool or bytes."""
-    flat = np.ascontiguousarray(raster).reshape(rows, -1)
-    return flat.view(np.uint8) if flat.dtype.itemsize == 1 else (flat != 0).view(np.uint8)
+def _as_bytes(raster: Array) -> NDArray[np.uint8]:
+    """A raster as a byte of 0 or 1 for each cell, contiguous; without a copy for one of bool."""
+    flat = np.ascontiguousarray(raster).reshape(-1)
+    return (flat if flat.dtype == np.bool_ else flat != 0).view(np.uint8)
 
 
-@njit(cache=True, nogil=True)
-def _extract(raster: Array, words: Array, size: int, first: Array, cell: Array, filled: int) -> None:
-    """List the cells of a raster that are not 0, row by row; eight bytes at a time where all of them are 0."""
-    for row in range(first.size - 1):
-        first[row] = filled
-        begin, end = row * size, (row + 1) * size
-        place = begin
-        while place < end:
-            if place % 8 == 0 and place + 8 <= end and words[place // 8] == 0:
-                place += 8
-                continue
-            if raster[place] != 0:
-                cell[filled] = place - begin
-                filled += 1
-            place += 1
-    first[first.size - 1] = filled
+def _numbers(load: Load) -> tuple[int, ...]:
+    """The machine's numbers, in the order of kernels.py."""
+    config = load.config
+    return (
+        load.width,
+        load.height,
+        load.rounds,
+        config.axon_cycles,
+        config.synapse_latency,
+        config.neuron_depth,
+        config.send_cycles,
+        config.router_cycles,
+        config.link_cycles,
+        config.host_interval,
+        config.barrier_cycles + 2 * (load.width + load.height - 2) * config.barrier_hop_cycles,
+        config.step_cycles,
+    )
+
+
+def _tables(load: Load) -> tuple[Array, ...]:
+    return (load.cells, load.lists, load.entries, load.steady, load.inputs, load.firsts, load.parts)
+
+
+def _room(load: Load, flits: int) -> tuple[Array, ...]:
+    """Room for rounds of so many flits: see kernels.py."""
+    return (
+        np.empty(kernels.REGIONS * (flits + 1), np.int64),
+        np.zeros(6, np.int64),
+        np.zeros((6, load.cores, 6, 2), np.int64),
+        np.empty(max(flits, int(load.memory[:, 0].max())), np.int64),
+    )

@@ -1,248 +1,313 @@
 """The fast model, compiled: a round is computed unit by unit, whole queues at a time, in the order in which flits flow.
 
 No unit waits for one behind it, and x links lead to x links and y links, y links to y links, so that each queue can be
-served once all that enters it is known. Every list of flits is sorted by cycle; a link's list is merged from the lists
+served once all that enters it is known. Every list of flits is sorted by cycle; a link's queue is merged from the lists
 of the router's inputs. Cycles are counted from the start of the round until they are recorded.
+
+A flit is the cycle in which it enters a queue, above the 33 bits of its entry (load.py). All stand in `flow`, in
+REGIONS stretches of equal size: for each link those that enter its queue by injection or by a turn, list behind list;
+two stretches for merging; two for what passes straight on. top [links]: how far that of each link is filled; bounds
+[links, cores, inputs, 2]: where the list of each input of a router stands. taken: when a queue's entries are taken.
+
+All that is compiled stands in this one file: numba compiles anew when the file of a function changes, and looks at no
+other.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
 
-import numpy as np
-from numba import njit
+import numba
 from numpy.typing import NDArray
 
-from norse_export.engine.machine.tables import (
-    CORE_COLUMNS,
-    CRITICAL,
-    EAST,
-    FROM_CORE,
-    FROM_EAST,
-    FROM_HOST,
-    FROM_NORTH,
-    FROM_SOUTH,
-    FROM_WEST,
-    HOST,
-    HOST_END,
-    HOST_LAST,
-    HOST_RECEIVED,
-    HOST_SENT,
-    INPUT_DEPTH,
-    LINK_DEPTH,
-    LINK_FLITS,
-    LOCAL,
-    NEURON,
-    NEURON_CYCLES,
-    NEURONS,
-    NORTH,
-    OUTPUT_DEPTH,
-    QUIET,
-    RECEIVED,
-    RECORDS,
-    RELEASE,
-    SEND,
-    SENT,
-    SOUTH,
-    START,
-    SYNAPSE,
-    WEST,
-    WORDS,
-    Events,
-    Queues,
-    Tables,
-)
-
 Array = NDArray[Any]
-TIME = 33  # bits of an entry; above them stands the cycle
-HOST_FLAG = 1 << 32
-NO_FLITS = 0
+Numbers = tuple[int, ...]
+Tables = tuple[Array, Array, Array, Array, Array, Array, Array]  # cells, lists, entries, steady, inputs, firsts, parts
+Events = tuple[Array, Array]  # firsts [sources, rows + 1], cells
+_numba: Any = numba  # of many of whose names a type checker does not know
+F = TypeVar("F", bound=Callable[..., Any])
+
+# The numbers of a machine, by place.
+WIDTH: Final = 0
+HEIGHT: Final = 1
+ROUNDS: Final = 2
+AXON_CYCLES: Final = 3
+SYNAPSE_LATENCY: Final = 4
+NEURON_DEPTH: Final = 5
+SEND_CYCLES: Final = 6
+ROUTER_CYCLES: Final = 7
+LINK_CYCLES: Final = 8
+HOST_INTERVAL: Final = 9
+BARRIER: Final = 10
+STEP_CYCLES: Final = 11
+
+# Links out of a router, in the order in which they are computed.
+EAST: Final = 0
+WEST: Final = 1
+NORTH: Final = 2
+SOUTH: Final = 3
+LOCAL: Final = 4
+HOST: Final = 5
+
+# Inputs of a router, in the order in which equals are served.
+FROM_NORTH: Final = 0
+FROM_EAST: Final = 1
+FROM_SOUTH: Final = 2
+FROM_WEST: Final = 3
+FROM_CORE: Final = 4
+FROM_HOST: Final = 5
+
+# Columns of what is recorded of a core in a round: report.CORE_NAMES.
+NEURON: Final = 0  # start, end
+SEND: Final = 2
+SYNAPSE: Final = 4
+NEURONS: Final = 6
+NEURON_CYCLES: Final = 7
+RECORDS: Final = 8
+SENT: Final = 9
+RECEIVED: Final = 10
+WORDS: Final = 11
+INPUT_DEPTH: Final = 12
+OUTPUT_DEPTH: Final = 13
+LINK_DEPTH: Final = 14  # one for each link
+LINK_FLITS: Final = 20  # one for each link
+CORE_COLUMNS: Final = 26
+
+# Columns of what is recorded of a round: report.ROUND_NAMES.
+START: Final = 0
+QUIET: Final = 1
+RELEASE: Final = 2
+HOST_END: Final = 3
+HOST_LAST: Final = 4
+HOST_SENT: Final = 5
+HOST_RECEIVED: Final = 6
+CRITICAL: Final = 7
+
+TIME: Final = 33  # bits of an entry
+WORD_MASK: Final = (1 << 20) - 1
+HOST_FLAG: Final = 1 << 32
+REGIONS: Final = 10  # of `flow`
 
 
-@njit(cache=True, nogil=True)
-def run(m: Tables, events: Events, rows: tuple[int, int, int], rounds: Array, cores: Array, totals: Array) -> None:
-    """Count the cycles of one sample: rows = (steps, samples, number of the sample).
-
-    rounds [T, R, ROUND_COLUMNS]; cores [T or 1, R, C, CORE_COLUMNS]: with 1 only the last step remains;
-    totals [C, CORE_COLUMNS]: sums of counts, greatest depths.
-    """
-    steps, samples, sample = rows
-    queues = _queues(m, 1024)
-    waiting = np.empty(m.most_neurons, np.int64)
-    cycle = 0
-    for step in range(steps):
-        record = cores[step if cores.shape[0] > 1 else 0]
-        for number in range(m.rounds):
-            row = step * samples + sample
-            about, now = rounds[step, number], record[number]
-            queues, waiting = _round(m, events, row, number, cycle, queues, waiting, about, now)
-            _add_up(now, totals)
-            cycle = about[RELEASE]
-        cycle += m.step_cycles
+def _entry(function: F) -> F:
+    return cast(F, _numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
-@njit(cache=True, nogil=True)
-def _round(
-    m: Tables,
-    events: Events,
-    row: int,
-    number: int,
-    start: int,
-    queues: Queues,
-    waiting: Array,
-    about: Array,
-    cores: Array,
-) -> tuple[Queues, Array]:
-    """Compute one round that starts in cycle `start`; write its record `about` and those of the cores."""
-    count = m.width * m.height
-    queues.top[:] = 0
-    queues.start[:] = 0
-    queues.stop[:] = 0
-    about[:] = 0
-    cores[:] = 0
-    about[HOST_END] = -1
-    about[HOST_LAST] = -1
-    flits = 0
-    if number == 0:
-        flits, queues = _inject(m, events, row, queues, about)
-    for core in range(count):
-        cores[core, NEURON : SYNAPSE + 2] = -1
-        first, last = m.firsts[number * count + core], m.firsts[number * count + core + 1]
-        if last > first:
-            flits, queues = _fire(m, events, row, core, (first, last), flits, queues, waiting, cores[core])
-    if waiting.size < flits:
-        waiting = np.empty(2 * flits, np.int64)
-    if flits > 0:
-        _network(m, flits, queues, waiting, about, cores)
-    _barrier(m, start, about, cores)
-    return queues, waiting
-
-
-@njit(cache=True, nogil=True)
-def _queues(m: Tables, capacity: int) -> Queues:
-    shape = (6, m.width * m.height, 6)
-    return Queues(
-        np.empty((6, capacity), np.int64), np.zeros(6, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+def _inner(function: F) -> F:
+    return cast(
+        F, _numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
     )
 
 
-@njit(cache=True, nogil=True)
-def _room(queues: Queues, needed: int) -> Queues:
-    """The queues with room for `needed` flits in each pool."""
-    pool = np.empty((6, 2 * needed), np.int64)
-    pool[:, : queues.pool.shape[1]] = queues.pool
-    return Queues(pool, queues.top, queues.start, queues.stop)
+@_entry
+def extract(raster: Array, words: Array, sparse: bool, lists: Array, first: Array, cell: Array, flits: Array) -> int:
+    """List the cells of a raster of 0 and 1 that are 1, row by row: of row r, cell[first[r] : first[r + 1]].
+
+    words: the raster, eight bytes at a time; with `sparse` those of zeros are skipped. cell has 8 places to spare.
+    lists [cells + 1]: where the destinations of each cell begin; their number is added to flits [rows].
+    """
+    size, filled = lists.size - 1, first[0]
+    for row in range(first.size - 1):
+        begin, place = row * size, row * size
+        end = begin + size
+        while place < end:
+            if place % 8 == 0 and place + 8 <= end:
+                word = words[place // 8]
+                if not (sparse and word == 0):
+                    for byte in range(8):  # without a branch on whether it fires
+                        cell[filled] = place - begin + byte
+                        filled += (word >> (8 * byte)) & 1
+                place += 8
+            else:
+                cell[filled] = place - begin
+                filled += raster[place]
+                place += 1
+        sent = 0
+        for event in range(first[row], filled):
+            sent += lists[cell[event] + 1] - lists[cell[event]]
+        flits[row] += sent
+        first[row + 1] = filled
+    return int(filled)
 
 
-@njit(cache=True, nogil=True)
-def _open(queues: Queues, router: int, origin: int) -> None:
-    for link in range(6):
-        queues.start[link, router, origin] = queues.top[link]
+@_entry
+def run(
+    m: Numbers,
+    rows: tuple[int, int, int],
+    tables: Tables,
+    events: Events,
+    room: tuple[Array, Array, Array, Array],
+    rounds: Array,
+    cores: Array,
+    totals: Array,
+) -> None:
+    """Count the cycles of one sample: rows = (steps, samples, number of the sample).
+
+    tables, events: see their types. room: flow, top, bounds, taken. rounds [T, R, 8]; cores [T or 1, R, C, 26],
+    with 1 only the last step remains; totals [C, CORE_COLUMNS]: sums of counts, greatest depths.
+    """
+    steps, samples, sample = rows
+    _, _, _, _, inputs, firsts, _ = tables
+    flow, top, bounds, taken = room
+    count = m[WIDTH] * m[HEIGHT]
+    size = flow.size // REGIONS
+    cycle = 0
+    for step in range(steps):
+        kept, row = step if cores.shape[0] > 1 else 0, step * samples + sample
+        for number in range(m[ROUNDS]):
+            about, record = rounds[step, number], cores[kept, number]
+            for link in range(6):
+                top[link] = link * size
+            bounds[:] = 0
+            record[:] = 0
+            about[:] = 0
+            about[HOST_END : HOST_LAST + 1] = -1
+            flits = 0
+            if number == 0:
+                for link in range(6):
+                    bounds[link, 0, FROM_HOST, 0] = top[link]
+                flits = _inject(m, inputs, tables, events, row, flow, top)
+                for link in range(6):
+                    bounds[link, 0, FROM_HOST, 1] = top[link]
+                about[HOST_SENT] = flits
+                if flits > 0:
+                    about[HOST_END] = flits * m[HOST_INTERVAL]
+            for core in range(count):
+                record[core, NEURON : SYNAPSE + 2] = -1
+                parts = (firsts[number * count + core], firsts[number * count + core + 1])
+                if parts[0] < parts[1]:
+                    for link in range(6):
+                        bounds[link, core, FROM_CORE, 0] = top[link]
+                    flits += _update(m, core, parts, tables, events, row, flow, top, taken, record)
+                    for link in range(6):
+                        bounds[link, core, FROM_CORE, 1] = top[link]
+            if flits > 0:
+                _network(m, flow, top, bounds, taken, about, record)
+            _barrier(m, cycle, about, record)
+            _add_up(record, totals)
+            cycle = about[RELEASE]
+        cycle += m[STEP_CYCLES]
 
 
-@njit(cache=True, nogil=True)
-def _close(queues: Queues, router: int, origin: int) -> None:
-    for link in range(6):
-        queues.stop[link, router, origin] = queues.top[link]
+@_inner
+def _inject(m: Numbers, inputs: Array, tables: Tables, events: Events, row: int, flow: Array, top: Array) -> int:
+    """The host's flits of a step, into the router of core 0; gives their number."""
+    cells, lists, entries, _, _, _, _ = tables
+    firsts, fired = events
+    cycle = m[ROUTER_CYCLES]
+    for source in inputs:
+        base = cells[source]
+        for event in range(firsts[source, row], firsts[source, row + 1]):
+            cell = base + fired[event]
+            for place in range(lists[cell], lists[cell + 1]):
+                entry = entries[place]
+                link = _first_link(entry, 0, 0)
+                flow[top[link]] = (cycle << TIME) | entry
+                top[link] += 1
+                cycle += m[HOST_INTERVAL]
+    return (cycle - m[ROUTER_CYCLES]) // m[HOST_INTERVAL]
 
 
-@njit(cache=True, nogil=True)
-def _inject(m: Tables, events: Events, row: int, queues: Queues, about: Array) -> tuple[int, Queues]:
-    """The host's flits of a step, into the router of core 0."""
-    flits = 0
-    _open(queues, 0, FROM_HOST)
-    for source in m.inputs:
-        for event in range(events.first[source, row], events.first[source, row + 1]):
-            cell = m.cells[source] + events.cell[event]
-            first, last = m.lists[cell], m.lists[cell + 1]
-            if flits + last - first > queues.pool.shape[1]:
-                queues = _room(queues, flits + last - first)
-            for place in range(first, last):
-                _enter(queues, m.entries[place], 0, 0, flits * m.host_interval + m.router_cycles)
-                flits += 1
-    _close(queues, 0, FROM_HOST)
-    if flits > 0:
-        about[HOST_END] = flits * m.host_interval
-        about[HOST_SENT] = flits
-    return flits, queues
-
-
-@njit(cache=True, nogil=True)
-def _enter(queues: Queues, entry: int, x: int, y: int, cycle: int) -> None:
-    """Put an injected flit into the queue of its first link."""
+@_inner
+def _first_link(entry: int, x: int, y: int) -> int:
+    """The link by which an injected flit leaves the router: x first, then y, then out."""
     to_x, to_y = (entry >> 20) & 63, (entry >> 26) & 63
     if to_x != x:
-        link = EAST if to_x > x else WEST
-    elif to_y != y:
-        link = SOUTH if to_y > y else NORTH
-    else:
-        link = HOST if entry & HOST_FLAG else LOCAL
-    queues.pool[link, queues.top[link]] = (cycle << TIME) | entry
-    queues.top[link] += 1
+        return EAST if to_x > x else WEST
+    if to_y != y:
+        return SOUTH if to_y > y else NORTH
+    return HOST if entry & HOST_FLAG else LOCAL
 
 
-@njit(cache=True, nogil=True)
-def _fire(
-    m: Tables,
+@_inner
+def _update(
+    m: Numbers,
+    core: int,
+    numbers: tuple[int, int],
+    tables: Tables,
     events: Events,
     row: int,
-    core: int,
-    parts: tuple[int, int],
-    flits: int,
-    queues: Queues,
+    flow: Array,
+    top: Array,
     taken: Array,
     record: Array,
-) -> tuple[int, Queues]:
-    """Neuron unit and sender of a core: update the parts, queue those that fire, send their flits."""
-    x, y = core % m.width, core // m.width
-    begin, idle, records, oldest, sent, interval = 0, 0, 0, 0, 0, 0
-    _open(queues, core, FROM_CORE)
-    for part in range(parts[0], parts[1]):
-        source, low, high, interval = m.parts[part, 0], m.parts[part, 1], m.parts[part, 2], m.parts[part, 3]
-        event, stop = _stretch(m, events, row, source, low, high)
-        for place in range(event, stop):
-            neuron = place if m.steady[source] else np.int64(events.cell[place])
-            first, last = m.lists[m.cells[source] + neuron], m.lists[m.cells[source] + neuron + 1]
-            if first == last:
-                continue
-            left = begin + (neuron - low) * interval + m.neuron_depth
-            idle = max(idle, left)
-            taken[records] = idle
-            while taken[oldest] < left:
-                oldest += 1
-            record[OUTPUT_DEPTH] = max(record[OUTPUT_DEPTH], records - oldest + 1)
-            records += 1
-            if flits + sent + last - first > queues.pool.shape[1]:
-                queues = _room(queues, flits + sent + last - first)
-            idle += m.send_cycles
-            for entry in range(first, last):
-                _enter(queues, m.entries[entry], x, y, idle + m.router_cycles)
-                idle += 1
-            sent += last - first
+) -> int:
+    """Neuron unit and sender of a core: update its parts from numbers[0] on, send what fires; gives the flits."""
+    cells, lists, entries, steady, _, _, parts = tables
+    firsts, fired = events
+    begin, interval = 0, 0
+    state = (0, 0, 0)
+    for part in range(numbers[0], numbers[1]):
+        source, low, high, interval = parts[part, 0], parts[part, 1], parts[part, 2], parts[part, 3]
+        first, last = low, high
+        if not steady[source]:
+            first, last = firsts[source, row], firsts[source, row + 1]
+            first, last = _search(fired, first, last, low), _search(fired, first, last, high)
+        if first < last:
+            which = (core, cells[source], first, last, begin - low * interval + m[NEURON_DEPTH], interval)
+            state = _send(m, which, steady[source], state, fired, lists, entries, flow, top, taken, record)
         begin += (high - low) * interval
-        record[NEURONS] += high - low
-    _close(queues, core, FROM_CORE)
-    record[NEURON_CYCLES] = begin
-    record[NEURON] = 0
-    record[NEURON + 1] = begin - interval + m.neuron_depth
-    if records > 0:
-        record[RECORDS] = records
-        record[SENT] = sent
-        record[SEND] = taken[0]
-        record[SEND + 1] = idle
-    return flits + sent, queues
+        record[core, NEURONS] += high - low
+    record[core, NEURON_CYCLES] = begin
+    record[core, NEURON] = 0
+    record[core, NEURON + 1] = begin - interval + m[NEURON_DEPTH]
+    if record[core, RECORDS] > 0:
+        record[core, SEND] = taken[0]
+        record[core, SEND + 1] = state[0]
+    return int(record[core, SENT])
 
 
-@njit(cache=True, nogil=True)
-def _stretch(m: Tables, events: Events, row: int, source: int, low: int, high: int) -> tuple[int, int]:
-    """The events of the neurons from `low` to before `high`; of a steady source the neurons themselves."""
-    if m.steady[source]:
-        return low, high
-    first, last = events.first[source, row], events.first[source, row + 1]
-    return _search(events.cell, first, last, low), _search(events.cell, first, last, high)
+@_inner
+def _send(
+    m: Numbers,
+    which: tuple[int, int, int, int, int, int],
+    steady: bool,
+    state: tuple[int, int, int],
+    fired: Array,
+    lists: Array,
+    entries: Array,
+    flow: Array,
+    top: Array,
+    taken: Array,
+    record: Array,
+) -> tuple[int, int, int]:
+    """Send what a part fired.
+
+    which: core; first cell of the source; events of the part, from `first` to before `last` (with `steady` the neurons
+    themselves); neuron n leaves the pipeline in cycle n * interval + enter. state: when the sender is idle, how many
+    records it has taken in the round, the oldest of them that may still be in the queue; given anew. taken: when each
+    record was taken.
+    """
+    core, base, first, last, enter, interval = which
+    idle, records, oldest = state
+    x, y = core % m[WIDTH], core // m[WIDTH]
+    deepest, sent = record[core, OUTPUT_DEPTH], record[core, SENT]
+    for event in range(first, last):
+        neuron = event if steady else int(fired[event])
+        start, stop = lists[base + neuron], lists[base + neuron + 1]
+        if start == stop:
+            continue
+        left = neuron * interval + enter
+        idle = max(idle, left)
+        taken[records] = idle
+        while taken[oldest] < left:
+            oldest += 1
+        records += 1
+        deepest = max(deepest, records - oldest)
+        idle += m[SEND_CYCLES]
+        for place in range(start, stop):
+            entry = entries[place]
+            link = _first_link(entry, x, y)
+            flow[top[link]] = ((idle + m[ROUTER_CYCLES]) << TIME) | entry
+            top[link] += 1
+            idle += 1
+        sent += stop - start
+    record[core, OUTPUT_DEPTH], record[core, SENT], record[core, RECORDS] = deepest, sent, records
+    return idle, records, oldest
 
 
-@njit(cache=True, nogil=True)
+@_inner
 def _search(cell: Array, first: int, last: int, low: int) -> int:
     """The first place from `first` to `last` whose cell is not below `low`."""
     if first == last or cell[first] >= low:
@@ -258,188 +323,180 @@ def _search(cell: Array, first: int, last: int, low: int) -> int:
     return last
 
 
-@njit(cache=True, nogil=True)
-def _network(m: Tables, flits: int, queues: Queues, starts: Array, about: Array, cores: Array) -> None:
+@_inner
+def _network(m: Numbers, flow: Array, top: Array, bounds: Array, taken: Array, about: Array, cores: Array) -> None:
     """Carry the injected flits over x links, then over y links, then into the input queues and to the host."""
-    merged = np.empty((2, flits), np.int64)
-    transit = np.empty((2, flits), np.int64)
-    if queues.top[EAST] > 0:
-        for y in range(m.height):
-            _lane(m, EAST, FROM_WEST, y, queues, merged, transit, cores)
-    if queues.top[WEST] > 0:
-        for y in range(m.height):
-            _lane(m, WEST, FROM_EAST, y, queues, merged, transit, cores)
-    if queues.top[SOUTH] > 0:
-        for x in range(m.width):
-            _lane(m, SOUTH, FROM_NORTH, x, queues, merged, transit, cores)
-    if queues.top[NORTH] > 0:
-        for x in range(m.width):
-            _lane(m, NORTH, FROM_SOUTH, x, queues, merged, transit, cores)
-    if queues.top[LOCAL] > 0:
-        for core in range(m.width * m.height):
-            _receive(m, core, queues, merged, transit[0], starts, cores[core])
-    if queues.top[HOST] > 0:
-        _read_out(m, queues, merged, transit[0], about, cores[0])
+    size = flow.size // REGIONS
+    for link in range(LOCAL):
+        if top[link] > link * size:
+            for lane in range(m[HEIGHT] if link <= WEST else m[WIDTH]):
+                _lane(m, link, lane, flow, top, bounds, cores)
+    if top[LOCAL] > LOCAL * size:
+        for core in range(m[WIDTH] * m[HEIGHT]):
+            first, last = _join(flow, bounds, LOCAL, core, -1, 0, 0)
+            if first < last:
+                _receive(m, flow, first, last, taken, cores, core)
+    if top[HOST] > HOST * size:
+        first, last = _join(flow, bounds, HOST, 0, -1, 0, 0)
+        _read_out(m, flow, first, last, about, cores)
 
 
-@njit(cache=True, nogil=True)
-def _lane(
-    m: Tables, link: int, behind: int, lane: int, queues: Queues, merged: Array, transit: Array, cores: Array
-) -> None:
+@_inner
+def _lane(m: Numbers, link: int, lane: int, flow: Array, top: Array, bounds: Array, cores: Array) -> None:
     """Serve the links of one row or column that point one way, one after the other.
 
-    behind: the input by which such a flit comes into the next router, and by which it passes straight on.
+    `behind` is the input by which such a flit comes into the next router, and by which it passes straight on.
     """
-    along_x = link in (EAST, WEST)
-    length = m.width if along_x else m.height
-    ahead = 1 if link in (EAST, SOUTH) else -1
+    along_x, ahead = link <= WEST, 1 if link in (EAST, SOUTH) else -1
+    behind = FROM_WEST if link == EAST else FROM_EAST if link == WEST else FROM_SOUTH if link == NORTH else FROM_NORTH
+    length = m[WIDTH] if along_x else m[HEIGHT]
+    stride = 1 if along_x else m[WIDTH]
+    base = lane * m[WIDTH] if along_x else lane
+    size = flow.size // REGIONS
     here = 0 if ahead == 1 else length - 1
-    passing = 0
+    came = passing = 8 * size
     for hop in range(length - 1):
-        router = lane * m.width + here if along_x else here * m.width + lane
+        router = base + here * stride
+        first, last = _join(flow, bounds, link, router, behind, came, passing)
         here += ahead
-        following = lane * m.width + here if along_x else here * m.width + lane
-        came, gone = transit[hop & 1], transit[1 - (hop & 1)]
-        flits, first, last = _join(queues, link, router, came, passing, behind, merged)
+        came = passing = (9 - (hop & 1)) * size
         if first == last:
-            passing = 0
             continue
-        _open(queues, following, behind)
-        passing, depth = _serve(m, flits, first, last, along_x, here, lane, queues, gone)
-        _close(queues, following, behind)
+        following = base + here * stride
+        for turn in range(6):
+            bounds[turn, following, behind, 0] = top[turn]
+        place = (along_x, here, lane, m[LINK_CYCLES] + m[ROUTER_CYCLES])
+        passing, depth = _serve(flow, first, last, place, top, came)
+        for turn in range(6):
+            bounds[turn, following, behind, 1] = top[turn]
         cores[router, LINK_DEPTH + link] = depth
         cores[router, LINK_FLITS + link] = last - first
 
 
-@njit(cache=True, nogil=True)
+@_inner
 def _serve(
-    m: Tables, flits: Array, first: int, last: int, along_x: bool, here: int, lane: int, queues: Queues, gone: Array
+    flow: Array, first: int, last: int, place: tuple[bool, int, int, int], top: Array, passing: int
 ) -> tuple[int, int]:
-    """Send flits over a link, one a cycle, and sort them at the next router: straight on into `gone`, or a turn.
+    """Send flits over a link, one a cycle, and sort them at the next router: straight on, or a turn, or out.
 
-    here: the place of the next router in its row or column `lane`. Gives how many pass on, and the queue's depth.
+    place: whether the link leads along x; where the next router stands in its row or column; which row or column;
+    cycles until its queues. What goes straight on is written from `passing` on. Gives its end, and the queue's depth.
+    Every flit is written to both places, and one of them kept: a branch would be guessed wrong too often.
     """
-    wire = m.link_cycles + m.router_cycles
-    passing, depth, free = 0, 0, 0
-    for place in range(first, last):
-        flit = flits[place]
+    along_x, here, lane, wire = place
+    near = 20 if along_x else 26
+    depth, free = 0, 0
+    for number in range(first, last):
+        flit = flow[number]
         cycle = flit >> TIME
         leaves = max(cycle, free)
         free = leaves + 1
         depth = max(depth, free - cycle)
         flit += (leaves - cycle + wire) << TIME
-        to_x, to_y = (flit >> 20) & 63, (flit >> 26) & 63
-        if (to_x if along_x else to_y) != here:
-            gone[passing] = flit
-            passing += 1
-            continue
+        straight = ((flit >> near) & 63) != here
+        to_y = (flit >> 26) & 63
         link = HOST if flit & HOST_FLAG else LOCAL
-        if along_x and to_y != lane:
-            link = SOUTH if to_y > lane else NORTH
-        queues.pool[link, queues.top[link]] = flit
-        queues.top[link] += 1
+        if along_x:
+            link = SOUTH if to_y > lane else NORTH if to_y < lane else link
+        flow[passing] = flit
+        flow[top[link]] = flit
+        passing += straight
+        top[link] += 1 - straight
     return passing, depth
 
 
-@njit(cache=True, nogil=True)
-def _join(
-    queues: Queues, link: int, router: int, came: Array, passing: int, behind: int, merged: Array
-) -> tuple[Array, int, int]:
-    """The queue of a link in the order in which it is served: by cycle, then by input.
+@_inner
+def _join(flow: Array, bounds: Array, link: int, router: int, behind: int, came: int, passing: int) -> tuple[int, int]:
+    """The queue of a link in the order in which it is served, by cycle, then by input: where it stands in `flow`.
 
-    came: `passing` flits that came in by the input `behind` and go straight on; -1 for links without such.
+    What came in by the input `behind`, and goes straight on, stands from `came` to before `passing`.
     """
-    flits, first, last, other = merged[0], 0, 0, 0
+    first, last = 0, 0
+    out = 6 * (flow.size // REGIONS)
+    other = out + flow.size // REGIONS
     for origin in range(6):
+        start, stop = bounds[link, router, origin, 0], bounds[link, router, origin, 1]
         if origin == behind:
-            more, start, stop = came, 0, passing
-        else:
-            more = queues.pool[link]
-            start, stop = queues.start[link, router, origin], queues.stop[link, router, origin]
+            start, stop = came, passing
         if start == stop:
             continue
         if first == last:
-            flits, first, last = more, start, stop
+            first, last = start, stop
         else:
-            last = _merge(flits, first, last, more, start, stop, merged[other])
-            flits, first, other = merged[other], 0, 1 - other
-    return flits, first, last
+            last = _merge(flow, first, last, start, stop, out)
+            first, out, other = out, other, out
+    return first, last
 
 
-@njit(cache=True, nogil=True)
-def _merge(a: Array, first: int, last: int, b: Array, start: int, stop: int, out: Array) -> int:
-    """Merge two lists by cycle; of equals that of `a` comes first."""
-    place = 0
+@_inner
+def _merge(flow: Array, first: int, last: int, start: int, stop: int, out: int) -> int:
+    """Merge two lists by cycle into a third that begins at `out`; of equals that of the first comes first."""
     while first < last and start < stop:
-        if a[first] >> TIME <= b[start] >> TIME:
-            out[place] = a[first]
-            first += 1
-        else:
-            out[place] = b[start]
-            start += 1
-        place += 1
+        a, b = flow[first], flow[start]
+        later = (a >> TIME) > (b >> TIME)
+        flow[out] = b if later else a
+        first += 1 - later
+        start += later
+        out += 1
     while first < last:
-        out[place] = a[first]
+        flow[out] = flow[first]
         first += 1
-        place += 1
+        out += 1
     while start < stop:
-        out[place] = b[start]
+        flow[out] = flow[start]
         start += 1
-        place += 1
-    return place
+        out += 1
+    return out
 
 
-@njit(cache=True, nogil=True)
-def _receive(m: Tables, core: int, queues: Queues, merged: Array, none: Array, starts: Array, record: Array) -> None:
-    """Link L, input queue and synapse unit of a core."""
-    flits, first, last = _join(queues, LOCAL, core, none, NO_FLITS, -1, merged)
-    if first == last:
-        return
-    free, idle, words, depth, queued, oldest = 0, 0, 0, 0, 0, first
+@_inner
+def _receive(m: Numbers, flow: Array, first: int, last: int, taken: Array, cores: Array, core: int) -> None:
+    """Link L, input queue and synapse unit of a core; `taken`: when each flit leaves the input queue."""
+    free, idle, words, depth, queued, flits, oldest = 0, 0, 0, 0, 0, 0, 0
     for place in range(first, last):
-        cycle = flits[place] >> TIME
+        cycle = flow[place] >> TIME
         leaves = max(cycle, free)
         free = leaves + 1
         depth = max(depth, free - cycle)
-        enters = leaves + m.link_cycles
+        enters = leaves + m[LINK_CYCLES]
         idle = max(idle, enters)
-        starts[place - first] = idle
-        while starts[oldest - first] < enters:
+        taken[flits] = idle
+        flits += 1
+        while taken[oldest] < enters:
             oldest += 1
-        queued = max(queued, place - oldest + 1)
-        row = flits[place] & 0xFFFFF
-        idle += m.axon_cycles + row
+        queued = max(queued, flits - oldest)
+        row = flow[place] & WORD_MASK
+        idle += m[AXON_CYCLES] + row
         words += row
-    record[LINK_DEPTH + LOCAL] = depth
-    record[LINK_FLITS + LOCAL] = last - first
-    record[RECEIVED] = last - first
-    record[INPUT_DEPTH] = queued
-    record[WORDS] = words
-    record[SYNAPSE] = starts[0]
-    record[SYNAPSE + 1] = idle + m.synapse_latency - 1
+    cores[core, LINK_DEPTH + LOCAL] = depth
+    cores[core, LINK_FLITS + LOCAL] = flits
+    cores[core, RECEIVED] = flits
+    cores[core, INPUT_DEPTH] = queued
+    cores[core, WORDS] = words
+    cores[core, SYNAPSE] = taken[0]
+    cores[core, SYNAPSE + 1] = idle + m[SYNAPSE_LATENCY] - 1
 
 
-@njit(cache=True, nogil=True)
-def _read_out(m: Tables, queues: Queues, merged: Array, none: Array, about: Array, record: Array) -> None:
+@_inner
+def _read_out(m: Numbers, flow: Array, first: int, last: int, about: Array, cores: Array) -> None:
     """Link H: what the host reads."""
-    flits, first, last = _join(queues, HOST, 0, none, NO_FLITS, -1, merged)
     free, depth = 0, 0
     for place in range(first, last):
-        cycle = flits[place] >> TIME
+        cycle = flow[place] >> TIME
         leaves = max(cycle, free)
         free = leaves + 1
         depth = max(depth, free - cycle)
-    record[LINK_DEPTH + HOST] = depth
-    record[LINK_FLITS + HOST] = last - first
+    cores[0, LINK_DEPTH + HOST] = depth
+    cores[0, LINK_FLITS + HOST] = last - first
     about[HOST_RECEIVED] = last - first
-    about[HOST_LAST] = free - 1 + m.link_cycles
+    about[HOST_LAST] = free - 1 + m[LINK_CYCLES]
 
 
-@njit(cache=True, nogil=True)
-def _barrier(m: Tables, start: int, about: Array, cores: Array) -> None:
+@_inner
+def _barrier(m: Numbers, start: int, about: Array, cores: Array) -> None:
     """When all is quiet and the round is released; then count the cycles of the round's records from the sample's."""
     quiet, critical = 0, -1
-    for core in range(m.width * m.height):
+    for core in range(m[WIDTH] * m[HEIGHT]):
         for phase in (NEURON, SEND, SYNAPSE):
             if cores[core, phase] < 0:
                 continue
@@ -451,15 +508,15 @@ def _barrier(m: Tables, start: int, about: Array, cores: Array) -> None:
         if about[column] < 0:
             continue
         if about[column] > quiet:
-            quiet, critical = about[column], m.width * m.height
+            quiet, critical = about[column], m[WIDTH] * m[HEIGHT]
         about[column] += start
     about[START] = start
     about[QUIET] = start + quiet
-    about[RELEASE] = start + quiet + m.barrier
+    about[RELEASE] = start + quiet + m[BARRIER]
     about[CRITICAL] = critical
 
 
-@njit(cache=True, nogil=True)
+@_inner
 def _add_up(cores: Array, totals: Array) -> None:
     for core in range(cores.shape[0]):
         for column in range(NEURONS, CORE_COLUMNS):

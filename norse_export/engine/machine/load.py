@@ -40,9 +40,9 @@ class Load:
 
     sources: inputs and populations, in the graph's order. cells [S + 1]: the first cell of each source among all.
     lists [cells + 1]: the first destination of each cell in `entries`; an entry holds words, x, y and host.
-    steady: for each source whether it sends every cell in every step (a population that does not spike).
-    inputs: numbers of the sources that the host injects. firsts [rounds * cores + 1]: the first part of each core in
-    each round; parts [P, 4]: source, start, stop, interval from one neuron to the next.
+    steady: for each source whether it sends every cell in every step (a population that does not spike). depth: the
+    round of each. inputs: numbers of the sources that the host injects. firsts [rounds * cores + 1]: the first part of
+    each core in each round; parts [P, 4]: source, start, stop, interval from one neuron to the next.
     memory [cores, 4]: neurons, accumulators of a slot, axon entries, synapse words.
     """
 
@@ -54,7 +54,8 @@ class Load:
     cells: IntArray
     lists: IntArray
     entries: IntArray
-    steady: tuple[bool, ...]
+    steady: NDArray[np.bool_]
+    depth: IntArray
     inputs: IntArray
     firsts: IntArray
     parts: IntArray
@@ -100,7 +101,8 @@ def load(graph: Graph[FixedNode], placement: Placement, config: MachineConfig) -
         cells=np.cumsum([0, *(rows[name].cells for name in names)]),
         lists=np.cumsum(np.concatenate([np.zeros(1, np.int64), *(lengths for lengths, _ in lists)])),
         entries=np.concatenate([np.zeros(0, np.int64), *(entries for _, entries in lists)]),
-        steady=tuple(_is_steady(graph.nodes[name]) for name in names),
+        steady=np.array([_is_steady(graph.nodes[name]) for name in names], np.bool_),
+        depth=np.array([depth[name] for name in names], np.int64),
         inputs=np.array([n for n, name in enumerate(names) if isinstance(graph.nodes[name], FixedInput)], np.int64),
         firsts=firsts,
         parts=parts,

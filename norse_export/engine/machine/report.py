@@ -10,30 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.engine.machine.config import MachineConfig
-from norse_export.engine.machine.tables import (
-    CRITICAL,
-    EAST,
-    HOST_RECEIVED,
-    HOST_SENT,
-    INPUT_DEPTH,
-    LINK_DEPTH,
-    LINK_FLITS,
-    LINKS,
-    LOCAL,
-    NEURON_CYCLES,
-    NEURONS,
-    OUTPUT_DEPTH,
-    QUIET,
-    RECEIVED,
-    RECORDS,
-    RELEASE,
-    SENT,
-    START,
-    WORDS,
-)
 from norse_export.errors import Finding
 
 IntArray = NDArray[np.int64]
+LINKS = ("E", "W", "N", "S", "L", "H")
 CORE_NAMES = (
     *(f"{phase}_{end}" for phase in ("neuron", "send", "synapse") for end in ("start", "end")),
     *("neurons", "neuron_cycles", "records", "flits_sent", "flits_received", "words", "input_depth", "output_depth"),
@@ -41,6 +21,10 @@ CORE_NAMES = (
     *(f"link_{link}_flits" for link in LINKS),
 )
 ROUND_NAMES = ("start", "quiet", "release", "host_end", "host_last", "host_sent", "host_received", "critical")
+
+START, QUIET, RELEASE, _, _, HOST_SENT, HOST_RECEIVED, CRITICAL = range(len(ROUND_NAMES))
+NEURONS, NEURON_CYCLES, RECORDS, SENT, RECEIVED, WORDS, INPUT_DEPTH, OUTPUT_DEPTH, LINK_DEPTH = range(6, 15)
+LINK_FLITS = LINK_DEPTH + len(LINKS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +57,7 @@ class CycleReport:
     @property
     def hops(self) -> int:
         """Flits on links between routers, summed."""
-        return int(self.totals[:, :, LINK_FLITS + EAST : LINK_FLITS + LOCAL].sum())
+        return int(self.totals[:, :, LINK_FLITS : LINK_FLITS + 4].sum())
 
     @property
     def critical_cycles(self) -> IntArray:

@@ -140,6 +140,7 @@ def _too_large(graph: Graph[FixedNode], placement: Placement, config: MachineCon
 
 
 def weight_bits(node: Synapses) -> int:
+    """How many bits the weights need, two's complement."""
     if not node.weight.size:
         return 1
     low, high = int(node.weight.min()), int(node.weight.max())
