@@ -3,6 +3,8 @@
 After `where(v > v_th, v_reset, v)` the kept v is at most v_th. A `World` is the program under such facts: what they
 touch is computed again on the narrowed operands, the rest is as without them. A condition that fails in several ways
 (`not (a & b)`) gives a world for each; the range in the branch is that of all of them together.
+
+Besides, a value that goes a part of the way to another, a + (b - a) k / 2^s, lies between the two.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
-from norse_export.program.interval import Interval, hull, meet, result
+from norse_export.program.interval import Interval, hull, kept_by, meet, result, within
 from norse_export.program.operations import Instruction, Op
 
 Facts = dict[int, Interval]
@@ -31,11 +33,38 @@ class Worlds:
 
     def _result(self, step: Instruction) -> Interval:
         operands = tuple(self.values[operand] for operand in step.operands)
+        if step.op in (Op.ADD, Op.SUB) and (way := self._on_the_way(step)):
+            return meet(result(step, operands), way) or way
         if step.op is not Op.WHERE or operands[0][0] == operands[0][1]:
             return result(step, operands)
         condition, chosen, otherwise = step.operands
         taken = hull(self._branch(condition, chosen, holds=True), self._branch(condition, otherwise, holds=False))
         return taken or result(step, operands)
+
+    def _on_the_way(self, step: Instruction) -> Interval | None:
+        """Of a + (b - a) k / 2^s, and of b - (b - a) k / 2^s, with 0 <= k <= 2^s: a to b, which no rounding leaves.
+
+        None for any other sum.
+        """
+        pairs = (step.operands, step.operands[::-1]) if step.op is Op.ADD else (step.operands,)
+        for start, part in pairs:
+            share = self.instructions[part]
+            if share.op is not Op.MUL_SHIFT:
+                continue
+            for way, k in (share.operands[:2], share.operands[1::-1]):
+                apart = self.instructions[self._unnarrowed(way)]
+                fits = apart.op is Op.SUB and start == apart.operands[step.op is Op.ADD]
+                if fits and within(self.values[k], (0, 1 << share.constants[0])):
+                    return hull(*(self.values[end] for end in apart.operands))
+        return None
+
+    def _unnarrowed(self, number: int) -> int:
+        """The value that a narrowing instruction leaves as it is, or the value itself."""
+        step = self.instructions[number]
+        kept = kept_by(step)
+        if kept is None or not within(self.values[step.operands[0]], kept):
+            return number
+        return self._unnarrowed(step.operands[0])
 
     def _branch(self, condition: int, value: int, *, holds: bool) -> Interval | None:
         """The range of a value in a branch; None for a branch that is never taken."""

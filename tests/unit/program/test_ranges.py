@@ -232,6 +232,44 @@ def test_a_condition_narrows_its_branches_to_what_is_reached(
     assert got == expected
 
 
+def toward(x: Any, v: Any, *, k: Any) -> Step:
+    return Step(state=(v + mul_shift(x - v, k, 3, FLOOR),), spike=v > x)
+
+
+def toward_from_there(x: Any, v: Any, *, k: Any) -> Step:
+    return Step(state=(x - mul_shift(k, wrap(x - v, 6), 3, TOWARD_ZERO),), spike=v > x)
+
+
+def toward_half_even(x: Any, v: Any, *, k: Any) -> Step:
+    return Step(state=(mul_shift(saturate(x - v, -30, 30), k, 3, HALF_EVEN) + v,), spike=v > x)
+
+
+def away(x: Any, v: Any, *, k: Any) -> Step:
+    return Step(state=(v - mul_shift(x - v, k, 3, FLOOR),), spike=v > x)
+
+
+def by_a_narrowed_way(x: Any, v: Any, *, k: Any) -> Step:
+    return Step(state=(v + mul_shift(wrap(x - v, 4), k, 3, FLOOR),), spike=v > x)
+
+
+@pytest.mark.parametrize("k", [(0, 8), (3, 5), (8, 8), (0, 0)])
+@pytest.mark.parametrize("step", [toward, toward_from_there, toward_half_even])
+def test_a_part_of_the_way_lies_between_its_ends(step: Callable[..., Step], k: Interval) -> None:
+    for x, v in (((-9, 10), (-10, 3)), ((2, 5), (7, 9)), ((-3, -3), (-12, 12))):
+        got, expected = reached(step, x, v, k=k)
+        assert within(expected, got)
+        assert within(got, (min(x[0], v[0]), max(x[1], v[1])))
+
+
+@pytest.mark.parametrize(
+    ("step", "k"), [(toward, (0, 9)), (toward, (-1, 8)), (away, (0, 8)), (by_a_narrowed_way, (0, 8))]
+)
+def test_what_is_no_part_of_the_way_may_leave_its_ends(step: Callable[..., Step], k: Interval) -> None:
+    got, expected = reached(step, (-9, 10), (-10, 3), k=k)
+    assert within(expected, got)
+    assert not within(got, (-10, 10))
+
+
 def runs(
     program: Program, ranges: Ranges, given: Mapping[str, Interval], start: Mapping[str, Interval], seed: int
 ) -> bool:
