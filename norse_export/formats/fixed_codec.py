@@ -64,7 +64,7 @@ def decode_fixed(name: str, encoded: Any, arrays: Mapping[str, Array], where: st
         GraphError: a node, or a program, that is impossible.
     """
     kind = encoded.get("type") if isinstance(encoded, dict) else None
-    if kind in HOST_TYPES:
+    if isinstance(kind, str) and kind in HOST_TYPES:
         return decode_node(name, encoded, arrays, where)  # type: ignore[return-value]  # a layer, by its type
     if not isinstance(kind, str) or kind not in FIXED_TYPES:
         raise corrupt(f"node {name[:40]!r} has an unknown type", where)

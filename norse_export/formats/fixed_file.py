@@ -99,15 +99,14 @@ def read_fixed(file: BinaryIO, *, name: str, limits: Limits) -> FixedModel:
     """
     parsed = parse_in_child("norse_export.formats.fixed_file:parse", file, name=name, limits=limits).document
     arrays = safetensors_file.read_tensors(file, parsed["header"])
-    return decode(parsed["model"], arrays, name, limits, digest=parsed["header"]["sha256"])
+    try:
+        return _decode(parsed["model"], arrays, name, limits, parsed["header"]["sha256"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        raise corrupt(f"the description of the graph is incomplete ({type(error).__name__}: {error})", name) from error
 
 
-def decode(document: Any, arrays: Mapping[str, Array], where: str, limits: Limits, *, digest: str = "") -> FixedModel:
-    """The model that a description stands for: every part of it is asked for, and nothing else may be there.
-
-    Raises:
-        InputFileError, LimitError, GraphError: see `read_fixed`.
-    """
+def _decode(document: Any, arrays: Mapping[str, Array], where: str, limits: Limits, digest: str) -> FixedModel:
+    """The model that a description stands for: every part of it is asked for, and nothing else may be there."""
     parts = _object(document, {"format", "graph", "placement", "machine"}, "the description", where)
     graph = _graph(parts["graph"], arrays, where, limits)
     placement = _placement(parts["placement"], arrays, graph, where)
