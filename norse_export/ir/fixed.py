@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from norse_export.errors import GraphError
 from norse_export.ir.arrays import FloatArray, compact, per_neuron, spread
 from norse_export.ir.graph import Shape
+from norse_export.ir.shapes import KeepsShape, OnePort, check_dt, check_shape, window_shape
 from norse_export.program.philox import MAX_STREAMS
 from norse_export.program.program import Program
 
@@ -31,7 +32,7 @@ MAX_INPUT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class FixedInput:
+class FixedInput(KeepsShape):
     """Where a raster of whole numbers in [low, high] enters: 0 and 1 for spikes, more for graded ones."""
 
     shape: Shape
@@ -40,21 +41,11 @@ class FixedInput:
     ports: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        _check_shape(self.shape, "FixedInput")
+        check_shape(self.shape, "FixedInput")
         if not -MAX_INPUT <= self.low <= 0 <= self.high <= MAX_INPUT:
             raise GraphError(
                 f"an input of {self.low} to {self.high}", where="FixedInput", fix="give a range of 32 bits around 0"
             )
-
-    @property
-    def input_shape(self) -> Shape:
-        """The raster's feature shape."""
-        return self.shape
-
-    @property
-    def output_shape(self) -> Shape:
-        """The raster's feature shape."""
-        return self.shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +66,8 @@ class Delivery:
             raise GraphError(f"a shift by {self.shift}", where="Delivery", fix="use -31 to 31")
 
 
-class _Single:
-    """Mixin: one input port."""
-
-    __slots__ = ()
-    ports: ClassVar[tuple[str, ...]] = ("x",)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class DenseSynapses(_Single):
+class DenseSynapses(OnePort):
     """All to all: weight [N_out, N_in], int8, int16 or int32; the shapes have these numbers of cells, in C order."""
 
     weight: IntArray
@@ -98,7 +82,7 @@ class DenseSynapses(_Single):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ConvSynapses(_Single):
+class ConvSynapses(OnePort):
     """Cross-correlation over two spatial axes with zero padding, as ir.layers.Conv.
 
     weight [C_out, C_in / groups, kH, kW]; input [C_in, H, W]; output_shape has the cells of [C_out, H_out, W_out], in
@@ -127,13 +111,12 @@ class ConvSynapses(_Single):
     @property
     def map_shape(self) -> Shape:
         """(C_out, H_out, W_out)."""
-        kernel = self.weight.shape[2:]
-        window = zip(self.input_shape[1:], kernel, self.stride, self.padding, self.dilation, strict=True)
-        return (self.weight.shape[0], *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in window))
+        size, kernel = self.input_shape[1:], self.weight.shape[2:]
+        return (self.weight.shape[0], *window_shape(size, kernel, self.stride, self.padding, self.dilation))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SparseSynapses(_Single):
+class SparseSynapses(OnePort):
     """Listed synapses, ordered by source: those of source j are starts[j] to starts[j + 1].
 
     starts [N_in + 1], targets [S] (within a source in any order; a pair may stand more than once), weight [S].
@@ -163,7 +146,7 @@ Synapses = DenseSynapses | ConvSynapses | SparseSynapses
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Population:
+class Population(KeepsShape):
     """Neurons of one law: one integer program a step.
 
     parameters and initial_state: whole numbers (int64), one for each neuron, [*shape]. saturated: of a port in which
@@ -184,9 +167,8 @@ class Population:
     unit: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0 < self.dt < math.inf:
-            raise GraphError(f"dt = {self.dt} s", where="Population", fix="dt is a positive number of seconds")
-        _check_shape(self.shape, "Population")
+        check_dt(self.dt, "Population")
+        check_shape(self.shape, "Population")
         program = self.program
         for name, wanted in (("parameters", program.parameters), ("initial_state", program.variables)):
             values = getattr(self, name)
@@ -202,16 +184,6 @@ class Population:
             raise GraphError(f"seed {self.seed}, key {self.key}", where="Population", fix="use 64 and 24 bits")
         units = {n: per_neuron(v, self.shape, where="Population", field=n) for n, v in self.unit.items()}
         object.__setattr__(self, "unit", MappingProxyType(units))
-
-    @property
-    def input_shape(self) -> Shape:
-        """One value for each neuron."""
-        return self.shape
-
-    @property
-    def output_shape(self) -> Shape:
-        """One value for each neuron."""
-        return self.shape
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -239,7 +211,7 @@ def _whole(value: Any, shape: Shape, name: str) -> IntArray:
 def _weights(node: Synapses, where: str) -> IntArray:
     """The weights, read-only, of a type that the fixed graph has; the shapes are looked at too."""
     for shape in (node.input_shape, node.output_shape):
-        _check_shape(shape, where)
+        check_shape(shape, where)
     array = np.asarray(node.weight)
     if array.dtype not in WEIGHT_TYPES:
         raise GraphError(f"weights have dtype {array.dtype}", where=where, fix=f"use {', '.join(WEIGHT_TYPES)}")
@@ -253,11 +225,6 @@ def _indices(value: Any, name: str) -> IntArray:
     if array.dtype.kind not in "iu":
         raise GraphError(f"{name} have dtype {array.dtype}", where="SparseSynapses", fix="give whole numbers")
     return array
-
-
-def _check_shape(shape: Shape, where: str) -> None:
-    if any(size < 1 for size in shape):
-        raise GraphError(f"a signal of shape {shape} is empty", where=where, fix="remove the layer", kind="shape")
 
 
 def _mismatch(where: str, weight: Shape, taken: Shape, sent: Shape) -> GraphError:

@@ -12,17 +12,11 @@ from typing import ClassVar, Literal
 from norse_export.errors import GraphError
 from norse_export.ir.arrays import FloatArray, checked
 from norse_export.ir.graph import Shape
-
-
-class _Single:
-    """Mixin: one input port."""
-
-    __slots__ = ()
-    ports: ClassVar[tuple[str, ...]] = ("x",)
+from norse_export.ir.shapes import KeepsShape, OnePort, TakesShape, check_shape, window_shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Input:
+class Input(KeepsShape):
     """Where a raster enters; `dtype` is the float type in which the model computes."""
 
     shape: Shape
@@ -30,39 +24,19 @@ class Input:
     ports: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        _check_shape(self.shape, "Input")
+        check_shape(self.shape, "Input")
         if self.dtype not in ("float32", "float64"):
             raise GraphError(f"dtype {self.dtype}", where="Input", fix="use float32 or float64", kind="dtype")
 
-    @property
-    def input_shape(self) -> Shape:
-        """The raster's feature shape."""
-        return self.shape
-
-    @property
-    def output_shape(self) -> Shape:
-        """The raster's feature shape."""
-        return self.shape
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Shaped(_Single):
+class _Shaped(OnePort, KeepsShape):
     """A node that keeps the shape."""
 
     shape: Shape
 
     def __post_init__(self) -> None:
-        _check_shape(self.shape, type(self).__name__)
-
-    @property
-    def input_shape(self) -> Shape:
-        """Shape taken."""
-        return self.shape
-
-    @property
-    def output_shape(self) -> Shape:
-        """Shape sent: the same."""
-        return self.shape
+        check_shape(self.shape, type(self).__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +50,7 @@ class Sum(_Shaped):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scale(_Single):
+class Scale(OnePort):
     """y = scale * x, elementwise; scale has the feature shape."""
 
     scale: FloatArray
@@ -96,7 +70,7 @@ class Scale(_Single):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Linear(_Single):
+class Linear(OnePort):
     """y = W x + b. weight [N_out, N_in]; bias [N_out] or None.
 
     `folded` [N_out] is set where a batch normalisation was folded in: the sum of the magnitudes of the terms that the
@@ -123,7 +97,7 @@ class Linear(_Single):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Conv(_Single):
+class Conv(OnePort):
     """Cross-correlation over one or two spatial axes, zero padding, as torch.nn.Conv1d and Conv2d compute it.
 
     weight [C_out, C_in / groups, *kernel]; bias [C_out] or None; stride, padding (both sides), dilation: one number
@@ -143,7 +117,7 @@ class Conv(_Single):
         axes = len(self.size)
         if axes not in (1, 2):
             raise GraphError(f"a convolution over {axes} axes", where="Conv", fix="use Conv1d or Conv2d", kind="shape")
-        _check_shape(self.size, "Conv")
+        check_shape(self.size, "Conv")
         _check_weights(self, "Conv", ndim=axes + 2)
         _check_window(self, "conv", {"stride": self.stride, "dilation": self.dilation}, self.padding, axes)
         if self.groups < 1 or self.weight.shape[0] % self.groups:
@@ -168,12 +142,12 @@ class Conv(_Single):
     @property
     def output_shape(self) -> Shape:
         """(C_out, *out): out = (size + 2 padding - dilation (kernel - 1) - 1) // stride + 1."""
-        window = zip(self.size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
-        return (self.weight.shape[0], *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in window))
+        window = window_shape(self.size, self.kernel, self.stride, self.padding, self.dilation)
+        return (self.weight.shape[0], *window)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pool(_Single):
+class Pool(OnePort, TakesShape):
     """Pooling over two spatial axes; shape (C, H, W).
 
     `avg` divides the sum by the size of the window, padding included; `max` takes padding for -infinity.
@@ -193,7 +167,7 @@ class Pool(_Single):
                 fix="pool 2-D maps",
                 kind="shape",
             )
-        _check_shape(self.shape, "Pool")
+        check_shape(self.shape, "Pool")
         if self.kind not in ("avg", "sum", "max"):
             raise GraphError(
                 f"pooling of kind {self.kind!r}", where="Pool", fix="use avg, sum or max", kind="pool_kind"
@@ -210,19 +184,13 @@ class Pool(_Single):
         _check_output(self.output_shape, "Pool")
 
     @property
-    def input_shape(self) -> Shape:
-        """(C, H, W)."""
-        return self.shape
-
-    @property
     def output_shape(self) -> Shape:
         """(C, H_out, W_out)."""
-        window = zip(self.shape[1:], self.kernel, self.stride, self.padding, strict=True)
-        return (self.shape[0], *((n + 2 * p - k) // s + 1 for n, k, s, p in window))
+        return (self.shape[0], *window_shape(self.shape[1:], self.kernel, self.stride, self.padding, (1, 1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Flatten(_Single):
+class Flatten(OnePort, TakesShape):
     """Joins the feature axes start..end (both included, counted without time and batch) into one, in C order."""
 
     shape: Shape
@@ -230,7 +198,7 @@ class Flatten(_Single):
     end: int = -1
 
     def __post_init__(self) -> None:
-        _check_shape(self.shape, "Flatten")
+        check_shape(self.shape, "Flatten")
         first, last = self.axes
         if not 0 <= first <= last < len(self.shape):
             raise GraphError(
@@ -245,11 +213,6 @@ class Flatten(_Single):
         """First and last joined axis, both counted from 0."""
         rank = len(self.shape)
         return (self.start + rank if self.start < 0 else self.start, self.end + rank if self.end < 0 else self.end)
-
-    @property
-    def input_shape(self) -> Shape:
-        """Shape taken."""
-        return self.shape
 
     @property
     def output_shape(self) -> Shape:
@@ -276,11 +239,6 @@ def _check_weights(node: Linear | Conv, where: str, *, ndim: int) -> None:
                 kind="shape",
             )
         object.__setattr__(node, field, value)
-
-
-def _check_shape(shape: Shape, where: str) -> None:
-    if any(size < 1 for size in shape):
-        raise GraphError(f"a signal of shape {shape} is empty", where=where, fix="remove the layer", kind="shape")
 
 
 def _check_window(node: object, kind: str, positive: dict[str, Shape], padding: Shape, axes: int) -> None:

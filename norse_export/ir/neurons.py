@@ -11,7 +11,7 @@ them, and tau is then dt/coefficient in float64, which rounds back to a float32 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from norse_export.errors import GraphError
 from norse_export.ir.arrays import FloatArray, compact, first_true, per_neuron, spread
 from norse_export.ir.graph import Shape
+from norse_export.ir.shapes import KeepsShape, OnePort, check_dt
 
 
 def _one() -> FloatArray:
@@ -31,29 +32,17 @@ _UNIT_GAIN_ULPS = 2  # a product of gains this near to 1 is 1: it was made as ta
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Population:
+class _Population(OnePort, KeepsShape):
     """What all populations share: their shape, their time step, the float type of their arithmetic."""
 
     shape: Shape
     dt: float
     dtype: str = "float32"
     v0: FloatArray | None = None
-    ports: ClassVar[tuple[str, ...]] = ("x",)
-
-    @property
-    def input_shape(self) -> Shape:
-        """One value for each neuron."""
-        return self.shape
-
-    @property
-    def output_shape(self) -> Shape:
-        """One value for each neuron."""
-        return self.shape
 
     def _freeze(self, *names: str) -> None:
         kind = type(self).__name__
-        if not (np.isfinite(self.dt) and self.dt > 0):
-            raise GraphError(f"dt = {self.dt} s", where=kind, fix="dt is a positive number of seconds", kind="dt")
+        check_dt(self.dt, kind)
         if self.dtype not in ("float32", "float64"):
             raise GraphError(f"dtype {self.dtype}", where=kind, fix="use float32 or float64", kind="dtype")
         if any(size < 1 for size in self.shape):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,12 +12,13 @@ from norse_export.ir.fixed import FixedInput, Population, Synapses
 from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.shapes import KeepsShape, check_dt
 from norse_export.program.families import FAMILIES
 from norse_export.program.program import Family
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Neuron:
+class Neuron(KeepsShape):
     """A population whose step is a program: one update a step, with nothing implicit.
 
     parameters and initial_state: one value for each neuron, [*shape], in the float type of the model.
@@ -31,8 +31,7 @@ class Neuron:
     dt: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.dt < math.inf:
-            raise GraphError(f"dt = {self.dt} s", where="Neuron", fix="dt is a positive number of seconds", kind="dt")
+        check_dt(self.dt, "Neuron")
         wanted = {"parameters": self.family.parameters, "initial_state": self.family.state}
         for field, names in wanted.items():
             values = getattr(self, field)
@@ -41,16 +40,6 @@ class Neuron:
                 raise GraphError(message, where="Neuron", fix="give every one of them, in this order")
             arrays = {n: per_neuron(v, self.shape, where="Neuron", field=n) for n, v in values.items()}
             object.__setattr__(self, field, MappingProxyType(arrays))
-
-    @property
-    def input_shape(self) -> Shape:
-        """One value for each neuron."""
-        return self.shape
-
-    @property
-    def output_shape(self) -> Shape:
-        """One value for each neuron."""
-        return self.shape
 
     @property
     def ports(self) -> tuple[str, ...]:
