@@ -194,4 +194,4 @@ def _nearest(numerator: int, denominator: int, *, of_complement: bool) -> int:
     with localcontext() as context:
         context.prec = 60
         value = (Decimal(numerator) / denominator).exp()
-        return int(round((1 - value if of_complement else value) * 2**UNIT_BITS))
+        return round((1 - value if of_complement else value) * (1 << UNIT_BITS))

@@ -46,7 +46,7 @@ def emulate(model: str, sdram_words: Any, shifts: Sequence[int], ring: Any) -> d
     derived = derive(model, sdram_words)
     contents = _checked(ring, derived["v_init"].size)
     neurons = population(model, sdram_words, shifts, shape=contents.shape[2:], dt=_DT)
-    rows = _steps(neurons, contents)
+    rows = steps(neurons, contents)
     return rows | {f"d_{name}": derived[name].astype(kind) for name, kind in _DERIVED.items() if name in derived}
 
 
@@ -61,7 +61,7 @@ def _checked(ring: Any, neurons: int) -> Array:
     return contents.astype(np.int64)
 
 
-def _steps(neurons: Population, contents: Array) -> dict[str, Array]:
+def steps(neurons: Population, contents: Array) -> dict[str, Array]:
     """Evaluate the program step by step and stack what each step gives."""
     program = neurons.program
     state = dict(neurons.initial_state)

@@ -13,7 +13,7 @@ ring buffers; a product of two s16.15 is floor(a b / 2^15), one with a u0.32 flo
        else the counter counts down, and v rests
     4  a spike where v >= v_thresh: tested while refractory, too
     5  on a spike v = v_reset, and the counter is set to t_refract, which may be 0
-    6  IF_curr_exp: s = s decay, floor, so that a negative s ends at -1 and not at 0; IF_curr_delta: s = 0
+    6  IF_curr_exp: s = s decay, floor, so that a negative s never comes to 0; IF_curr_delta: s = 0
 
 A spike of step t with a delay of d steps is part of rb in step t + d, d >= 1. One step per dt (sPyNNaker's n_steps is
 1); current sources are 0.
@@ -93,7 +93,7 @@ def _family(model: Model, exc_shift: int, inh_shift: int) -> Family:
     currents = _exponential if model is Model.IF_CURR_EXP else _delta
 
     def step(exc: Any, inh: Any, v: Any, refractory: Any, i_exc: Any, i_inh: Any, **p: Any) -> Step:
-        arriving = (_weights(exc, exc_shift), _weights(inh, inh_shift))
+        arriving = (shift_left(exc, exc_shift), shift_left(inh, inh_shift))
         exc, inh, drive, left = currents(arriving, (i_exc, i_inh), p)
         v1, counter, spike = _membrane(drive, v, refractory, p)
         return Step(state=(v1, counter, *left), spike=spike, observe={"v_rec": v, "exc": exc, "inh": inh})
@@ -105,8 +105,8 @@ def _family(model: Model, exc_shift: int, inh_shift: int) -> Family:
 
 
 def _exponential(x: Pair, i: Pair, p: Mapping[str, Any]) -> tuple[Any, Any, Any, Pair]:
-    """Currents with their input, what drives the membrane, and the currents after their decay."""
-    exc, inh = (_wrapped(i[n] + _part(x[n], p[f"{port}_init"])) for n, port in enumerate(PORTS))
+    """Currents with the input x, what drives the membrane, and the currents after their decay."""
+    exc, inh = (_wrapped(i[n] + _part(_wrapped(x[n]), p[f"{port}_init"])) for n, port in enumerate(PORTS))
     return exc, inh, exc - inh, (_part(exc, p["exc_decay"]), _part(inh, p["inh_decay"]))
 
 
@@ -117,9 +117,9 @@ def _delta(x: Pair, i: Pair, p: Mapping[str, Any]) -> tuple[Any, Any, Any, Pair]
 
 
 def _membrane(drive: Any, v: Any, refractory: Any, p: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    """Membrane potential and refractory counter after the step, and the spikes; drive may be beyond 32 bits yet."""
+    """Membrane potential and refractory counter after the step, and the spikes."""
     resting = refractory > 0
-    target = _wrapped(_scaled(_wrapped(drive + p["i_offset"]), p["r_membrane"]) + p["v_rest"])
+    target = _scaled(_wrapped(drive + p["i_offset"]), p["r_membrane"]) + p["v_rest"]
     moved = _wrapped(target - _scaled(_wrapped(target - v), p["exp_tc"]))
     v1 = where(resting, v, moved)
     spike = v1 >= p["v_thresh"]
@@ -128,17 +128,16 @@ def _membrane(drive: Any, v: Any, refractory: Any, p: Mapping[str, Any]) -> tupl
 
 
 def _wrapped(a: Any) -> Any:
-    """The lowest 32 bits, as an int32; sums wrap once at their end, which gives the same bits."""
+    """The lowest 32 bits, as an int32.
+
+    The chip cuts every sum and product so. Here only what is multiplied or compared next is cut: the same bits come
+    out, since the lowest bits of a sum depend on those of its terms alone.
+    """
     return wrap(a, WORD_BITS)
 
 
-def _weights(ring: Any, shift: int) -> Any:
-    """What the ring buffer holds, in s16.15."""
-    return _wrapped(shift_left(ring, shift))
-
-
 def _scaled(a: Any, k: Any) -> Any:
-    """Product of two numbers in s16.15; what is beyond 32 bits is left to the sum that it is part of."""
+    """Product of two numbers in s16.15."""
     return mul_shift(a, k, FRACTION_BITS, FLOOR)
 
 
