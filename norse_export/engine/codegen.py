@@ -38,9 +38,9 @@ _DIVIDED = {  # of a 64-bit product p: c_0 the shift, c_1 its mask, c_2 half of 
     " | ((({p} & {c}_1) == {c}_2) & ((({p} >> {c}_0) & I(1)) == I(1))))",
     Rounding.STOCHASTIC: "I(({p} + I({r} >> {c}_3)) >> {c}_0)",
 }
-_BY_PARTS = {  # h, l: products with the upper and the lower part of a
+_BY_PARTS = {  # h, l: products with the upper and the lower part of a; toward zero: floor of p + c_1 where p < 0
     Rounding.FLOOR: "I({h} + I({l} >> {c}_0))",
-    Rounding.TOWARD_ZERO: "I(-I({h} + I({l} >> {c}_0))) if ({0} ^ {1}) < 0 else I({h} + I({l} >> {c}_0))",
+    Rounding.TOWARD_ZERO: "I({h} + I(I({l} + I(I(I({0} ^ {1}) >> I(31)) & {c}_1)) >> {c}_0))",
     Rounding.HALF_EVEN: "I(I({h} + I({l} >> {c}_0)) + I((({l} & {c}_1) > {c}_2)"
     " | ((({l} & {c}_1) == {c}_2) & ((I({h} + I({l} >> {c}_0)) & I(1)) == I(1)))))",
     Rounding.STOCHASTIC: "I({h} + I(I({l} + I({r} >> {c}_3)) >> {c}_0))",
@@ -97,6 +97,7 @@ def update_source(program: Program, variant: Variant) -> str:
     names = ", ".join(name for name, _ in arguments)
     lines = "\n".join(f"        {line}" for line in body)
     before = "".join(f"    {name} = I(0)\n" for name in _counters(program, variant))
+    before += "".join(f"    {name} = {name} & {variant.bits - 1}\n" for name in _shifts(program))
     after = "".join(f"    counters[{number}] += {name}\n" for number, name in enumerate(_counters(program, variant)))
     return f"""import numpy as np
 from norse_export.engine.kernels.memory import entry_point, jitted, view
@@ -121,6 +122,12 @@ def _taken(kind: str, number: int, counted: int) -> str:
     if kind == "number":
         return f"I(n[{number}])"
     return f"view(n[{number}], {counted}, np.int64)" if kind == "counters" else f"view(n[{number}], n[0], {kind})"
+
+
+def _shifts(program: Program) -> list[str]:
+    """The arguments that are amounts of shifts: known to be small, they are shifted by in the width of the values."""
+    shifts = (Op.SHIFT_LEFT, Op.SHIFT_RIGHT, Op.MUL_SHIFT, Op.WRAP)
+    return [f"c{number}_0" for number, step in enumerate(program.instructions) if step.op in shifts]
 
 
 def _counters(program: Program, variant: Variant) -> list[str]:
@@ -219,14 +226,8 @@ class _Text:
             product = f"I({a} * v{step.operands[1]})" if step.op is Op.MUL_SHIFT else a
             text = _DIVIDED[rounding].format(p=f"p{number}", c=c, r=noise)
             return [f"p{number} = {product}", f"v{number} = {text}"]
-        k, size = f"v{step.operands[1]}", a
-        lines = []
-        if rounding is Rounding.TOWARD_ZERO:
-            size, factor = f"m{number}", f"f{number}"
-            lines = [f"{size} = I(abs({a}))", f"{factor} = I(abs({k}))"]
-        else:
-            factor = k
-        lines += [f"h{number} = I(I({size} >> {c}_0) * {factor})", f"l{number} = I(I({size} & {c}_1) * {factor})"]
+        k = f"v{step.operands[1]}"
+        lines = [f"h{number} = I(I({a} >> {c}_0) * {k})", f"l{number} = I(I({a} & {c}_1) * {k})"]
         text = _BY_PARTS[rounding].format(a, k, h=f"h{number}", l=f"l{number}", c=c, r=noise)
         return [*lines, f"v{number} = {text}"]
 

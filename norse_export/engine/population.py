@@ -18,7 +18,7 @@ from norse_export.ir.fixed import ConvSynapses, Population
 from norse_export.ir.graph import Graph
 from norse_export.ir.stages import FixedNode
 from norse_export.program.interval import Interval, bits_of, within
-from norse_export.program.operations import Op
+from norse_export.program.operations import Op, Rounding
 from norse_export.program.program import Program
 from norse_export.program.ranges import Ranges, fits
 
@@ -30,8 +30,8 @@ class PackedPopulation:
     """A population ready for its kernel.
 
     order: in which its neurons are held. initial [variables, pitch]: its states, each row padded to whole lines.
-    parameters: what the kernel takes for them, addresses into `arrays` or values. values: what it sends can differ
-    from 0 and 1.
+    parameters: what the kernel takes for them, addresses into `arrays` or values. update: the address of its kernel.
+    values: what it sends can differ from 0 and 1.
     """
 
     node: Population
@@ -40,6 +40,7 @@ class PackedPopulation:
     initial: Array
     parameters: tuple[int, ...]
     arrays: tuple[Array, ...]
+    update: int
     values: bool
 
     @property
@@ -58,7 +59,7 @@ class PackedPopulation:
 
     def kernel(self, *, observed: bool) -> int:
         """Address of the update; observed: of the one that writes the program's observables too."""
-        return int(loaded(codegen.update_source(self.node.program, replace(self.variant, observed=observed))).kernel)
+        return _kernel(self.node.program, replace(self.variant, observed=True)) if observed else self.update
 
 
 def pack_population(
@@ -83,8 +84,13 @@ def pack_population(
         _stacked(initial, dtype, prod(node.shape)),
         tuple(constant.values()) if uniform else tuple(array.ctypes.data for array in arrays),
         tuple(arrays),
+        _kernel(program, variant),
         values=not codegen.is_truth(program, program.output),
     )
+
+
+def _kernel(program: Program, variant: codegen.Variant) -> int:
+    return int(loaded(codegen.update_source(program, variant)).kernel)
 
 
 def _is_narrow(program: Program, arriving: Mapping[str, Interval], ranges: Ranges) -> bool:
@@ -92,6 +98,10 @@ def _is_narrow(program: Program, arriving: Mapping[str, Interval], ranges: Range
     spans = (step.constants[1] - step.constants[0] + 1 for step in program.instructions if step.op is Op.WRAP_ONCE)
     room = bits_of(32)
     small = all(within(reach, room) for reach in arriving.values()) and all(span <= room[1] for span in spans)
+    for step in program.instructions:  # what rounding toward zero adds to the lower part of a product
+        if step.op is Op.MUL_SHIFT and step.rounding is Rounding.TOWARD_ZERO:
+            factor = ranges.values[step.operands[1]]
+            small = small and (max(-factor[0], factor[1]) + 1) << step.constants[0] <= room[1]
     return small and not ranges.diverged and fits(program, ranges.values)
 
 

@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from norse_export.engine.kernels.bits import FLAGS, flags_at, lowest_bit
 from norse_export.engine.kernels.memory import jitted, slot_of, view
 
 
 @jitted
 def scan_bytes(flags, size, cells):
-    """List the cells whose byte is not 0; `flags` holds a multiple of 8 bytes, zeros behind the last cell."""
-    words = view(flags, (size + 7) // 8, np.uint64)
-    marks = view(flags, size + 8, np.uint8)
-    count = 0
-    for word in range(words.size):
-        if words[word] != 0:
-            for cell in range(8 * word, min(8 * word + 8, size)):
-                cells[count] = cell
-                count += marks[cell] != 0
+    """List the cells whose byte is 1, and say how many there are."""
+    marks = view(flags, size, np.uint8)
+    count, group = 0, 0
+    while group + FLAGS <= size:
+        bits = flags_at(flags + group)
+        while bits != 0:
+            cells[count] = group + lowest_bit(bits)
+            bits &= bits - np.uint64(1)
+            count += 1
+        group += FLAGS
+    for cell in range(group, size):
+        cells[count] = cell
+        count += marks[cell]
     return count
 
 
@@ -57,11 +62,7 @@ def raster_events(t, sample, samples, raster, size, slots, mask, ring, sent):
     slot = t & mask
     address = ring + 4 * (size + 8) * slot
     cells = view(address, size + 8, np.int32)
-    marks = view(raster + (t * samples + sample) * size, size, np.uint8)
-    count = 0
-    for cell in range(size):
-        cells[count] = cell
-        count += marks[cell] != 0
+    count = scan_bytes(raster + (t * samples + sample) * size, size, cells)
     entry = slot_of(slots, slot)
     entry[0] = address
     entry[1] = count

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from norse_export.engine.kernels.bits import prefetch
 from norse_export.engine.kernels.memory import jitted, slot_of, view
+
+AHEAD = 3  # sources between the one whose synapses are added and the one whose synapses are fetched
 
 
 @jitted
@@ -19,6 +22,9 @@ def packed(t, sample, slots, mask, delay, starts, words, synapses, sums, size, o
     done = 0
     for number in range(count):
         bounds = view(starts + 8 * cells[number], 2, np.int64)
+        later = view(starts + 8 * cells[min(number + AHEAD, count - 1)], 2, np.int64)
+        for line in range(later[0] // 16, (later[1] + 15) // 16):
+            prefetch(words + 64 * line)
         for synapse in range(bounds[0], bounds[1]):
             word = listed[synapse]
             total[word >> np.uint32(8)] += sum_type(np.int8(word & np.uint32(255)))
