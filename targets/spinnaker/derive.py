@@ -62,7 +62,7 @@ def derive(model: str, sdram_words: Any) -> dict[str, IntArray]:
         UsageError: an unknown model, another number of words, a word of more than 32 bits, or a time or capacitance
             that is negative, or 0 where it divides.
     """
-    kind = _model(model)
+    kind = model_of(model)
     words = np.asarray(sdram_words)
     if words.ndim != 2 or words.shape[1] != len(WORDS[kind]) or not words.size or words.dtype.kind not in "iu":
         message = f"parameter words of shape {words.shape} and dtype {words.dtype}"
@@ -74,9 +74,14 @@ def derive(model: str, sdram_words: Any) -> dict[str, IntArray]:
     return {name: np.array([row[name] for row in rows], np.int64)[place.ravel()] for name in rows[0]}
 
 
-def _model(name: str) -> Model:
+def model_of(name: Any) -> Model:
+    """The model of that name; the name can be an array of one, as a file of arrays has it.
+
+    Raises:
+        UsageError: there is no law for it.
+    """
     try:
-        return Model(name)
+        return Model(str(name))
     except ValueError:
         fix = f"use one of {', '.join(Model)}"
         raise UsageError(f"no law for neuron model {str(name)!r}", where="model", fix=fix) from None

@@ -37,7 +37,7 @@ from norse_export.ir.graph import Shape
 from norse_export.program.operations import FLOOR, mul_shift, shift_left, where, wrap
 from norse_export.program.program import Family, Step
 
-from .derive import FRACTION_BITS, UNIT_BITS, WORD_BITS, Model, derive
+from .derive import FRACTION_BITS, UNIT_BITS, WORD_BITS, Model, derive, model_of
 
 PORTS = ("exc", "inh")  # receptor types: both take magnitudes
 RING_MAX = 65535  # of a cell of a ring buffer, and of a weight in a synaptic row
@@ -80,12 +80,11 @@ def law(model: str, shifts: Sequence[int]) -> Family:
     Raises:
         UsageError: an unknown model; other than two shifts of 0 to 31 bits.
     """
+    kind = model_of(model)
     if len(shifts) != len(PORTS) or not all(0 <= shift <= MAX_SHIFT for shift in shifts):
         fix = f"give two shifts, exc and inh, of 0 to {MAX_SHIFT} bits"
-        raise UsageError(f"ring buffers shifted by {list(map(int, shifts))} bits", where=str(model), fix=fix)
-    if model not in list(Model):
-        raise UsageError(f"no law for neuron model {str(model)!r}", where="model", fix=f"use {', '.join(Model)}")
-    return _family(Model(model), *map(int, shifts))
+        raise UsageError(f"ring buffers shifted by {list(map(int, shifts))} bits", where=kind, fix=fix)
+    return _family(kind, *map(int, shifts))
 
 
 @cache
