@@ -6,6 +6,7 @@ Both build the fixed graph and run the emulator of fixed graphs on it; nothing h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,15 +18,36 @@ from norse_export.files.limits import Limits
 from norse_export.interpret import fixed
 from norse_export.ir.fixed import MAX_INPUT, FixedInput
 from norse_export.ir.graph import Graph
+from norse_export.ir.run import Run
 from norse_export.ir.stages import FixedNode
 
 from .lava_graph import INPUT, lava_graph
+from .law import SIGNED
 from .layers import LavaLayer, read_layer
 from .loihi1_graph import POPULATION, loihi1_graph
 from .netx import load_net
 
 Array = NDArray[Any]
 States = dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A fixed graph, rasters for its input, and the names of the populations that a recording is wanted of."""
+
+    graph: Graph[FixedNode]
+    inputs: Mapping[str, Array]
+    populations: tuple[str, ...]
+
+    def states_of(self, run: Run) -> list[States]:
+        """u, v and s of each population, as `emulate` gives them, from a run of the graph with its states."""
+        found = []
+        for name in self.populations:
+            recorded = run.observables[name]
+            spikes = recorded.get(SIGNED, run.spikes[name])
+            states = {"u": (recorded["u"], np.int32), "v": (recorded["v"], np.int32), "s": (spikes, np.int8)}
+            found.append({key: _as_in_lava(values).astype(dtype) for key, (values, dtype) in states.items()})
+        return found
 
 
 def emulate(
@@ -54,17 +76,8 @@ def emulate(
         UnsupportedError: neurons that the law does not have (ATRLIF, LIFRefractory), parameters that are not whole.
         GraphError: shapes that do not belong together.
     """
-    given, source = _source(raster)
-    match law:
-        case "lava":
-            read = [read_layer(str(number), layer) for number, layer in enumerate(layers)]
-            return _emulated_lava(read, given, source)
-        case "loihi1":
-            if len(layers) != 1:
-                raise UsageError(f"{len(layers)} layers", where="layers", fix="give one dict under law loihi1")
-            return _run(loihi1_graph(layers[0], source), given, [POPULATION])
-        case _:
-            raise UsageError(f"no law named {law!r}", where="law", fix="use lava or loihi1")
+    prepared = prepare(layers, raster, law)
+    return prepared.states_of(fixed.emulate(prepared.graph, prepared.inputs, states=True))
 
 
 def emulate_net(path: str | Path, raster: Array, *, limits: Limits | None = None) -> list[States]:
@@ -77,20 +90,48 @@ def emulate_net(path: str | Path, raster: Array, *, limits: Limits | None = None
         UnsupportedError: netx cannot load it: a type of layer or of neuron, or one of its defects; named.
         GraphError, UsageError: shapes that do not belong together, among the blocks or to the raster.
     """
-    net = load_net(Path(path), limits or Limits())
+    prepared = prepare_net(Path(path), raster, limits or Limits())
+    return prepared.states_of(fixed.emulate(prepared.graph, prepared.inputs, states=True))
+
+
+def prepare(layers: Sequence[Mapping[str, Any]], raster: Array, law: str) -> Prepared:
+    """What `emulate` runs: the graph and its input.
+
+    Raises:
+        UsageError, UnsupportedError, GraphError: see `emulate`.
+    """
+    given, source = _source(raster)
+    match law:
+        case "lava":
+            return _of_lava([read_layer(str(number), layer) for number, layer in enumerate(layers)], given, source)
+        case "loihi1":
+            if len(layers) != 1:
+                raise UsageError(f"{len(layers)} layers", where="layers", fix="give one dict under law loihi1")
+            return Prepared(loihi1_graph(layers[0], source), {INPUT: given}, (POPULATION,))
+        case _:
+            raise UsageError(f"no law named {law!r}", where="law", fix="use lava or loihi1")
+
+
+def prepare_net(path: Path, raster: Array, limits: Limits) -> Prepared:
+    """What `emulate_net` runs.
+
+    Raises:
+        ExportError: see `emulate_net`.
+    """
+    net = load_net(path, limits)
     given, source = _source(raster)
     if net.input_shape is not None and len(source.shape) == 3 and source.shape != net.input_shape:
-        message = f"wrong input shape {raster.shape[1:]}, the file takes {net.input_shape[::-1]}"
+        message = f"wrong input shape {np.shape(raster)[1:]}, the file takes {net.input_shape[::-1]}"
         raise UsageError(message, where="raster", fix="give images as (W, H, C)", kind="input_shape")
-    return _emulated_lava(net.layers, given, source)
+    return _of_lava(net.layers, given, source)
 
 
-def _emulated_lava(layers: Sequence[LavaLayer], raster: Array, source: FixedInput) -> list[States]:
+def _of_lava(layers: Sequence[LavaLayer], raster: Array, source: FixedInput) -> Prepared:
     if not layers:
         raise UsageError("a network without layers", where="layers", fix="give at least one")
     if not layers[0].forward.graded:
         raster, source = raster != 0, FixedInput(source.shape)
-    return _run(lava_graph(layers, source), raster, [layer.name for layer in layers])
+    return Prepared(lava_graph(layers, source), {INPUT: raster}, tuple(layer.name for layer in layers))
 
 
 def _source(raster: Array) -> tuple[Array, FixedInput]:
@@ -105,17 +146,6 @@ def _source(raster: Array) -> tuple[Array, FixedInput]:
     ordered = given.transpose(0, 3, 2, 1) if given.ndim == 4 else given
     low, high = min(0, int(given.min())), max(1, int(given.max()))
     return ordered[:, np.newaxis], FixedInput(ordered.shape[1:], low, high)
-
-
-def _run(graph: Graph[FixedNode], raster: Array, names: Sequence[str]) -> list[States]:
-    run = fixed.emulate(graph, {INPUT: raster}, states=True)
-    found = []
-    for name in names:
-        recorded = run.observables[name]
-        spikes = recorded.get("signed", run.spikes[name])
-        states = {"u": (recorded["u"], np.int32), "v": (recorded["v"], np.int32), "s": (spikes, np.int8)}
-        found.append({key: _as_in_lava(values).astype(dtype) for key, (values, dtype) in states.items()})
-    return found
 
 
 def _as_in_lava(values: Array) -> Array:

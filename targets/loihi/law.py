@@ -54,6 +54,7 @@ WEIGHT_BITS = 8
 CONV_SUM_BITS = 24
 SYNAPSE_STEPS = 1
 MAX_DELAY = 63  # 6 bits: lava/proc/dense/models.py, PyDelayDenseModelBitAcc
+SIGNED = "signed"
 LOIHI1_INPUT_BITS = 22  # 21 and a sign: nengo_loihi/emulator/interface.py, Q_BITS
 LOIHI1_CURRENT_BITS = 24  # 23 and a sign: U_BITS
 
@@ -115,10 +116,10 @@ def lava_ternary_unsigned(
 ) -> Step:
     """TernaryLIF that feeds synapses without message bits: Lava counts whatever is not 0 as 1 there, -1 too.
 
-    The signed spike is the observable "signed".
+    The signed spike is the observable SIGNED.
     """
     signed, fired, state = _ternary(a, u, v, u_keep, v_keep, bias, v_th, v_low)
-    return Step(spike=fired, state=state, observe={"signed": signed})
+    return Step(spike=fired, state=state, observe={SIGNED: signed})
 
 
 LAVA_LIF = Family("lava_lif", lava_lif, ports=("a",), state=("u", "v"))

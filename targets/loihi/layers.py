@@ -98,22 +98,23 @@ def read_layer(name: str, given: Mapping[str, Any]) -> LavaLayer:
         UsageError: a key is missing or unknown, or a value is of the wrong kind.
         UnsupportedError: neurons or numbers that the fixed-point law does not have.
     """
+    where = f"layer {name}"
     if unknown := sorted(map(str, given.keys() - KNOWN)):
-        raise UsageError(f"unknown key {unknown[0]!r}", where=name, fix=f"use {', '.join(sorted(KNOWN))}")
-    fields = _Fields(name, given)
+        raise UsageError(f"unknown key {unknown[0]!r}", where=where, fix=f"use {', '.join(sorted(KNOWN))}")
+    fields = _Fields(where, given)
     sort = _SORTS.get(str(given.get("syn", "dense")))
     if sort is None:
-        raise UnsupportedError(f"synapses {given['syn']!r}", where=name, fix=f"use {', '.join(_SORTS)}")
+        raise UnsupportedError(f"synapses {given['syn']!r}", where=where, fix=f"use {', '.join(_SORTS)}")
     kind = fields.kind()
     spatial = sort == "conv"
     forward = _forward(fields, sort)
     recurrent = None
     if fields.has("R"):
         if spatial:
-            raise UnsupportedError("a recurrent convolution layer", where=name, fix="make the layer dense")
+            raise UnsupportedError("a recurrent convolution layer", where=where, fix="make the layer dense")
         recurrent = _projection(fields, "dense", fields.whole("R", ndim=2))
     elif fields.number("recurrent", 0):
-        raise UsageError("the layer is recurrent, and has no weights R", where=name, fix="give R [N, N]")
+        raise UsageError("the layer is recurrent, and has no weights R", where=where, fix="give R [N, N]")
     shape = tuple(int(size) for size in fields.whole("shape").reshape(-1))[::-1] if fields.has("shape") else None
     return LavaLayer(name, forward, _neurons(fields, kind, spatial=spatial), recurrent, shape)
 

@@ -31,13 +31,14 @@ def loihi1_graph(given: Mapping[str, Any], source: FixedInput) -> Graph[FixedNod
         GraphError: shapes that do not belong together.
     """
     if unknown := sorted(map(str, given.keys() - {*_NEEDED, *_RECORDED, "R"})):
-        raise UsageError(f"unknown key {unknown[0]!r}", where=POPULATION, fix=f"use {', '.join((*_NEEDED, 'R'))}")
+        raise UsageError(f"unknown key {unknown[0]!r}", where="layer 0", fix=f"use {', '.join((*_NEEDED, 'R'))}")
     if missing := [key for key in _NEEDED if given.get(key) is None]:
-        raise UsageError(f"{missing[0]!r} is missing", where=POPULATION, fix=f"give {', '.join(_NEEDED)}")
-    number = {key: whole_numbers(given[key], name=key, where=POPULATION) for key in (*_NEEDED, "R") if key in given}
+        raise UsageError(f"{missing[0]!r} is missing", where="layer 0", fix=f"give {', '.join(_NEEDED)}")
+    read = (*_NEEDED, "R") if given.get("R") is not None else _NEEDED
+    number = {key: whole_numbers(given[key], name=key, where="layer 0") for key in read}
     v_min, v_max = int(number["vmin"].min()), int(number["vmax"].max())
     if number["vmin"].size != 1 or number["vmax"].size != 1 or number["W"].ndim != 2 or v_min > v_max:
-        raise UsageError("vmin and vmax are one number each, W a matrix", where=POPULATION, fix="give W [N, N_in]")
+        raise UsageError("vmin and vmax are one number each, W a matrix", where="layer 0", fix="give W [N, N_in]")
     shape = (number["W"].shape[0],)
     population = Population(
         program=law.loihi1_lif(v_min, v_max).trace(),
