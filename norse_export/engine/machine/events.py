@@ -15,7 +15,7 @@ from norse_export.engine.machine.report import CORE_NAMES, ROUND_NAMES, CycleRep
 from norse_export.errors import UsageError
 
 Array = NDArray[Any]
-SPARSE = 32  # below one event in so many cells, words of zeros are looked for
+SPARSE = 50  # below one event in so many cells, bytes of zeros are looked for
 
 
 def cycles(
@@ -77,28 +77,26 @@ def _extent(load: Load, spikes: Mapping[str, Array]) -> tuple[int, int]:
 
 def _events(load: Load, spikes: Mapping[str, Array], rows: int) -> tuple[tuple[Array, Array], int]:
     """The events of all rasters, one list behind the other, and the greatest number of flits of a round."""
-    active = [None if load.steady[n] else _as_bytes(spikes[name]) for n, name in enumerate(load.sources)]
+    active = [None if load.steady[n] else _as_flags(spikes[name]) for n, name in enumerate(load.sources)]
     counts = [0 if raster is None else int(np.count_nonzero(raster)) for raster in active]
     first = np.zeros((len(active), rows + 1), np.int64)
     cell = np.empty(sum(counts) + 8, np.int32)
     flits = np.zeros((load.rounds, rows), np.int64)
-    filled = 0
     for number, raster in enumerate(active):
         lists = load.lists[load.cells[number] : load.cells[number + 1] + 1]
         if raster is None:
             flits[load.depth[number]] += lists[-1] - lists[0]
         else:
-            words = raster[: raster.size // 8 * 8].view(np.int64)
-            sparse = counts[number] * SPARSE < raster.size
-            first[number, 0] = filled
-            filled = kernels.extract(raster, words, sparse, lists, first[number], cell, flits[load.depth[number]])
+            bits, sparse = np.packbits(raster, bitorder="little"), counts[number] * SPARSE < raster.size
+            first[number, 0] = sum(counts[:number])
+            kernels.extract(bits, sparse, lists, first[number], cell, flits[load.depth[number]])
     return (first, cell), int(flits.max(initial=0))
 
 
-def _as_bytes(raster: Array) -> NDArray[np.uint8]:
-    """A raster as a byte of 0 or 1 for each cell, contiguous; without a copy for one of bool."""
+def _as_flags(raster: Array) -> NDArray[np.bool_]:
+    """A raster as one flag after the other; without a copy for one of bool."""
     flat = np.ascontiguousarray(raster).reshape(-1)
-    return (flat if flat.dtype == np.bool_ else flat != 0).view(np.uint8)
+    return flat if flat.dtype == np.bool_ else flat != 0
 
 
 def _numbers(load: Load) -> tuple[int, ...]:

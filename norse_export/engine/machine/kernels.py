@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 import numba
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -100,35 +101,39 @@ def _inner(function: F) -> F:
     )
 
 
-@_entry
-def extract(raster: Array, words: Array, sparse: bool, lists: Array, first: Array, cell: Array, flits: Array) -> int:
-    """List the cells of a raster of 0 and 1 that are 1, row by row: of row r, cell[first[r] : first[r + 1]].
+# For each byte the numbers of its bits that are set, from the low ones on, and how many they are.
+_PLACES = np.array([([b for b in range(8) if byte >> b & 1] + [0] * 8)[:8] for byte in range(256)], np.int32)
+_COUNTS = np.array([byte.bit_count() for byte in range(256)], np.uint64)
 
-    words: the raster, eight bytes at a time; with `sparse` those of zeros are skipped. cell has 8 places to spare.
-    lists [cells + 1]: where the destinations of each cell begin; their number is added to flits [rows].
+
+@_entry
+def extract(bits: Array, sparse: bool, lists: Array, first: Array, cell: Array, flits: Array) -> None:
+    """List the cells of a raster that fire, row by row: those of row r go to cell[first[r] : first[r + 1]].
+
+    bits: the raster, a bit for each cell, low ones first, without gaps between rows; with `sparse` bytes of zeros are
+    skipped. cell has 8 places to spare. lists [cells + 1]: where the destinations of each cell begin; their number is
+    added to flits [rows].
     """
-    size, filled = lists.size - 1, first[0]
+    size, filled = lists.size - 1, np.uint64(first[0])
     for row in range(first.size - 1):
-        begin, place = row * size, row * size
-        end = begin + size
-        while place < end:
-            if place % 8 == 0 and place + 8 <= end:
-                word = words[place // 8]
-                if not (sparse and word == 0):
-                    for byte in range(8):  # without a branch on whether it fires
-                        cell[filled] = place - begin + byte
-                        filled += (word >> (8 * byte)) & 1
-                place += 8
-            else:
-                cell[filled] = place - begin
-                filled += raster[place]
-                place += 1
+        begin, end = row * size, row * size + size
+        low, high = begin // 8, (end - 1) // 8
+        for place in range(low, high + 1):
+            byte = int(bits[place])
+            if sparse and byte == 0:
+                continue
+            if place == low:
+                byte &= 0xFF << (begin % 8)
+            if place == high:
+                byte &= 0xFF >> (7 - (end - 1) % 8)
+            for bit in range(8):  # all of them: a branch on each would be guessed wrong too often
+                cell[filled + np.uint64(bit)] = place * 8 - begin + _PLACES[byte, bit]
+            filled += _COUNTS[byte]
+        first[row + 1] = filled
         sent = 0
-        for event in range(first[row], filled):
+        for event in range(first[row], first[row + 1]):
             sent += lists[cell[event] + 1] - lists[cell[event]]
         flits[row] += sent
-        first[row + 1] = filled
-    return int(filled)
 
 
 @_entry

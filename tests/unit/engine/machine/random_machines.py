@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,20 @@ def population(kind: str, shape: Shape) -> Population:
     return Population(program=program, shape=shape, parameters=parameters, initial_state=states, dt=1e-3)
 
 
+def chain(*sizes: int) -> Graph[FixedNode]:
+    """Input "in", populations "p0", "p1", ... all to all behind one another, the last one an output."""
+    nodes: dict[str, FixedNode] = {"in": FixedInput((sizes[0],))}
+    edges, last = [], "in"
+    for number, (before, after) in enumerate(pairwise(sizes)):
+        weight = np.ones((after, before), np.int8)
+        nodes[f"s{number}"] = DenseSynapses(weight, (before,), (after,))
+        nodes[f"p{number}"] = population("one", (after,))
+        edges += [Edge(last, f"s{number}"), Edge(f"s{number}", f"p{number}")]
+        last = f"p{number}"
+    nodes["out"] = Output((sizes[-1],))
+    return Graph(nodes, (*edges, Edge(last, "out")))
+
+
 def random_case(seed: int) -> Case:
     return _Maker(np.random.default_rng([seed, 31])).case()
 
@@ -76,7 +91,7 @@ class _Maker:
 
     def case(self) -> Case:
         shapes = {f"in{n}": self.shape() for n in range(self.number(1, 2))}
-        populations = [f"p{n}" for n in range(self.number(1, 4))]
+        populations = [f"p{n}" for n in range(self.number(1, 5))]
         shapes |= {name: self.shape() for name in populations}
         kinds = {name: self.rng.choice(["one", "one", "two"]) for name in populations}
         kinds |= {name: "silent" for name in populations[-2:] if self.chance(0.25)}
@@ -95,7 +110,7 @@ class _Maker:
         return Case(graph, self.placement(graph), config, self.spikes(graph))
 
     def shape(self) -> Shape:
-        return (self.number(1, 3), self.number(1, 3), self.number(1, 4)) if self.chance(0.4) else (self.number(1, 12),)
+        return (self.number(1, 3), self.number(1, 3), self.number(1, 4)) if self.chance(0.4) else (self.number(1, 30),)
 
     def project(self, target: str, port: str, senders: list[str], order: list[str]) -> None:
         """Synapses from some sender, sometimes from two, sometimes onto a second port as well."""
@@ -127,7 +142,7 @@ class _Maker:
         if self.chance(0.5):
             return DenseSynapses(self.weights(n_out, n_in), shape, onto)
         starts = np.concatenate([[0], np.cumsum(self.rng.integers(0, 2 * n_out, n_in))])
-        targets = [np.sort(self.rng.integers(0, n_out, b - a)) for a, b in zip(starts, starts[1:], strict=False)]
+        targets = [np.sort(self.rng.integers(0, n_out, b - a)) for a, b in pairwise(starts)]
         return SparseSynapses(starts, np.concatenate(targets), self.weights(int(starts[-1])), shape, onto)
 
     def conv(self, shape: Shape, onto: Shape) -> ConvSynapses | None:
@@ -186,12 +201,12 @@ class _Maker:
         )
 
     def placement(self, graph: Graph[FixedNode]) -> Placement:
-        width, height = self.number(1, 4), self.number(1, 3)
+        width, height = self.number(1, 5), self.number(1, 4)
         waiting = []
         for name, node in graph.nodes.items():
             if isinstance(node, Population):
                 size = math.prod(node.shape)
-                cuts = sorted({0, size, *self.rng.integers(0, size + 1, self.number(0, 3)).tolist()})
+                cuts = sorted({0, size, *self.rng.integers(0, size + 1, self.number(0, 6)).tolist()})
                 places = self.rng.integers(0, width * height, len(cuts) - 1).tolist()
                 waiting.append([Part(name, *one) for one in zip(cuts, cuts[1:], places, strict=False)])
         parts = []
@@ -207,7 +222,7 @@ class _Maker:
         for name, node in graph.nodes.items():
             if isinstance(node, FixedInput | Population) and not (isinstance(node, Population) and not node.spikes):
                 shape = (steps, samples, *node.output_shape)
-                active = self.rng.random(shape) < self.rng.choice([0.0, 0.1, 0.4, 1.0])
+                active = self.rng.random(shape) < self.rng.choice([0.0, 0.1, 0.5, 1.0, 1.0])
                 graded = isinstance(node, FixedInput) and node.high > 1
                 rasters[name] = (active * self.rng.integers(-3, 10, shape)).astype(np.int32) if graded else active
         return rasters
