@@ -8,7 +8,7 @@ independent too. All bounds are exact in 64 bits, or refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,14 +176,18 @@ def synapses_intervals(graph: Graph[FixedNode]) -> Mapping[str, Sums]:
     return found
 
 
-def port_intervals(graph: Graph[FixedNode]) -> Mapping[str, Mapping[str, Interval]]:
+def port_intervals(
+    graph: Graph[FixedNode], sums: Mapping[str, Sums] | None = None
+) -> Mapping[str, Mapping[str, Interval]]:
     """What can arrive in a step at each port of each population, over all its neurons.
+
+    sums: of `synapses_intervals`, where the caller has them.
 
     Raises:
         UnsupportedError: 64 bits do not hold a sum.
         GraphError: what feeds a port is no projection; a saturated port with negative weights.
     """
-    sums = synapses_intervals(graph)
+    sums = synapses_intervals(graph) if sums is None else sums
     return {
         name: {port: _arriving(graph, name, node, port, sums) for port in node.ports}
         for name, node in graph.nodes.items()
@@ -224,13 +228,11 @@ def _extremes(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Interval]:
     return {name: (int((few := compact(array)).min()), int(few.max())) for name, array in arrays.items()}
 
 
-def all_ranges(graph: Graph[FixedNode]) -> Mapping[str, Ranges]:
-    """`population_ranges` of every population, with what can arrive at its ports; errors name it."""
-    return dict(_located(graph, port_intervals(graph)))
-
-
-def _located(graph: Graph[FixedNode], ports: Mapping[str, Mapping[str, Interval]]) -> Iterator[tuple[str, Ranges]]:
+def all_ranges(graph: Graph[FixedNode], sums: Mapping[str, Sums] | None = None) -> Mapping[str, Ranges]:
+    """`population_ranges` of every population, with what can arrive at its ports; errors name it. sums: as above."""
+    ports, found = port_intervals(graph, sums), {}
     for name, node in graph.nodes.items():
         if isinstance(node, Population):
             with locating(name):
-                yield name, population_ranges(node, ports[name])
+                found[name] = population_ranges(node, ports[name])
+    return found

@@ -17,6 +17,7 @@ from norse_export.ir.bounds import (
     port_intervals,
     source_intervals,
     synapse_sums,
+    synapses_intervals,
     weight_totals,
 )
 from norse_export.ir.fixed import ConvSynapses, Delivery, DenseSynapses, FixedInput, Population, SparseSynapses
@@ -285,3 +286,13 @@ def test_a_value_that_64_bits_do_not_hold_is_refused_with_its_population() -> No
     assert caught.value.where == "p"
     assert "64 bits" in caught.value.what
     assert "narrow" in caught.value.fix
+
+
+def test_sums_that_the_caller_has_are_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = net(integer_family("cuba_lif", Law(), 0), LAW_VALUES)
+    sums, expected = synapses_intervals(graph), all_ranges(graph)
+    assert sums["a"].delivered == (-5, 10)
+    assert sums["b"].delivered == (-40, 60)
+    monkeypatch.setattr("norse_export.ir.bounds.weight_totals", None)
+    assert port_intervals(graph, sums) == {"p": {"x": (-45, 66)}}
+    assert all_ranges(graph, sums) == expected
