@@ -143,5 +143,5 @@ def weight_bits(node: Synapses) -> int:
     """How many bits the weights need, two's complement."""
     if not node.weight.size:
         return 1
-    low, high = int(node.weight.min()), int(node.weight.max())
-    return 1 + max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0)
+    extremes = (int(node.weight.min()), int(node.weight.max()))
+    return 1 + max((value if value >= 0 else -1 - value).bit_length() for value in extremes)
