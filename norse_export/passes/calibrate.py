@@ -25,7 +25,7 @@ from norse_export.ir.stages import FixedNode
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Measure = Callable[[Floats], Floats] | None
+Surely = Callable[[float, float], bool]
 STRETCHES = 12  # of the range of factors: one of each is measured
 FINE = 4  # then so many around the best
 UPDATE_WORK = 64  # of a neuron's step, in products
@@ -42,43 +42,72 @@ class Link:
     synapses: Synapses
 
 
+def less(new: float, old: float) -> bool:
+    """Whether new < old: of measures without chance."""
+    return new < old
+
+
+def fewer(new: float, old: float) -> bool:
+    """Whether a number of cells is less than another by more than chance: by twice the standard deviation.
+
+    It is that of the difference of two counts of rare events.
+    """
+    return new + 2 * float(np.sqrt(new + old)) < old
+
+
+def smaller(new: float, old: float) -> bool:
+    """Whether a sum of squared errors is less than another by more than a twentieth."""
+    return new < 0.95 * old
+
+
 def search(
-    factors: tuple[float, float], channels: int, error: Callable[[Floats], Floats], measure: Measure, points: int
+    factors: tuple[float, float],
+    channels: int,
+    error: Callable[[Floats], Floats],
+    measure: Callable[[Floats], Floats] | None = None,
+    *,
+    points: int = 1,
+    surely: Surely = less,
 ) -> Floats:
-    """Give for each channel the factor with the best measure; at most 1 + STRETCHES + FINE measures are taken.
+    """Give for each channel the factor with the best measure, of at most 1 + STRETCHES + FINE that are measured.
 
     The range of factors is cut into stretches. From each, every channel takes that of `points` factors with which its
-    weights have the least error: the measure is not spent on factors that fit the weights badly. Factors around the
-    best are taken in the same way.
+    weights have the least error: the measure is not spent on factors that fit the weights badly. Then factors around
+    the best are taken in the same way.
 
     error, measure: for factors [channels] a number for each channel, of which less is better; where measures are equal
-    the error decides, and then the greater factor. Channels must not depend on one another. A measure that is None: the
-    error alone decides.
+    the error decides, and then the earlier factor: greater ones come first. Without a measure the error decides alone.
+    Channels must not depend on one another. surely: whether a measure is so much less than another that this is no
+    chance of the inputs. Only then the best factor of the whole layer is taken instead of the greatest, and that of a
+    channel instead of the layer's.
     """
     low, high = factors
-    best = np.full(channels, high)
-    score, wrong = _judged(best, error, measure)
+    tried, found, amiss = [], [], []
+
+    def judge(factor: Floats) -> None:
+        tried.append(factor)
+        amiss.append(error(factor))
+        found.append(amiss[-1] if measure is None else measure(factor))
+
+    judge(np.full(channels, high))
     width = (high - low) / STRETCHES
-    for number in range(STRETCHES + FINE):
-        if number == STRETCHES:
-            centre = best
-        if number < STRETCHES:
-            end, length = np.full(channels, high - number * width), width
-        else:
-            length = 2 * width / FINE
-            end = np.clip(centre + (STRETCHES + FINE // 2 - number) * length, low + length, high)
-        given = _fitting(end, length, error, points)
-        found, amiss = _judged(given, error, measure)
-        better = (found < score) | ((found == score) & (amiss < wrong))
-        best, score, wrong = (
-            np.where(better, new, old) for new, old in ((given, best), (found, score), (amiss, wrong))
-        )
-    return best
+    for number in range(STRETCHES):
+        judge(_fitting(np.full(channels, high - number * width), width, error, points))
+    centre, length = tried[_best(found, amiss)], 2 * width / FINE
+    for number in range(FINE):
+        judge(_fitting(np.clip(centre + (FINE // 2 - number) * length, low + length, high), length, error, points))
+    whole = _best(found, amiss)
+    whole = whole if surely(found[whole].sum(), found[0].sum()) else 0
+    chosen = np.empty(channels)
+    for channel in range(channels):
+        mine, wrong = [row[channel] for row in found], [row[channel] for row in amiss]
+        best = min(range(len(mine)), key=lambda n: (mine[n], wrong[n]))
+        chosen[channel] = tried[best if surely(mine[best], mine[whole]) else whole][channel]
+    return chosen
 
 
-def _judged(factor: Floats, error: Callable[[Floats], Floats], measure: Measure) -> tuple[Floats, Floats]:
-    amiss = error(factor)
-    return (amiss if measure is None else measure(factor)), amiss
+def _best(found: Sequence[Floats], amiss: Sequence[Floats]) -> int:
+    return min(range(len(found)), key=lambda n: (found[n].sum(), amiss[n].sum()))
 
 
 def _fitting(end: Floats, length: float, error: Callable[[Floats], Floats], points: int) -> Floats:

@@ -16,7 +16,7 @@ from norse_export.ir.bounds import synapse_sums
 from norse_export.ir.fixed import Population
 from norse_export.ir.stages import Neuron
 from norse_export.passes import integers
-from norse_export.passes.calibrate import Link, response, search
+from norse_export.passes.calibrate import Link, fewer, response, search, smaller
 from norse_export.passes.integers import Drive, Observed
 from norse_export.passes.linear import with_rows_scaled
 from norse_export.passes.lowered import ANY_SPIKE, Lowered, Projection
@@ -141,7 +141,7 @@ def least_error(plan: Plan) -> Floats:
     """The factors with the least error of the weights."""
     if plan.scales.exact:
         return unclipped(plan)
-    return search(plan.scales.factors, plan.channels, partial(weight_errors, plan), None, points_of(plan))
+    return search(plan.scales.factors, plan.channels, partial(weight_errors, plan), points=points_of(plan))
 
 
 def points_of(plan: Plan) -> int:
@@ -213,4 +213,6 @@ def best_measured(plan: Plan, sent: Mapping[str, Array], truth: Array) -> Floats
         totals: Floats = wrong.sum(axis=(0, 1), dtype=np.float64).reshape(plan.channels, -1).sum(axis=1)
         return totals
 
-    return search(plan.scales.factors, plan.channels, partial(weight_errors, plan), differing, points_of(plan))
+    surely = fewer if plan.node.spikes else smaller
+    error, points = partial(weight_errors, plan), points_of(plan)
+    return search(plan.scales.factors, plan.channels, error, differing, points=points, surely=surely)
