@@ -120,9 +120,12 @@ def prepare_net(path: Path, raster: Array, limits: Limits) -> Prepared:
     """
     net = load_net(path, limits)
     given, source = _source(raster)
-    if net.input_shape is not None and len(source.shape) == 3 and source.shape != net.input_shape:
-        message = f"wrong input shape {np.shape(raster)[1:]}, the file takes {net.input_shape[::-1]}"
-        raise UsageError(message, where="raster", fix="give images as (W, H, C)", kind="input_shape")
+    images = net.layers[0].forward.sort == "conv"
+    expected = net.input_shape if images and net.input_shape else source.shape
+    if images is not (len(source.shape) == 3) or source.shape != expected:
+        message = f"wrong input shape {np.shape(raster)[1:]}, the file takes {'images' if images else 'vectors'}"
+        fix = f"give [T, W, H, C]{f' with {expected[::-1]}' if net.input_shape else ''}" if images else "give [T, N]"
+        raise UsageError(message, where="raster", fix=fix, kind="input_shape")
     return _of_lava(net.layers, given, source)
 
 

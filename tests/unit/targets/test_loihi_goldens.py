@@ -12,10 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from loihi_faults import LOIHI_FAULTS
-from norse_export.targets.loihi import emulate, emulate_net
-from norse_export.targets.loihi.emulate import Prepared, prepare, prepare_net
-from norse_export.targets.loihi.layers import as_correlation
-from norse_export.targets.loihi.netx import load_net
 from numpy.typing import NDArray
 from program_faults import faults, programs_of, with_program
 
@@ -24,6 +20,10 @@ from norse_export.errors import UnsupportedError
 from norse_export.files.limits import Limits
 from norse_export.interpret import fixed
 from norse_export.program.program import Program
+from norse_export.targets.loihi import emulate, emulate_net
+from norse_export.targets.loihi.emulate import Prepared, prepare, prepare_net
+from norse_export.targets.loihi.layers import as_correlation
+from norse_export.targets.loihi.netx import load_net
 
 Arrays = Mapping[str, NDArray[Any]]
 GOLDENS = Path(__file__).parents[2] / "goldens" / "loihi"
