@@ -15,11 +15,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from norse_export.errors import ExportError, SilentLayerWarning
     from norse_export.frontend.torch_save import enable_torch_save
-    from norse_export.pipeline import InputChoice, LoadChoice, check, export, inspect, load, parity, run, save, trace
+    from norse_export.pipeline import (
+        InputChoice,
+        IntegerChoice,
+        LoadChoice,
+        check,
+        export,
+        inspect,
+        load,
+        parity,
+        run,
+        save,
+        trace,
+    )
 
 _HOME = {
     "ExportError": "norse_export.errors",
     "InputChoice": "norse_export.pipeline",
+    "IntegerChoice": "norse_export.pipeline",
     "LoadChoice": "norse_export.pipeline",
     "SilentLayerWarning": "norse_export.errors",
     "check": "norse_export.pipeline",
@@ -36,6 +49,7 @@ _HOME = {
 __all__ = [
     "ExportError",
     "InputChoice",
+    "IntegerChoice",
     "LoadChoice",
     "SilentLayerWarning",
     "check",

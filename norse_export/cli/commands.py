@@ -12,6 +12,7 @@ import click
 
 from norse_export.cli import options, values
 from norse_export.cli.progress import Progress
+from norse_export.errors import UsageError
 
 PROGRAM = "norse-export"
 DEFAULT = "export"
@@ -98,6 +99,7 @@ def program() -> None:
     help="The artefact; with several targets a folder for all. Default: the model's name in the current folder.",
 )
 @options.inputs
+@options.integers
 @options.loading
 @click.option("--verify/--no-verify", default=True, help="Run the artefact and compare it (default), or only write it.")
 @options.force
@@ -110,9 +112,16 @@ def export(model: Path, out: Path | None, verify: bool, force: bool, **given: An
     def call(progress: Progress | None) -> Any:
         from norse_export import pipeline
 
-        inputs, loading = options.input_choice(given), options.load_choice(given)
         return pipeline.export(
-            model, targets, out=out, inputs=inputs, loading=loading, verify=verify, force=force, progress=progress
+            model,
+            targets,
+            out=out,
+            inputs=options.input_choice(given),
+            loading=options.load_choice(given),
+            integers=options.integer_choice(given),
+            verify=verify,
+            force=force,
+            progress=progress,
         )
 
     return _request("export", call, given, options.check_line(model, given))
@@ -121,6 +130,7 @@ def export(model: Path, out: Path | None, verify: bool, force: bool, **given: An
 @program.command("check")
 @options.file_argument("model")
 @options.targets(required=False, text="A target, or all (default); repeat it for several.")
+@options.integers
 @options.loading
 @options.presentation
 def check(model: Path, **given: Any) -> Request:
@@ -132,7 +142,9 @@ def check(model: Path, **given: Any) -> Request:
     def call(_progress: Progress | None) -> Any:
         from norse_export import pipeline
 
-        return pipeline.check(model, tuple(dict.fromkeys(given["targets"])), loading=options.load_choice(given))
+        targets = tuple(dict.fromkeys(given["targets"]))
+        loading, integers = options.load_choice(given), options.integer_choice(given)
+        return pipeline.check(model, targets, loading=loading, integers=integers)
 
     see = options.check_line(model, given) if given["quiet"] else "listed on standard output"
     return _request("check", call, given, see)
@@ -161,19 +173,37 @@ def inspect(file: Path, **given: Any) -> Request:
 @click.option(
     "-o", "--out", type=values.file_name("-o"), metavar="TRACE", help="Write spikes and states as NIR graph data."
 )
+@click.option("--cycles", is_flag=True, help="Of an artefact of sim: count the cycles of the reference machine.")
+@click.option(
+    "--machine",
+    type=values.file_name("--machine"),
+    metavar="TOML",
+    help="With --cycles: other parameters of the machine (docs/reference_machine.md).",
+)
 @options.inputs
 @options.loading
 @options.force
 @options.presentation
-def run(file: Path, out: Path | None, force: bool, **given: Any) -> Request:
+def run(file: Path, out: Path | None, cycles: bool, machine: Path | None, force: bool, **given: Any) -> Request:
     """Run FILE, and show what every layer did."""
     options.check_inputs(given)
+    if machine is not None and not cycles:
+        raise UsageError("--machine is of cycles, and none are counted", where="--machine", fix="add --cycles")
 
     def call(progress: Progress | None) -> Any:
         from norse_export import pipeline
 
         inputs, loading = options.input_choice(given), options.load_choice(given)
-        return pipeline.run(file, inputs=inputs, loading=loading, trace=out, force=force, progress=progress)
+        return pipeline.run(
+            file,
+            inputs=inputs,
+            loading=loading,
+            trace=out,
+            count_cycles=cycles,
+            machine=machine,
+            force=force,
+            progress=progress,
+        )
 
     return _request("run", call, given, options.check_line(file, given))
 

@@ -14,7 +14,7 @@ from norse_export.errors import UsageError
 from norse_export.files.limits import Limits
 
 if TYPE_CHECKING:
-    from norse_export.pipeline import InputChoice, LoadChoice
+    from norse_export.pipeline import InputChoice, IntegerChoice, LoadChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -108,6 +108,49 @@ loading = _all(
     ]
 )
 
+integers = _all(
+    [
+        _option(
+            "--weight-bits",
+            values.whole("--weight-bits", 8, minimum=1, maximum=16),
+            "N",
+            "For targets of integers: bits of a weight (default 8); 1 means -1 and +1.",
+        ),
+        click.option(
+            "--bits",
+            "layer_bits",
+            type=values.layer_bits("--bits"),
+            metavar="LAYER=N",
+            multiple=True,
+            help="Bits of the weights of one layer; repeat it for several.",
+        ),
+        _option(
+            "--state-bits",
+            values.whole("--state-bits", 24, minimum=4, maximum=32),
+            "N",
+            "Bits of a membrane or current (default 24).",
+        ),
+        _option(
+            "--decay-bits",
+            values.whole("--decay-bits", 12, minimum=1, maximum=16),
+            "N",
+            "Bits of a decay (default 12).",
+        ),
+        click.option("--per-channel", is_flag=True, help="A scale for each output channel instead of each layer."),
+        _option(
+            "--calib",
+            values.file_name("--calib"),
+            "FILE",
+            "Rasters on which the scales are chosen, as --inputs. Without it: those stored in the model.",
+        ),
+        click.option(
+            "--search/--no-search",
+            default=True,
+            help="Choose the scales with the best spike parity (default), or let the largest weight decide.",
+        ),
+    ]
+)
+
 presentation = _all(
     [
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object (see norse-export schema)."),
@@ -153,6 +196,21 @@ def input_choice(given: Given) -> InputChoice:
 
     names = {"inputs": "file", "random": "random_steps", "rate": "rate", "samples": "samples", "seed": "seed"}
     return InputChoice(**{field: given[name] for name, field in names.items() if given[name] is not None})
+
+
+def integer_choice(given: Given) -> IntegerChoice:
+    """What the options say about integers."""
+    from norse_export.pipeline import IntegerChoice
+
+    return IntegerChoice(
+        weight_bits=given["weight_bits"],
+        layer_bits=dict(given["layer_bits"]),
+        state_bits=given["state_bits"],
+        decay_bits=given["decay_bits"],
+        per_channel=given["per_channel"],
+        calibration=given["calib"],
+        search=given["search"],
+    )
 
 
 def load_choice(given: Given) -> LoadChoice:

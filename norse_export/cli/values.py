@@ -70,6 +70,19 @@ def shape(option: str, example: str) -> Callable[[str], tuple[int, ...]]:
     return convert
 
 
+def layer_bits(option: str) -> Callable[[str], tuple[str, int]]:
+    """A layer's name, "=", and its number of bits."""
+    bits = whole(option, 4, minimum=1, maximum=16)
+
+    def convert(text: str) -> tuple[str, int]:
+        name, equals, number = text.rpartition("=")
+        if not (name and equals):
+            raise _refusal(option, "a layer and its number of bits, LAYER=BITS", text, "0=4")
+        return name, bits(number)
+
+    return convert
+
+
 def one_of(option: str, choices: tuple[str, ...]) -> Callable[[str], str]:
     """One of a few words."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from norse_export.pipeline.checking import check, targets
-    from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress
+    from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice, Progress
     from norse_export.pipeline.comparing import parity
     from norse_export.pipeline.exporting import export
     from norse_export.pipeline.inspecting import inspect
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "InputChoice": "choices",
+    "IntegerChoice": "choices",
     "LoadChoice": "choices",
     "Progress": "choices",
     "check": "checking",
@@ -33,6 +34,7 @@ _HOME = {
 
 __all__ = [
     "InputChoice",
+    "IntegerChoice",
     "LoadChoice",
     "Progress",
     "check",

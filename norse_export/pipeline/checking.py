@@ -7,10 +7,12 @@ from pathlib import Path
 
 from norse_export import registry
 from norse_export.errors import CapacityError, ExportError, Finding, MissingDependencyError, UnsupportedError
-from norse_export.pipeline.choices import InputChoice, LoadChoice, chosen_inputs
-from norse_export.pipeline.exporting import blocking, staged
+from norse_export.files.limits import Limits
+from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice, chosen_inputs
+from norse_export.pipeline.exporting import blocking
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
+from norse_export.pipeline.staging import stage
 from norse_export.report.results import CheckResult, TargetCheck, TargetSummary
 from norse_export.target import Target
 
@@ -21,6 +23,7 @@ def check(
     *,
     loading: LoadChoice | None = None,
     inputs: InputChoice | str | Path | None = None,
+    integers: IntegerChoice | None = None,
 ) -> CheckResult:
     """Check a model file against targets; ("all",) or () means every target.
 
@@ -33,8 +36,9 @@ def check(
     every = registry.names() if not asked or "all" in targets else ()
     names = dict.fromkeys((*every, *asked))
     found = {name: registry.load(name) if name in asked else _loaded(name) for name in names}
-    loaded = load_model(Path(model), loading or LoadChoice(), chosen_inputs(inputs))
-    checked = tuple(_check_one(loaded, *item) for item in found.items())
+    loading, integers = loading or LoadChoice(), integers or IntegerChoice()
+    loaded = load_model(Path(model), loading, chosen_inputs(inputs))
+    checked = tuple(_check_one(loaded, *item, integers, loading.limits) for item in found.items())
     for error in (target.error for target in checked if target.target in asked):
         if error is not None:
             raise error
@@ -49,16 +53,18 @@ def _loaded(name: str) -> Target | MissingDependencyError:
         return error
 
 
-def _check_one(model: Model, name: str, target: Target | MissingDependencyError) -> TargetCheck:
+def _check_one(
+    model: Model, name: str, target: Target | MissingDependencyError, integers: IntegerChoice, limits: Limits
+) -> TargetCheck:
     if isinstance(target, MissingDependencyError):
         return TargetCheck(name, fits=False, findings=(), error=target)
     try:
-        graph = staged(model.graph, target)
+        staged = stage(model, target, integers, None, limits)
     except UnsupportedError as error:
         return TargetCheck(name, fits=False, findings=error.findings)
     try:
         with registry.blaming(name, "cannot check a model"):
-            findings = _findings(target.check(graph))
+            findings = (*staged.findings, *_findings(target.check(staged.graph)))
     except (UnsupportedError, CapacityError) as error:
         return TargetCheck(name, fits=False, findings=error.findings)
     except ExportError as error:

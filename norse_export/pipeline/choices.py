@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,25 @@ class LoadChoice:
     input_shape: tuple[int, ...] | None = None
     time: str = "auto"
     limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegerChoice:
+    """What a target of integers is asked for; None: the target's own choice.
+
+    weight_bits: 2 to 16, or 1 for weights of -1 and +1. layer_bits: weight bits of single layers, by node name.
+    state_bits, decay_bits: widths of the states and of the decays. per_channel: a scale for each output channel.
+    calibration: a file of rasters on which the scales are chosen; None: the rasters stored in the model. search: look
+    for the scale with the best spike parity, else take the largest weight for the largest number.
+    """
+
+    weight_bits: int | None = None
+    layer_bits: Mapping[str, int] = field(default_factory=dict)
+    state_bits: int | None = None
+    decay_bits: int | None = None
+    per_channel: bool = False
+    calibration: Path | None = None
+    search: bool = True
 
 
 def chosen_inputs(inputs: InputChoice | str | Path | None) -> InputChoice:

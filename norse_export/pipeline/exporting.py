@@ -5,23 +5,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from norse_export import registry
-from norse_export.compare import Comparison, compare
-from norse_export.errors import CapacityError, ExportError, Finding, ParityError, UnsupportedError, UsageError
+from norse_export.compare import Comparison
+from norse_export.errors import CapacityError, ExportError, Finding, UnsupportedError, UsageError
 from norse_export.files.atomic import check_output, writing_file, writing_folder
 from norse_export.files.digest import file_digest
+from norse_export.files.limits import Limits
 from norse_export.files.write_errors import reporting_write_errors
-from norse_export.ir.graph import Graph
-from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, chosen_inputs, silent
+from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice, Progress, chosen_inputs, silent
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
-from norse_export.pipeline.provenance import with_provenance
 from norse_export.pipeline.rasters import Chosen, choose
+from norse_export.pipeline.staging import observing, stage
+from norse_export.pipeline.verdict import require_equal, vacuous_warning
 from norse_export.report.results import Artefact, ExportResult, TargetExport
 from norse_export.target import Stage, Target
+
+if TYPE_CHECKING:
+    from norse_export.passes.prices import LayerPrice
 
 
 def export(
@@ -31,6 +36,7 @@ def export(
     out: str | Path | None = None,
     inputs: InputChoice | str | Path | None = None,
     loading: LoadChoice | None = None,
+    integers: IntegerChoice | None = None,
     verify: bool = True,
     force: bool = False,
     progress: Progress | None = None,
@@ -39,7 +45,8 @@ def export(
 
     The result's `error` is None when all went well: it is not raised, so that what else was found is not lost.
     out: the artefact's path for one target, a folder with one entry a target for several; default: named after the
-    model, in the current folder. verify=False writes without running back, and says so in the artefact.
+    model, in the current folder. integers: for targets that take whole numbers. verify=False writes without running
+    back, and says so in the artefact.
 
     Raises:
         ExportError: the call, or the model as a whole, is wrong. What goes wrong with one target stands in its result.
@@ -50,7 +57,9 @@ def export(
     if not targets:
         raise UsageError("no target is given", where="--target", fix=f"use one of: {', '.join(registry.names())}")
     loaded_targets = [registry.load(name) for name in dict.fromkeys(targets)]
-    sources = (model,) if inputs.file is None else (model, inputs.file)
+    integers = integers or IntegerChoice()
+    sources = tuple(path for path in (model, inputs.file, integers.calibration) if path is not None)
+    _refuse_unused(integers, loaded_targets)
     paths = _paths(model, loaded_targets, None if out is None else Path(out))
     for target, path in zip(loaded_targets, paths, strict=True):
         if path.parent.exists() or len(loaded_targets) == 1:
@@ -66,10 +75,11 @@ def export(
     if made:
         with reporting_write_errors(folder):
             folder.mkdir()
+    order = _Order(loaded, chosen, integers, loading.limits, force, sources)
     done = []
     for number, (target, path) in enumerate(zip(loaded_targets, paths, strict=True)):
         report(target.name, 0.4 + 0.6 * number / len(loaded_targets))
-        done.append(_export_one(loaded, target, path, chosen, force=force, sources=sources))
+        done.append(_export_one(order, target, path))
     if made and all(export.artefact is None for export in done):
         folder.rmdir()
     report("done", 1.0)
@@ -78,21 +88,28 @@ def export(
     return ExportResult(model.name, summary, tuple(done), (*loaded.findings, *note))
 
 
-def staged(graph: Any, target: Target) -> Graph[Any]:
-    """The graph of the stage that a target takes."""
-    match target.stage:
-        case Stage.CONTINUOUS:
-            return graph  # type: ignore[no-any-return]
-        case Stage.DISCRETE:
-            from norse_export.passes.discretise import discretise
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is exported to every target of a call."""
 
-            return discretise(graph)
-        case Stage.FIXED:
-            raise UnsupportedError(
-                f"target {target.name} takes integers, and this version does not quantise",
-                where=f"--target {target.name}",
-                fix="export to nir",
-            )
+    model: Model
+    chosen: Chosen | None
+    integers: IntegerChoice
+    limits: Limits
+    force: bool
+    sources: tuple[Path, ...]
+
+
+def _refuse_unused(integers: IntegerChoice, targets: Sequence[Target]) -> None:
+    """A choice that no target takes would be ignored: an error instead."""
+    if integers == IntegerChoice() or any(target.stage is Stage.FIXED for target in targets):
+        return
+    names = ", ".join(target.name for target in targets)
+    raise UsageError(
+        f"bits, scales and calibration are for targets of integers; {names} takes the model's own numbers",
+        where="--weight-bits, --bits, --state-bits, --decay-bits, --per-channel, --calib, --no-search",
+        fix="leave them out, or export to a target of integers (norse-export targets)",
+    )
 
 
 def blocking(findings: Sequence[Finding]) -> ExportError | None:
@@ -155,78 +172,30 @@ def _paths(model: Path, targets: Sequence[Target], out: Path | None) -> list[Pat
     return [(out or Path()) / name for name in names]
 
 
-def _export_one(
-    model: Model, target: Target, path: Path, chosen: Chosen | None, *, force: bool, sources: tuple[Path, ...]
-) -> TargetExport:
+def _export_one(order: _Order, target: Target, path: Path) -> TargetExport:
     findings: tuple[Finding, ...] = ()
-    comparison: tuple[Comparison, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    prices: tuple[LayerPrice, ...] = ()
+    verified = order.chosen is not None
     try:
-        graph = staged(with_provenance(model, target.name, chosen), target)
+        staged = stage(order.model, target, order.integers, order.chosen, order.limits)
+        prices = staged.prices
         with registry.blaming(target.name):
-            findings = tuple(target.check(graph))
+            findings = (*staged.findings, *target.check(staged.graph))
         if (error := blocking(findings)) is not None:
             raise error
         writing = writing_folder if target.folder else writing_file
-        with _Digesting() as digesting, writing(path, force=force, inputs=sources) as temporary:
+        with _Digesting() as digesting, writing(path, force=order.force, inputs=order.sources) as temporary:
             with reporting_write_errors(path), registry.blaming(target.name):
-                target.emit(graph, temporary)
-            if chosen is not None:
-                comparison = (_compared(model, target, temporary, chosen),)
-                _require_equal(comparison[0], chosen)
+                target.emit(staged.graph, temporary)
+            if order.chosen is not None:
+                with registry.blaming(target.name):
+                    actual = observing(target, staged.graph, order.chosen).run(temporary, order.chosen.rasters)
+                comparisons = staged.compared(actual, order.chosen)
+                require_equal(comparisons, order.chosen)
             digesting.start(temporary)
     except ExportError as error:
-        return TargetExport(target.name, None, comparison, chosen is not None, findings, error)
-    if comparison and comparison[0].vacuous:
-        findings = (*findings, _vacuous_warning(comparison[0]))
-    return TargetExport(target.name, digesting.artefact(path), comparison, chosen is not None, findings)
-
-
-def _compared(model: Model, target: Target, artefact: Path, chosen: Chosen) -> Comparison:
-    reference = chosen.truth
-    with registry.blaming(target.name):
-        actual = target.run(artefact, chosen.rasters)
-    return compare(reference.run, actual, rung=1, bounds=model.bounds(chosen.rasters), labels=chosen.labels)
-
-
-def _require_equal(comparison: Comparison, chosen: Chosen) -> None:
-    """Raise for a difference, and for a vacuous comparison on rasters that the user chose."""
-    found = comparison.first_divergence
-    if not comparison.equal:
-        at = "more explained flips than the rule allows" if found is None else _place(comparison)
-        raise ParityError(
-            f"the artefact differs from the model: {at}",
-            where=comparison.layers[0].node if found is None else found.node,
-            fix="this is a fault of the export: please report it with the model file; no artefact was written",
-        )
-    if comparison.vacuous and not chosen.searched:
-        what = (
-            f"the layer never fires: {', '.join(comparison.silent)}" if comparison.silent else "the output is constant"
-        )
-        raise ParityError(
-            f"the comparison proves nothing (vacuous): {what}",
-            where=comparison.silent[0] if comparison.silent else "output",
-            fix="give inputs on which every layer fires (--inputs, or --random T --rate P); if none does, "
-            "the layer is dead: train it, scale its weights, or lower its threshold",
-            kind="vacuous",
-        )
-
-
-def _place(comparison: Comparison) -> str:
-    found = comparison.first_divergence
-    if found is None:
-        return "nowhere"
-    return (
-        f"step {found.step}, sample {found.sample}, {found.quantity}{list(found.index)}: "
-        f"expected {found.expected:g}, got {found.actual:g}"
-    )
-
-
-def _vacuous_warning(comparison: Comparison) -> Finding:
-    silent_layers = ", ".join(comparison.silent) or "the output"
-    return Finding(
-        "vacuous",
-        "warning",
-        silent_layers,
-        "vacuous: random input at every rate left it silent, so its equality proves nothing",
-        "give inputs on which it fires (--inputs)",
-    )
+        return TargetExport(target.name, None, comparisons, verified, findings, error, prices)
+    if comparisons and comparisons[0].vacuous:
+        findings = (*findings, vacuous_warning(comparisons[0]))
+    return TargetExport(target.name, digesting.artefact(path), comparisons, verified, findings, prices=prices)

@@ -32,7 +32,7 @@ _UNITS = {"tau_mem": " s", "tau_syn": " s"}
 
 
 def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectResult:
-    """Describe a model file, a .nir file, a recorded trace, or a file of torch.save (which is read, and not traced).
+    """Describe a model file, a .nir file, an artefact of `sim`, a recorded trace, or a file of torch.save (as it lies).
 
     Raises:
         ExportError: the file cannot be read, or what is in it is impossible.
@@ -42,6 +42,10 @@ def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectRe
         kind = kind_of(opened)
         if kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY) and choice.factory is None:
             return _torch_file(opened, path, choice)
+        if kind is Kind.FIXED:
+            from norse_export.pipeline.artefacts import inspect_artefact
+
+            return inspect_artefact(path, choice)
         if kind is Kind.HDF5 and is_recording(path, choice.limits):
             return _trace(opened, path, choice)
         sha256, size = file_digest(opened)

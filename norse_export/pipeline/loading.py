@@ -31,6 +31,12 @@ def load(
     return load_model(Path(path), loading or LoadChoice(), chosen_inputs(inputs))
 
 
+def is_artefact(path: Path) -> bool:
+    """Whether a file is an artefact of `sim`; told by its content."""
+    with open_input(path) as file:
+        return kind_of(file) is Kind.FIXED
+
+
 def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
     """Read a model from a file. `inputs` are needed by files that are traced on loading.
 
@@ -57,6 +63,12 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
                     f"{kind.value} holds rasters or recordings, and no model",
                     where=name,
                     fix=f"give a model, and this beside it: norse-export MODEL --target T --inputs {name}",
+                )
+            case Kind.FIXED:
+                raise InputFileError(
+                    f"{kind.value} holds whole numbers, and no model to export",
+                    where=name,
+                    fix="give the model that it was made of; norse-export run and inspect take the artefact",
                 )
             case Kind.ONNX:
                 raise InputFileError("ONNX models are not supported as an input", where=name, fix=SAVE)

@@ -55,18 +55,22 @@ def choose(model: Model, choice: InputChoice, limits: Limits) -> Chosen:
     """
     if choice.file is not None:
         given = read_rasters(choice.file, limits)
-        rasters = checked_inputs(model.discrete, _matched(model, given))
+        rasters = checked_inputs(model.discrete, matched(input_shapes(model), given))
         _check_labels(model, given.labels, len(next(iter(rasters.values()))[0]), choice.file.name)
-        summary = _summary(choice.file.name, rasters)
-        return Chosen(rasters, model.truth(rasters), summary, "given", given.labels, given.recorded)
+        told = summary_of(choice.file.name, rasters)
+        return Chosen(rasters, model.truth(rasters), told, "given", given.labels, given.recorded)
     if choice.random_steps is not None:
         rasters = _random(model, choice.random_steps, choice.samples, choice.rate, choice.seed)
-        return Chosen(rasters, model.truth(rasters), _summary(_words(choice.rate, choice.seed), rasters), "random")
+        return Chosen(
+            rasters, model.truth(rasters), summary_of(random_words(choice.rate, choice.seed), rasters), "random"
+        )
     if model.stored is not None:
         stored, truth = model.stored
-        return Chosen(stored, truth, _summary("stored in the model", stored), "stored")
+        return Chosen(stored, truth, summary_of("stored in the model", stored), "stored")
     rate, rasters = _firing(model, choice)
-    return Chosen(rasters, model.truth(rasters), _summary(_words(rate, choice.seed), rasters), "random", searched=True)
+    return Chosen(
+        rasters, model.truth(rasters), summary_of(random_words(rate, choice.seed), rasters), "random", searched=True
+    )
 
 
 def _check_labels(model: Model, labels: Array | None, samples: int, where: str) -> None:
@@ -155,19 +159,28 @@ def _inputs(model: Model) -> Iterator[tuple[str, Input]]:
     return ((name, node) for name, node in model.graph.nodes.items() if isinstance(node, Input))
 
 
-def _matched(model: Model, given: InputFile) -> dict[str, Array]:
-    """Rasters by input node: by key, or the only raster for the only input."""
-    names = [name for name, _ in _inputs(model)]
+def input_shapes(model: Model) -> dict[str, tuple[int, ...]]:
+    """The feature shape of each input, by name."""
+    return {name: node.shape for name, node in _inputs(model)}
+
+
+def matched(shapes: Mapping[str, tuple[int, ...]], given: InputFile, *, where: str = "--inputs") -> dict[str, Array]:
+    """Rasters by input node: by key, or the only raster for the only input.
+
+    Raises:
+        UsageError: the names are not those of the model's inputs; `where` is the option that gave the file.
+    """
+    names = list(shapes)
     rasters = dict(given.rasters)
     if len(names) == len(rasters) == 1:
         rasters = {names[0]: next(iter(rasters.values()))}
     if set(rasters) != set(names):
         raise UsageError(
             f"the file holds {', '.join(rasters)}, the model's inputs are {', '.join(names)}",
-            where="--inputs",
+            where=where,
             fix="name the arrays after the model's inputs",
         )
-    return {name: _as_features(rasters[name], node.shape) for name, node in _inputs(model)}
+    return {name: _as_features(rasters[name], shape) for name, shape in shapes.items()}
 
 
 def _as_features(raster: Array, shape: tuple[int, ...]) -> Array:
@@ -177,10 +190,12 @@ def _as_features(raster: Array, shape: tuple[int, ...]) -> Array:
     return raster
 
 
-def _words(rate: float, seed: int) -> str:
+def random_words(rate: float, seed: int) -> str:
+    """How random rasters are called."""
     return f"random, rate {rate:g}, seed {seed}"
 
 
-def _summary(origin: str, rasters: Rasters) -> InputSummary:
+def summary_of(origin: str, rasters: Rasters) -> InputSummary:
+    """Where rasters come from, and their length and number."""
     raster = next(iter(rasters.values()))
     return InputSummary(origin, int(raster.shape[0]), int(raster.shape[1]))

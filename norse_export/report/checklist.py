@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from norse_export.compare import Comparison, Divergence, LayerParity
 
 _COLUMNS = ("node", "expected", "actual", "differing", "explained")
+PRICED = 2  # rung of integers against the model itself: what differs is their price, and no error
 _CONSEQUENCES = "consequences"
 _DETAILS = ("jaccard", "van Rossum", "Victor-Purpura", "states max abs")
 
@@ -20,7 +21,21 @@ def checklist(comparison: Comparison, *, verbose: bool = False) -> list[str]:
 
     `consequences` (what differs in a sample after an explained flip) has a column only where there are any.
     """
-    return [*_layers(comparison, verbose), "", *_verdict(comparison)]
+    layers = _prices(comparison, verbose) if comparison.rung == PRICED else _layers(comparison, verbose)
+    return [*layers, "", *_verdict(comparison)]
+
+
+def _prices(comparison: Comparison, verbose: bool) -> list[str]:
+    """What whole numbers cost each layer: no difference is an error."""
+    header = ("node", "model", "integers", "differing", "jaccard", *(_DETAILS[1:3] if verbose else ()))
+    rows = []
+    for layer in comparison.layers:
+        spikes = layer.kind == "spikes"
+        counts = (layer.spikes_expected, layer.spikes_actual) if spikes else ("values", "values")
+        distances = (layer.jaccard, *((layer.van_rossum, layer.victor_purpura) if verbose else ()))
+        shown = [short(number) if spikes else "-" for number in distances]
+        rows.append((layer.node, *counts, layer.differing if spikes else "-", *shown))
+    return table(header, rows, right=range(1, len(header)))
 
 
 def _layers(comparison: Comparison, verbose: bool) -> list[str]:
@@ -51,6 +66,8 @@ def _equal(layer: LayerParity, silent: bool) -> str:
 
 def _verdict(comparison: Comparison) -> list[str]:
     word = "DIFFERENT" if not comparison.equal else "VACUOUS" if comparison.vacuous else "equal"
+    if comparison.rung == PRICED and not comparison.equal:
+        word = "the price of integers"
     origin = "recorded trace" if comparison.rung is None else f"rung {comparison.rung}"
     lines = [one_line(f"{word}: {comparison.actual}, against {comparison.reference} ({origin})")]
     return [*lines, *indented([*_extent(comparison), *_reasons(comparison), *_readout(comparison)])]

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from norse_export.report.outcome import error_of, findings_of
+from norse_export.report.prices import price_document
 
 if TYPE_CHECKING:
     from norse_export.compare import Comparison, LayerParity
@@ -95,6 +96,7 @@ def _target_export(target: TargetExport, start: int) -> Document:
         "verified": target.verified,
         "artefact": None if target.artefact is None else _artefact(target.artefact),
         "parity": list(range(start, start + len(target.parity))),
+        "prices": [price_document(cost) for cost in target.prices],
         "findings": _findings(dict.fromkeys(findings)),
     }
 
@@ -138,6 +140,7 @@ def _run(result: RunResult) -> Document:
         "inputs": _inputs(result.inputs),
         "layers": [_fields(layer) for layer in result.layers],
         "accuracy": result.accuracy,
+        "activity": None if result.activity is None else _fields(result.activity),
         "artefacts": [] if result.trace is None else [_artefact(result.trace)],
     }
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from norse_export.compare import Comparison
 from norse_export.errors import ExportError, Finding
 from norse_export.report.outcome import first_to_exit
 from norse_export.target import Limit
+
+if TYPE_CHECKING:
+    from norse_export.passes.prices import LayerPrice
 
 Shape = tuple[int, ...]
 
@@ -33,7 +37,10 @@ class InputSummary:
 
 @dataclass(frozen=True, slots=True)
 class TargetExport:
-    """The export to one target. `error` is why it failed; then `artefact` is None and no file stands under its name."""
+    """The export to one target. `error` is why it failed; then `artefact` is None and no file stands under its name.
+
+    prices: of a target of integers, what quantisation cost each layer.
+    """
 
     target: str
     artefact: Artefact | None
@@ -41,6 +48,7 @@ class TargetExport:
     verified: bool
     findings: tuple[Finding, ...]
     error: ExportError | None = None
+    prices: tuple[LayerPrice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +145,26 @@ class LayerActivity:
 
 
 @dataclass(frozen=True, slots=True)
+class ActivitySummary:
+    """What a run of whole numbers did, over all samples; footprint and sparsity as metrics.py defines them.
+
+    overflows: values that the width of a state changed; saturated: sums that the width of a port changed. cycles: on
+    the reference machine (engine/machine/report.py), None where they were not counted.
+    """
+
+    spikes: int
+    synaptic_operations: int
+    neuron_updates: int
+    overflows: int
+    saturated: int
+    footprint_bytes: int
+    activation_sparsity: float
+    cycles: Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
-    """A run of a model or artefact."""
+    """A run of a model or artefact. activity: None for floats, which count nothing."""
 
     file: str
     ran_by: str
@@ -148,6 +174,7 @@ class RunResult:
     trace: Artefact | None
     accuracy: float | None = None
     findings: tuple[Finding, ...] = ()
+    activity: ActivitySummary | None = None
 
 
 @dataclass(frozen=True, slots=True)

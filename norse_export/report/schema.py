@@ -148,6 +148,54 @@ _PARTS: dict[str, Schema] = {
     ),
 }
 
+_PARTS |= {
+    "weight_price": _record(
+        {
+            "name": _WORDS,
+            "bits": _COUNT,
+            "exponent": {"type": "integer"},
+            "scale": _tuple(_NUMBER, 2),  # least and greatest over the channels
+            "weights": _COUNT,
+            "nonzero": _COUNT,
+            "error_max": _NUMBER,  # in scales
+            "error_rms": _NUMBER,  # relative to the rms of the weights
+            "clipped": _COUNT,
+            "zeroed": _COUNT,
+        }
+    ),
+    "price": _record(
+        {
+            "node": _TEXT,
+            "family": _WORDS,
+            "neurons": _COUNT,
+            "projections": _list(_reference("weight_price")),
+            "shift": {"type": "integer"},
+            "bits_needed": _or_null(_COUNT),  # null: nothing bounds the states
+            "bits_available": _COUNT,
+            "proven": _FLAG,
+            "cells": _or_null(_COUNT),  # null, and all below: not measured
+            "spikes_before": _or_null(_COUNT),
+            "spikes_after": _or_null(_COUNT),
+            "differing": _or_null(_COUNT),
+            "jaccard": _or_null(_SHARE),
+            "first_divergence": _or_null(_record({"step": _COUNT, "sample": _COUNT, "index": _list(_COUNT)})),
+            "value_error": _or_null(_NUMBER),
+        }
+    ),
+    "activity": _record(
+        {
+            "spikes": _COUNT,
+            "synaptic_operations": _COUNT,
+            "neuron_updates": _COUNT,
+            "overflows": _COUNT,  # values that a state's width changed
+            "saturated": _COUNT,  # sums that a port's width changed
+            "footprint_bytes": _COUNT,
+            "activation_sparsity": _or_null(_SHARE),
+            "cycles": _or_null({"type": "object"}),  # null: not asked for
+        }
+    ),
+}
+
 _RESULTS: dict[str, Schema] = {
     "export": _record(
         {
@@ -161,6 +209,7 @@ _RESULTS: dict[str, Schema] = {
                         "verified": _FLAG,
                         "artefact": _or_null(_reference("artefact")),
                         "parity": _list(_COUNT),  # positions in result.parity
+                        "prices": _list(_reference("price")),  # of whole numbers
                         "findings": _list(_reference("finding")),
                     }
                 )
@@ -230,6 +279,7 @@ _RESULTS: dict[str, Schema] = {
                 )
             ),
             "accuracy": _or_null(_SHARE),
+            "activity": _or_null(_reference("activity")),  # null: a run of floats, which counts nothing
             "artefacts": _list(_reference("artefact")),
         }
     ),

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from norse_export.report.checklist import checklist
 from norse_export.report.columns import count, indented, one_line, short, table
+from norse_export.report.prices import prices_table
 
 if TYPE_CHECKING:
     from norse_export.errors import Finding
     from norse_export.report.results import (
+        ActivitySummary,
         Artefact,
         CheckResult,
         ExportResult,
@@ -46,6 +48,8 @@ def of_export(result: ExportResult, verbose: bool) -> list[str]:
 
 def _export(target: TargetExport, inputs: InputSummary | None, verbose: bool) -> list[str]:
     lines = [_inputs(inputs)] if inputs is not None and target.parity else []
+    if target.prices:
+        lines += ["", *prices_table(target.prices, verbose=verbose)]
     for comparison in target.parity:
         lines += ["", *checklist(comparison, verbose=verbose)]
     if target.artefact is None:
@@ -146,9 +150,27 @@ def of_run(result: RunResult, verbose: bool) -> list[str]:
     ]
     if result.accuracy is not None:
         lines.append(f"accuracy: {result.accuracy:.4f}")
+    if result.activity is not None:
+        lines += ["", *_did(result.activity)]
     if result.trace is not None:
         lines.append(f"trace: {_artefact(result.trace)}")
     return lines
+
+
+def _did(activity: ActivitySummary) -> list[str]:
+    """What a run of whole numbers did, one figure a line; cycles by their own names."""
+    names = ("synaptic_operations", "neuron_updates", "overflows", "saturated", "footprint_bytes")
+    rows = [(name.replace("_", " "), getattr(activity, name)) for name in names]
+    rows.append(("activation sparsity", short(activity.activation_sparsity)))
+    for name, value in (activity.cycles or {}).items():
+        parts: Any = value.items() if isinstance(value, Mapping) else [("", value)]
+        rows += [(f"{name} {part}".replace("_", " ").strip(), _figure(number)) for part, number in parts]
+    return table(("figure", "all samples"), rows, right=(1,))
+
+
+def _figure(number: Any) -> str:
+    """A count in full, a measured number in six digits."""
+    return str(number) if isinstance(number, int) else short(number)
 
 
 def _activity(layer: LayerActivity) -> tuple[object, ...]:

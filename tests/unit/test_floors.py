@@ -45,10 +45,11 @@ OTHERS = {
     "onnxruntime": ("norse_export.targets.onnx.*",),
     "safetensors": ("norse_export.formats.*",),
     "numba": ("norse_export.engine.*",),
+    "llvmlite": ("norse_export.engine.*",),
     "click": ("norse_export.cli.*",),
     "rich": ("norse_export.cli.*", "norse_export.report.*"),
 }
-HEAVY = ("torch", "numpy", "h5py", "onnx", "numba", "nir", "norse", "safetensors", "click", "rich")
+HEAVY = ("torch", "numpy", "h5py", "onnx", "numba", "llvmlite", "nir", "norse", "safetensors", "click", "rich")
 MAX_FILE, MAX_FUNCTION = 600, 80
 
 

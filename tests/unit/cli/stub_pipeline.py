@@ -21,7 +21,7 @@ NASTY = "naïve \N{SNOWMAN} \udcff\n\x1b[31m"
 
 
 class Choice(SimpleNamespace):
-    """Stands for InputChoice and LoadChoice: keeps what it is given."""
+    """Stands for InputChoice, LoadChoice and IntegerChoice: keeps what it is given."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -38,7 +38,7 @@ def samples() -> ModuleType:
 def pipeline_that(answer: Callable[..., Any]) -> ModuleType:
     """A pipeline in which every command calls `answer(command, positional, named)`."""
     module = ModuleType("norse_export.pipeline")
-    module.InputChoice = module.LoadChoice = Choice  # type: ignore[attr-defined]
+    module.InputChoice = module.LoadChoice = module.IntegerChoice = Choice  # type: ignore[attr-defined]
     for command in COMMANDS:
         setattr(module, command, _calling(answer, command))
     return module

@@ -36,8 +36,6 @@ class Unable(Target):
     def check(self, graph): raise UnsupportedError("no IF", where="n", fix="LIF")
 class Refusing(Target):
     def check(self, graph): raise GraphError("impossible", where="n", fix="mend it")
-class Fixed(Target):
-    stage = "fixed"
 class Emits(Target):
     def check(self, graph): return ()
 class Runs(Emits):
@@ -122,7 +120,7 @@ def test_check_of_all_goes_on_where_one_raises(
     assert reason in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("target", "code"), [("Small", 4), ("Unable", 3), ("Fixed", 3), ("Refusing", 2)])
+@pytest.mark.parametrize(("target", "code"), [("Small", 4), ("Unable", 3), ("Refusing", 2)])
 def test_what_a_target_says_of_the_model_counts(
     target: str, code: int, plug_ins: list[EntryPoint], model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,7 +170,11 @@ def test_the_commands_name_it(model: Path, capsys: pytest.CaptureFixture[str]) -
     result = json.loads(capsys.readouterr().out)
     assert (result["status"], [finding["kind"] for finding in result["findings"]]) == ("ok", ["missing_dependency"])
     found = {target["target"]: target for target in result["result"]["targets"]}
-    assert {name: target["fits"] for name, target in found.items()} == {"nir": True, "broken": False}
+    assert {name: target["fits"] for name, target in found.items()} == {
+        "sim": True,
+        "nir": True,
+        "broken": False,
+    }
     assert [finding["kind"] for finding in found["broken"]["findings"]] == ["missing_dependency"]
     assert cli.main(["check", str(model), "--target", "broken"]) == 5
     assert "missing_for_tests" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import MappingProxyType
 
 from norse_export.compare import Comparison, Divergence, LayerParity
@@ -14,7 +15,10 @@ from norse_export.errors import (
     ParityError,
     UnsupportedError,
 )
+from norse_export.passes.prices import LayerPrice
+from norse_export.passes.scales import WeightPrice
 from norse_export.report.results import (
+    ActivitySummary,
     Artefact,
     CheckResult,
     EdgeSummary,
@@ -123,6 +127,13 @@ def failing(name: str, error: ExportError, parity: tuple[Comparison, ...] = ()) 
     return target_export(name, parity, artefact=None, error=error, findings=error.findings)
 
 
+WEIGHTS = WeightPrice("0", 8, 0, (0.01, 0.02), 72, 70, 0.47, 0.004, 1, 2)
+SPIKING = LayerPrice("1", "cuba_lif", 512, (WEIGHTS,), 8, 24, 24, True, 9000, 120, 118, 12, 0.9, (1, 0, (7, 2)))
+VALUES = LayerPrice("3", "cuba_li", 10, (WEIGHTS, WEIGHTS), 6, None, 24, False, 100, value_error=0.028)
+UNMEASURED = LayerPrice("5", "if", 10, (), 0, 30, 24, False)
+PRICES = (SPIKING, VALUES, UNMEASURED)
+
+
 EXPORTED = ExportResult("m.pt", INPUTS, (target_export("nir", (comparison(),)),))
 UNVERIFIED = ExportResult("m.pt", None, (target_export(verified=False),), (WARNING, NOTE))
 BROKEN = ExportResult("m.pt", INPUTS, (failing("nir", PARITY_ERROR, (DIVERGENT,)),), (WARNING,))
@@ -136,8 +147,14 @@ SEVERAL = ExportResult(
         failing("sim", PARITY_ERROR, (DIVERGENT,)),
     ),
 )
+PRICED = ExportResult(
+    "m.pt",
+    INPUTS,
+    (target_export("sim", (comparison(rung=3), replace(DIVERGENT, rung=2)), prices=PRICES),),
+)
 EXPORTS = (
     EXPORTED,
+    PRICED,
     UNVERIFIED,
     BROKEN,
     SEVERAL,
@@ -189,7 +206,10 @@ RAN = RunResult(
     ARTEFACT,
     0.975,
 )
-RUNS = (RAN, RunResult("m.nir", "interpreter", "float", INPUTS, (), None))
+CYCLES = {"cycles": 1200, "cycles_per_step": {"min": 10, "mean": 12.5, "max": 20}, "critical_core": None}
+ACTIVITY = ActivitySummary(1234, 56789, 1000, 3, 0, 4096, 0.846, MappingProxyType(CYCLES))
+RAN_WHOLE = RunResult("m.sim", "engine", "generic", INPUTS, (), None, activity=ACTIVITY)
+RUNS = (RAN, RunResult("m.nir", "interpreter", "float", INPUTS, (), None), RAN_WHOLE)
 
 COMPARED = ParityResult("m.pt", "m.nir", INPUTS, (comparison(accuracy=(1.0, 1.0)),))
 DIFFER = ParityResult("m.pt", "m.nir", INPUTS, (DIVERGENT,), (), PARITY_ERROR)

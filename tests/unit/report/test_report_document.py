@@ -137,7 +137,7 @@ def test_findings_come_once_and_those_of_the_deciding_error_first() -> None:
 
 
 def test_numbers_that_are_not_finite_become_null() -> None:
-    (entry,) = decoded("export", samples.EXPORTS[4])["result"]["parity"]
+    (entry,) = decoded("export", samples.EXPORTS[5])["result"]["parity"]
     assert entry["first_divergence"]["expected"] is None
     assert entry["first_divergence"]["actual"] is None
     assert entry["layers"][0]["states_max_abs"] is None

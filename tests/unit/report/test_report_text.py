@@ -275,3 +275,31 @@ def test_bug_line_asks_for_a_rerun_or_a_report() -> None:
     )
     assert "above" in bug_line(KeyError("x"), verbose=True)
     assert "\n" not in bug_line(UnsupportedError("a", where="b", fix="c"))
+
+
+def test_prices_of_whole_numbers_are_shown_before_the_comparisons_and_are_no_failure() -> None:
+    lines = text_of("export", samples.PRICED)
+    text = "\n".join(lines)
+    rows = [line.split() for line in lines]
+    assert ["0", "1", "8", "0.01..0.02", "0.004", "0.47", "1", "2", "72"] in rows
+    assert any(row[:8] == ["1", "8", "24/24", "impossible", "120", "118", "12", "0.9"] for row in rows)
+    assert any(row[:4] == ["3", "6", "?/24", "counted"] and "rms error 0.028" in " ".join(row) for row in rows)
+    assert any(row[:4] == ["5", "0", "30/24", "counted"] and "not measured" in " ".join(row) for row in rows)
+    assert "the price of integers: " in text
+    assert "DIFFERENT" not in text
+    assert ["node", "model", "integers", "differing", "jaccard"] in rows
+    assert text.index("overflow") < text.index("equal:") < text.index("the price of integers")
+
+
+def test_a_run_of_whole_numbers_shows_what_it_did_with_counts_in_full() -> None:
+    rows = [line.split() for line in text_of("run", samples.RAN_WHOLE)]
+    for row in (
+        ["synaptic", "operations", "56789"],
+        ["overflows", "3"],
+        ["footprint", "bytes", "4096"],
+        ["activation", "sparsity", "0.846"],
+        ["cycles", "1200"],
+        ["cycles", "per", "step", "mean", "12.5"],
+        ["critical", "core", "-"],
+    ):
+        assert row in rows

@@ -1,0 +1,78 @@
+"""A model as the graph of the stage that a target takes, and how what the target wrote is compared with it."""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from norse_export.compare import Comparison, compare
+from norse_export.errors import Finding
+from norse_export.files.limits import Limits
+from norse_export.ir.fixed import Population
+from norse_export.ir.graph import Graph
+from norse_export.ir.run import Run
+from norse_export.passes.discretise import discretise
+from norse_export.pipeline.choices import IntegerChoice
+from norse_export.pipeline.model import Model
+from norse_export.pipeline.provenance import with_provenance
+from norse_export.pipeline.rasters import Chosen
+from norse_export.target import Stage, Target
+
+if TYPE_CHECKING:
+    from norse_export.passes.prices import LayerPrice
+
+MAX_RECORDED_BYTES = 2**30  # of states that a proof records; beyond it the states after the last step are compared
+_BYTES_OF_STATES = 32  # of a cell: two states of 8 bytes, in both runs
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a target is given. prices: of a fixed graph, what it cost each layer."""
+
+    model: Model
+    stage: Stage
+    graph: Graph[Any]
+    findings: tuple[Finding, ...] = ()
+    prices: tuple[LayerPrice, ...] = ()
+
+    def compared(self, actual: Run, chosen: Chosen) -> tuple[Comparison, ...]:
+        """What the artefact did, compared: the first has to be equal, others tell a price."""
+        if self.stage is Stage.FIXED:
+            from norse_export.pipeline.integers import compared
+
+            return compared(self.graph, actual, chosen)
+        bounds = self.model.bounds(chosen.rasters)
+        return (compare(chosen.truth.run, actual, rung=1, bounds=bounds, labels=chosen.labels),)
+
+
+def observing(target: Target, graph: Graph[Any], chosen: Chosen) -> Target:
+    """The target, told to record every state after every step, where it can be told so and memory allows it."""
+    if target.stage is not Stage.FIXED or not any(field.name == "states" for field in _fields(target)):
+        return target
+    cells = sum(prod(node.output_shape) for node in graph.nodes.values() if isinstance(node, Population))
+    recorded = cells * chosen.summary.steps * chosen.summary.samples * _BYTES_OF_STATES
+    return replace(target, states=recorded <= MAX_RECORDED_BYTES)  # type: ignore[type-var]
+
+
+def _fields(target: Target) -> tuple[Field[Any], ...]:
+    return fields(target) if is_dataclass(target) else ()
+
+
+def stage(model: Model, target: Target, integers: IntegerChoice, chosen: Chosen | None, limits: Limits) -> Staged:
+    """The model's graph at the stage of the target, with its provenance.
+
+    Raises:
+        ExportError: the model has no such form, or the choice of integers does not fit it.
+    """
+    graph = with_provenance(model, target.name, chosen, whole=target.stage is Stage.FIXED)
+    match target.stage:
+        case Stage.CONTINUOUS:
+            return Staged(model, target.stage, graph)
+        case Stage.DISCRETE:
+            return Staged(model, target.stage, discretise(graph))
+        case Stage.FIXED:
+            from norse_export.pipeline.integers import integers_of
+
+            made = integers_of(model, integers, graph.metadata, chosen, limits)
+            return Staged(model, target.stage, made.graph, made.findings, made.prices)
