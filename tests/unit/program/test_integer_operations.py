@@ -180,6 +180,8 @@ def test_plain_operations_on_arrays() -> None:
     assert shift_left(a, 6).tolist() == [-192, 0, 448, 448]
     assert where(a > b, 1, 0).tolist() == [0, 0, 1, 0]
     assert shift_left(array(1), MAX_BITS).tolist() == [2**62]
+    assert shift_left(a, 0).tolist() == a.tolist()
+    assert saturate(a, 5, 5).tolist() == [5] * 4
 
 
 ONE = array(1)
