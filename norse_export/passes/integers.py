@@ -4,10 +4,12 @@ The unit of the current is s / 2^shift, s being what a weight of 1 stands for (t
 unit of the membrane is alpha times that. All else follows (program/laws.py), rounded half to even, but for the
 threshold: Norse's test v > v_th is, for whole v, the same as v > floor(v_th), and as v >= floor(v_th) + 1.
 
-The shift is the largest with which nothing can leave state_bits, whatever spikes arrive. Where that is below ENOUGH,
-and so rounding of the decays would cost as much as that of the weights, it is the largest up to ENOUGH with which the
-parameters fit with a margin of 2 and what was observed on the calibration inputs (without any, the threshold) with one
-of 4: overflow is then counted when the network runs. A threshold that nothing can reach sets no limit.
+The shift is the largest with which nothing can leave state_bits, whatever spikes arrive. Where that is below
+PROVEN_ENOUGH, and so rounding of the decays would cost as much as that of the weights, it is the largest up to ENOUGH
+with which the parameters fit with a margin of 2 and what was observed on the calibration inputs with one of 4 (without
+any, the threshold, and a sixteenth of the worst that can happen with none): overflow is then counted when the network
+runs. A threshold that nothing can reach sets no limit. Sums before they are narrowed stay below 2^31 too, unless states
+have more than 30 bits.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ from norse_export.program.laws import NAMES, SYNAPTIC, Law, integer_family
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-ENOUGH = 6  # bits below a weight of 1: decays then round to less than a 64th of it
+PROVEN_ENOUGH, ENOUGH = 4, 6  # bits below a weight of 1: decays then round to less than a 16th, a 64th of it
 MAX_SHIFT = 16
 _MIN_SHIFT = -40  # below 0: the weights must become coarser
-_MARGIN, _OBSERVED_MARGIN = 2, 4
+_MARGIN, _OBSERVED_MARGIN, _ASSUMED = 2, 4, 1 / 16
 _WORD = 2**31
 
 
@@ -95,9 +97,9 @@ def signs(node: Neuron) -> Floats | None:
 
 def fit(node: Neuron, drive: Drive, law: Law, observed: Observed | None) -> Fit:
     """Choose the shift."""
-    proven = _largest(node, drive, law, None)
-    if proven is None or proven.shift < ENOUGH:
-        seen = _largest(node, drive, law, observed or Observed(np.zeros(()), np.zeros(())))
+    proven = _largest(node, drive, law, None, proven=True)
+    if proven is None or proven.shift < PROVEN_ENOUGH:
+        seen = _largest(node, drive, law, observed, proven=False)
         if seen is not None and (proven is None or seen.shift > proven.shift):
             return seen
     if proven is None:
@@ -137,9 +139,8 @@ def lost_decays(name: str, node: Neuron, population: Population, law: Law) -> li
             continue
         real = node.parameters[coefficient]
         if np.any((population.parameters[parameter] == 1 << law.decay_bits) & (real != 0)):
-            message = (
-                f"{coefficient} = {real[real != 0].min():g} is less than half of 2^-{law.decay_bits}: no decay is left"
-            )
+            least = real[real != 0].min()
+            message = f"{coefficient} = {least:g} is no more than half of 2^-{law.decay_bits}: no decay is left"
             found.append(Finding("decay_lost", "warning", name, message, "use a law of more decay bits"))
     return found
 
@@ -194,16 +195,19 @@ def _sign(real: dict[str, Floats]) -> Floats:
     return signs
 
 
-def _largest(node: Neuron, drive: Drive, law: Law, observed: Observed | None) -> Fit | None:
-    """The largest shift that is safe, or, with what was observed, that has a margin; it is at most ENOUGH then."""
-    for shift in range(MAX_SHIFT if observed is None else ENOUGH, _MIN_SHIFT, -1):
+def _largest(node: Neuron, drive: Drive, law: Law, observed: Observed | None, *, proven: bool) -> Fit | None:
+    """The largest shift that is proved safe, or the largest up to ENOUGH that has a margin."""
+    for shift in range(MAX_SHIFT if proven else ENOUGH, _MIN_SHIFT, -1):
         real, unit = _parameters(node, drive, law, shift), _units(node, drive, shift)
         j, v = _bounds(real, drive.reach * 2.0**shift, law)
-        held = [v] if observed is None else [_OBSERVED_MARGIN * observed.membrane / unit["v"]]
-        if family_name(node) in SYNAPTIC:
-            held.append(j if observed is None else _OBSERVED_MARGIN * observed.current / unit["i"])
-        margin = _MARGIN if observed is None else _OBSERVED_MARGIN
+        if proven:
+            held = [v, j]
+        elif observed is None:
+            held = [np.where(np.isfinite(worst), worst * _ASSUMED, 0.0) for worst in (v, j)]
+        else:
+            held = [_OBSERVED_MARGIN * observed.membrane / unit["v"], _OBSERVED_MARGIN * observed.current / unit["i"]]
         if "v_th" in real:
+            margin = _OBSERVED_MARGIN if observed is None and not proven else _MARGIN
             held.append(np.where(np.abs(real["v_th"]) > v, 0.0, margin * np.abs(real["v_th"])))
         held += [_MARGIN * np.abs(real[name]) for name in ("v_reset", "v0", "i0", "v_bias", "i_bias") if name in real]
         summed = drive.reach * 2.0**shift + law.state_max + np.abs(real["v_bias"]) + np.abs(real.get("i_bias", 0.0))
