@@ -16,6 +16,7 @@ from norse_export.errors import UsageError
 
 Array = NDArray[Any]
 SPARSE = 50  # below one event in so many cells, bytes of zeros are looked for
+QUICK = 2**18  # flits of a round
 
 
 def cycles(
@@ -76,21 +77,39 @@ def _extent(load: Load, spikes: Mapping[str, Array]) -> tuple[int, int]:
 
 
 def _events(load: Load, spikes: Mapping[str, Array], rows: int) -> tuple[tuple[Array, Array], int]:
-    """The events of all rasters, one list behind the other, and the greatest number of flits of a round."""
+    """The events of all rasters, one list behind the other, and how many flits a round has at most."""
     active = [None if load.steady[n] else _as_flags(spikes[name]) for n, name in enumerate(load.sources)]
     counts = [0 if raster is None else int(np.count_nonzero(raster)) for raster in active]
     first = np.zeros((len(active), rows + 1), np.int64)
     cell = np.empty(sum(counts) + 8, np.int32)
-    flits = np.zeros((load.rounds, rows), np.int64)
+    filled = 0
     for number, raster in enumerate(active):
-        lists = load.lists[load.cells[number] : load.cells[number + 1] + 1]
-        if raster is None:
-            flits[load.depth[number]] += lists[-1] - lists[0]
-        else:
-            bits, sparse = np.packbits(raster, bitorder="little"), counts[number] * SPARSE < raster.size
-            first[number, 0] = sum(counts[:number])
-            kernels.extract(bits, sparse, lists, first[number], cell, flits[load.depth[number]])
-    return (first, cell), int(flits.max(initial=0))
+        if raster is not None:
+            size = int(load.cells[number + 1] - load.cells[number])
+            sparse = counts[number] * SPARSE < raster.size
+            first[number, 0] = filled
+            kernels.extract(np.packbits(raster, bitorder="little"), sparse, size, first[number], cell)
+            filled += counts[number]
+    return (first, cell), _most_flits(load, first, cell)
+
+
+def _most_flits(load: Load, first: Array, cell: Array) -> int:
+    """A bound of the flits of a round, exact where the quick one would take much memory."""
+    flits = np.diff(first, axis=1) * load.longest[:, None]
+    flits[load.steady] = load.longest[load.steady, None]
+    if (most := _most_of_a_round(load, flits)) < QUICK:
+        return most
+    for number in np.flatnonzero(~load.steady):
+        begin, end = load.cells[number], load.cells[number + 1]
+        lengths = np.diff(load.lists[begin : end + 1])
+        total = np.concatenate([[0], np.cumsum(lengths[cell[first[number, 0] : first[number, -1]]])])
+        flits[number] = np.diff(total[first[number] - first[number, 0]])
+    return _most_of_a_round(load, flits)
+
+
+def _most_of_a_round(load: Load, flits: Array) -> int:
+    """The largest sum over the sources of a round; flits [sources, rows]."""
+    return max(int(flits[load.depth == number].sum(axis=0).max(initial=0)) for number in range(load.rounds))
 
 
 def _as_flags(raster: Array) -> NDArray[np.bool_]:
@@ -127,6 +146,6 @@ def _room(load: Load, flits: int) -> tuple[Array, ...]:
     return (
         np.empty(kernels.REGIONS * (flits + 1), np.int64),
         np.zeros(6, np.int64),
-        np.zeros((6, load.cores, 6, 2), np.int64),
+        np.zeros(6 * load.cores * 6 * 2, np.int64),
         np.empty(max(flits, int(load.memory[:, 0].max())), np.int64),
     )

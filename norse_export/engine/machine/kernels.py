@@ -7,7 +7,7 @@ of the router's inputs. Cycles are counted from the start of the round until the
 A flit is the cycle in which it enters a queue, above the 33 bits of its entry (load.py). All stand in `flow`, in
 REGIONS stretches of equal size: for each link those that enter its queue by injection or by a turn, list behind list;
 two stretches for merging; two for what passes straight on. top [links]: how far that of each link is filled; bounds
-[links, cores, inputs, 2]: where the list of each input of a router stands. taken: when a queue's entries are taken.
+[links x cores x inputs x 2]: where the list of each input of a router stands. taken: when a queue's entries are taken.
 
 All that is compiled stands in this one file: numba compiles anew when the file of a function changes, and looks at no
 other.
@@ -107,33 +107,35 @@ _COUNTS = np.array([byte.bit_count() for byte in range(256)], np.uint64)
 
 
 @_entry
-def extract(bits: Array, sparse: bool, lists: Array, first: Array, cell: Array, flits: Array) -> None:
+def extract(bits: Array, sparse: bool, size: int, first: Array, cell: Array) -> None:
     """List the cells of a raster that fire, row by row: those of row r go to cell[first[r] : first[r + 1]].
 
-    bits: the raster, a bit for each cell, low ones first, without gaps between rows; with `sparse` bytes of zeros are
-    skipped. cell has 8 places to spare. lists [cells + 1]: where the destinations of each cell begin; their number is
-    added to flits [rows].
+    bits: the raster, a bit for each of `size` cells of a row, low ones first, without gaps between rows; with `sparse`
+    bytes of zeros are skipped. cell has 8 places to spare.
     """
-    size, filled = lists.size - 1, np.uint64(first[0])
+    filled = np.uint64(first[0])
     for row in range(first.size - 1):
         begin, end = row * size, row * size + size
         low, high = begin // 8, (end - 1) // 8
-        for place in range(low, high + 1):
-            byte = int(bits[place])
-            if sparse and byte == 0:
-                continue
-            if place == low:
-                byte &= 0xFF << (begin % 8)
-            if place == high:
-                byte &= 0xFF >> (7 - (end - 1) % 8)
-            for bit in range(8):  # all of them: a branch on each would be guessed wrong too often
-                cell[filled + np.uint64(bit)] = place * 8 - begin + _PLACES[byte, bit]
-            filled += _COUNTS[byte]
+        first_mask, last_mask = 0xFF << (begin % 8), 0xFF >> (7 - (end - 1) % 8)
+        if low == high:
+            filled = _expand(int(bits[low]) & first_mask & last_mask, low * 8 - begin, cell, filled)
+        else:
+            filled = _expand(int(bits[low]) & first_mask, low * 8 - begin, cell, filled)
+            for place in range(low + 1, high):
+                if not (sparse and bits[place] == 0):
+                    filled = _expand(int(bits[place]), place * 8 - begin, cell, filled)
+            filled = _expand(int(bits[high]) & last_mask, high * 8 - begin, cell, filled)
         first[row + 1] = filled
-        sent = 0
-        for event in range(first[row], first[row + 1]):
-            sent += lists[cell[event] + 1] - lists[cell[event]]
-        flits[row] += sent
+
+
+@_inner
+def _expand(byte: int, base: int, cell: Array, filled: Any) -> Any:
+    """List the bits of a byte that are set, without a branch on each, which would be guessed wrong too often."""
+    entry, base32 = np.uint64(byte & 0xFF), np.int32(base)
+    for bit in range(8):
+        cell[filled + np.uint64(bit)] = base32 + _PLACES[entry, bit]
+    return filled + _COUNTS[entry]
 
 
 @_entry
@@ -164,35 +166,50 @@ def run(
             about, record = rounds[step, number], cores[kept, number]
             for link in range(6):
                 top[link] = link * size
-            bounds[:] = 0
-            record[:] = 0
-            about[:] = 0
-            about[HOST_END : HOST_LAST + 1] = -1
+            _clear(bounds, about, record)
             flits = 0
             if number == 0:
                 for link in range(6):
-                    bounds[link, 0, FROM_HOST, 0] = top[link]
+                    bounds[_stretch(count, link, 0, FROM_HOST)] = top[link]
                 flits = _inject(m, inputs, tables, events, row, flow, top)
                 for link in range(6):
-                    bounds[link, 0, FROM_HOST, 1] = top[link]
+                    bounds[_stretch(count, link, 0, FROM_HOST) + 1] = top[link]
                 about[HOST_SENT] = flits
                 if flits > 0:
                     about[HOST_END] = flits * m[HOST_INTERVAL]
             for core in range(count):
-                record[core, NEURON : SYNAPSE + 2] = -1
                 parts = (firsts[number * count + core], firsts[number * count + core + 1])
                 if parts[0] < parts[1]:
                     for link in range(6):
-                        bounds[link, core, FROM_CORE, 0] = top[link]
+                        bounds[_stretch(count, link, core, FROM_CORE)] = top[link]
                     flits += _update(m, core, parts, tables, events, row, flow, top, taken, record)
                     for link in range(6):
-                        bounds[link, core, FROM_CORE, 1] = top[link]
+                        bounds[_stretch(count, link, core, FROM_CORE) + 1] = top[link]
             if flits > 0:
                 _network(m, flow, top, bounds, taken, about, record)
             _barrier(m, cycle, about, record)
             _add_up(record, totals)
             cycle = about[RELEASE]
         cycle += m[STEP_CYCLES]
+
+
+@_inner
+def _clear(bounds: Array, about: Array, record: Array) -> None:
+    for place in range(bounds.size):
+        bounds[place] = 0
+    for column in range(about.size):
+        about[column] = -1 if column in (HOST_END, HOST_LAST) else 0
+    for core in range(record.shape[0]):
+        for column in range(NEURONS):
+            record[core, column] = -1
+        for column in range(NEURONS, CORE_COLUMNS):
+            record[core, column] = 0
+
+
+@_inner
+def _stretch(cores: int, link: int, router: int, origin: int) -> int:
+    """Where `bounds` holds the start of the list of a router's input for a link; its end stands behind it."""
+    return ((link * cores + router) * 6 + origin) * 2
 
 
 @_inner
@@ -357,7 +374,7 @@ def _lane(m: Numbers, link: int, lane: int, flow: Array, top: Array, bounds: Arr
     length = m[WIDTH] if along_x else m[HEIGHT]
     stride = 1 if along_x else m[WIDTH]
     base = lane * m[WIDTH] if along_x else lane
-    size = flow.size // REGIONS
+    size, count = flow.size // REGIONS, m[WIDTH] * m[HEIGHT]
     here = 0 if ahead == 1 else length - 1
     came = passing = 8 * size
     for hop in range(length - 1):
@@ -369,11 +386,11 @@ def _lane(m: Numbers, link: int, lane: int, flow: Array, top: Array, bounds: Arr
             continue
         following = base + here * stride
         for turn in range(6):
-            bounds[turn, following, behind, 0] = top[turn]
+            bounds[_stretch(count, turn, following, behind)] = top[turn]
         place = (along_x, here, lane, m[LINK_CYCLES] + m[ROUTER_CYCLES])
         passing, depth = _serve(flow, first, last, place, top, came)
         for turn in range(6):
-            bounds[turn, following, behind, 1] = top[turn]
+            bounds[_stretch(count, turn, following, behind) + 1] = top[turn]
         cores[router, LINK_DEPTH + link] = depth
         cores[router, LINK_FLITS + link] = last - first
 
@@ -416,11 +433,13 @@ def _join(flow: Array, bounds: Array, link: int, router: int, behind: int, came:
 
     What came in by the input `behind`, and goes straight on, stands from `came` to before `passing`.
     """
+    count = bounds.size // (2 * 6 * 6)
     first, last = 0, 0
     out = 6 * (flow.size // REGIONS)
     other = out + flow.size // REGIONS
     for origin in range(6):
-        start, stop = bounds[link, router, origin, 0], bounds[link, router, origin, 1]
+        place = _stretch(count, link, router, origin)
+        start, stop = bounds[place], bounds[place + 1]
         if origin == behind:
             start, stop = came, passing
         if start == stop:
@@ -524,8 +543,9 @@ def _barrier(m: Numbers, start: int, about: Array, cores: Array) -> None:
 @_inner
 def _add_up(cores: Array, totals: Array) -> None:
     for core in range(cores.shape[0]):
-        for column in range(NEURONS, CORE_COLUMNS):
-            if INPUT_DEPTH <= column < LINK_FLITS:
-                totals[core, column] = max(totals[core, column], cores[core, column])
-            else:
-                totals[core, column] += cores[core, column]
+        for column in range(NEURONS, INPUT_DEPTH):
+            totals[core, column] += cores[core, column]
+        for column in range(INPUT_DEPTH, LINK_FLITS):
+            totals[core, column] = max(totals[core, column], cores[core, column])
+        for column in range(LINK_FLITS, CORE_COLUMNS):
+            totals[core, column] += cores[core, column]

@@ -41,8 +41,9 @@ class Load:
     sources: inputs and populations, in the graph's order. cells [S + 1]: the first cell of each source among all.
     lists [cells + 1]: the first destination of each cell in `entries`; an entry holds words, x, y and host.
     steady: for each source whether it sends every cell in every step (a population that does not spike). depth: the
-    round of each. inputs: numbers of the sources that the host injects. firsts [rounds * cores + 1]: the first part of
-    each core in each round; parts [P, 4]: source, start, stop, interval from one neuron to the next.
+    round of each. longest: the longest list of a cell of each; of a steady source the sum of all its lists. inputs:
+    numbers of the sources that the host injects. firsts [rounds * cores + 1]: the first part of each core in each
+    round; parts [P, 4]: source, start, stop, interval from one neuron to the next.
     memory [cores, 4]: neurons, accumulators of a slot, axon entries, synapse words.
     """
 
@@ -56,6 +57,7 @@ class Load:
     entries: IntArray
     steady: NDArray[np.bool_]
     depth: IntArray
+    longest: IntArray
     inputs: IntArray
     firsts: IntArray
     parts: IntArray
@@ -91,6 +93,9 @@ def load(graph: Graph[FixedNode], placement: Placement, config: MachineConfig) -
     memory = _memory(placement, used, rows)
     _check_tables(memory, rows, sum(rows[name].cells for name in host))
     lists = [_lists(rows[name], placement.width, to_host=name in host) for name in names]
+    steady = np.array([_is_steady(graph.nodes[name]) for name in names], np.bool_)
+    together = zip(lists, steady, strict=True)
+    longest = [lengths.sum() if every else lengths.max(initial=0) for (lengths, _), every in together]
     firsts, parts = _parts(graph, placement, config, names, depth)
     return Load(
         config=config,
@@ -101,8 +106,9 @@ def load(graph: Graph[FixedNode], placement: Placement, config: MachineConfig) -
         cells=np.cumsum([0, *(rows[name].cells for name in names)]),
         lists=np.cumsum(np.concatenate([np.zeros(1, np.int64), *(lengths for lengths, _ in lists)])),
         entries=np.concatenate([np.zeros(0, np.int64), *(entries for _, entries in lists)]),
-        steady=np.array([_is_steady(graph.nodes[name]) for name in names], np.bool_),
+        steady=steady,
         depth=np.array([depth[name] for name in names], np.int64),
+        longest=np.array(longest, np.int64),
         inputs=np.array([n for n, name in enumerate(names) if isinstance(graph.nodes[name], FixedInput)], np.int64),
         firsts=firsts,
         parts=parts,

@@ -91,7 +91,11 @@ FAULTS: dict[str, tuple[ModuleType, str, str]] = {
         "_search(fired, first, last, low)",
         "_search(fired, first, last, low + 1)",
     ),
-    "totals add up depths": (kernels, "if INPUT_DEPTH <= column < LINK_FLITS:", "if column < 0:"),
+    "totals add up depths": (
+        kernels,
+        "max(totals[core, column], cores[core, column])",
+        "totals[core, column] + cores[core, column]",
+    ),
     "weights of 0 take places": (words, "node.weight[:, start:stop] != 0", "node.weight[:, start:stop] > -200"),
     "weights of 0 take places in convolutions": (words, "_conv(node.weight != 0,", "_conv(node.weight > -200,"),
     "all banks but one are used": (words, "target.address % lanes", "target.address % max(1, lanes - 1)"),

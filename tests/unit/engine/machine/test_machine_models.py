@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from random_machines import Case, chain, random_case
 
 from norse_export.engine.layers import apply
+from norse_export.engine.machine import events
 from norse_export.engine.machine.clocked import clocked
 from norse_export.engine.machine.config import MachineConfig
 from norse_export.engine.machine.events import cycles
@@ -249,6 +250,23 @@ def test_what_an_event_is_worth_does_not_change_its_cycles() -> None:
     strided = {name: np.asfortranarray(raster) for name, raster in numbers.items()}
     assert differences(cycles(machine, numbers), cycles(machine, flags)) == []
     assert differences(cycles(machine, strided), cycles(machine, flags)) == []
+
+
+def test_room_for_flits_is_measured_exactly_where_it_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound that is too small would write beyond the room, one that is too large take memory for nothing."""
+    for seed in range(60):
+        case = random_case(seed)
+        machine = load(case.graph, case.placement, case.config)
+        bounds = []
+        for quick in (2**40, 0):
+            monkeypatch.setattr(events, "QUICK", quick)
+            rows = int(np.prod(next(iter(case.spikes.values())).shape[:2]))
+            bounds.append(events._events(machine, case.spikes, rows)[1])
+            assert differences(fast(case), cycles(machine, case.spikes)) == []
+        report = fast(case)
+        sent = report.rounds[..., ROUND_NAMES.index("host_sent")]
+        sent = sent + report.cores[..., CORE_NAMES.index("flits_sent")].sum(axis=-1)
+        assert bounds[0] >= bounds[1] == sent.max(), f"net {seed}"
 
 
 SCRIPT = """
