@@ -4,6 +4,6 @@ law.py has the laws; `emulate` runs a network of integers under one, `emulate_ne
 lowered yet, and the target is in no table.
 """
 
-from .emulate import emulate, emulate_net
+from .emulation import emulate, emulate_net
 
 __all__ = ["emulate", "emulate_net"]

@@ -35,6 +35,7 @@ from .layers import LavaLayer, Neurons, Projection, Window, as_channels_first, n
 
 BIAS_EXP = 6
 MAX_DELAY = 62
+STATE_BYTES = 16  # of a neuron while it is emulated: a convolution may say that it has far more than the file is long
 MIXED_RANGE = (-256, 254)
 INTEGRATOR = {"iDecay": 0, "vDecay": 4096, "vThMant": 1 << 17}
 NEURON_TYPES = ("CUBA", "LOIHI")
@@ -60,16 +61,20 @@ def load_net(path: Path, limits: Limits) -> LoadedNet:
     """
     with open_input(path) as file:
         parsed = parse_in_child(_PARSER, file, name=str(path), limits=limits)
-    return loaded(parsed.document["layers"], parsed.arrays)
+    return loaded(parsed.document["layers"], parsed.arrays, limits)
 
 
-def loaded(described: list[dict[str, Any]], arrays: Mapping[str, NDArray[Any]]) -> LoadedNet:
-    """Give the net that the layers of a file describe; see `net_file.parse`."""
+def loaded(described: list[dict[str, Any]], arrays: Mapping[str, NDArray[Any]], limits: Limits) -> LoadedNet:
+    """Give the net that the layers of a file describe; see `net_file.parse`.
+
+    Raises:
+        ExportError: see `load_net`.
+    """
     layers: list[LavaLayer] = []
     shape: Shape | None = None
     flattened = False
     for number, description in enumerate(described):
-        read = _Described(number, description, arrays)
+        read = _Described(number, description, arrays, limits)
         spatial = bool(layers) and layers[-1].forward.sort == "conv"
         match description["type"]:
             case "input":
@@ -128,6 +133,7 @@ class _Described:
     number: int
     description: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
+    limits: Limits
 
     @property
     def where(self) -> str:
@@ -168,6 +174,7 @@ class _Described:
         sizes = tuple(int(size) for size in self.whole("shape").reshape(-1))
         if min(sizes) < 1:
             raise InputFileError(f"a shape {sizes}", where=self.where, fix="write sizes of 1 or more")
+        self.limits.check("max_bytes", STATE_BYTES * math.prod(sizes), where=self.where)
         return sizes
 
     def pair(self, key: str) -> tuple[int, int]:

@@ -14,7 +14,13 @@ import loihi_oracle
 import numpy as np
 import pytest
 from loihi_faults import LOIHI_FAULTS
-from norse_export.targets.loihi.emulate import Prepared, prepare
+from program_faults import faults, programs_of, with_program
+from random_loihi_nets import Net, lava_net, loihi1_net
+
+from norse_export.engine.network import compile_network
+from norse_export.interpret import fixed
+from norse_export.program.program import Program
+from norse_export.targets.loihi.emulation import Prepared, prepare
 from norse_export.targets.loihi.law import (
     LAVA_LIF,
     LAVA_LIF_RESET,
@@ -22,12 +28,6 @@ from norse_export.targets.loihi.law import (
     LAVA_TERNARY_UNSIGNED,
     loihi1_lif,
 )
-from program_faults import faults, programs_of, with_program
-from random_loihi_nets import Net, lava_net, loihi1_net
-
-from norse_export.engine.network import compile_network
-from norse_export.interpret import fixed
-from norse_export.program.program import Program
 
 BLOCKS, EACH = 10, 25
 SEARCHED = 400

@@ -12,7 +12,7 @@ from norse_export.errors import ExportError, GraphError, UnsupportedError, Usage
 from norse_export.ir.fixed import Population
 from norse_export.program.program import Family
 from norse_export.targets.loihi import emulate
-from norse_export.targets.loihi.emulate import prepare
+from norse_export.targets.loihi.emulation import prepare
 from norse_export.targets.loihi.law import (
     LAVA_LIF,
     LAVA_LIF_RESET,

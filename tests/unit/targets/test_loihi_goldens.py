@@ -21,7 +21,7 @@ from norse_export.files.limits import Limits
 from norse_export.interpret import fixed
 from norse_export.program.program import Program
 from norse_export.targets.loihi import emulate, emulate_net
-from norse_export.targets.loihi.emulate import Prepared, prepare, prepare_net
+from norse_export.targets.loihi.emulation import Prepared, prepare, prepare_net
 from norse_export.targets.loihi.layers import as_correlation
 from norse_export.targets.loihi.netx import load_net
 

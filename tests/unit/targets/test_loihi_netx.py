@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from net_files import NEURON, conv, dense, write_net
 
-from norse_export.errors import ExportError, GraphError, InputFileError, UnsafeFileError, UnsupportedError, UsageError
+from norse_export.errors import (
+    ExportError,
+    GraphError,
+    InputFileError,
+    LimitError,
+    UnsafeFileError,
+    UnsupportedError,
+    UsageError,
+)
 from norse_export.files.limits import Limits
 from norse_export.targets.loihi import emulate, emulate_net
 from norse_export.targets.loihi.law import effective_weights, sign_mode_of
@@ -203,6 +211,7 @@ NETS: dict[str, tuple[list[dict[str, Any]], type[ExportError], str]] = {
     "no size": ([dense(W, shape=np.array([0]))], InputFileError, "a shape"),
     "stride": ([conv(KERNEL, [1, 2, 3], stride=np.array([1, 1, 1]))], InputFileError, "3 numbers"),
     "stride 0": ([conv(KERNEL, [1, 2, 3], stride=np.array(0))], GraphError, "no convolution"),
+    "endless": ([conv(KERNEL, [1, 2**20, 2**20], padding=np.array(2**19))], LimitError, "too large"),
     "text": ([dense(W, bias="three")], InputFileError, "a text, where numbers"),
     "no type": ([{"shape": np.array([3])}], InputFileError, "no type"),
     "no neurons": ([{"type": "input", "shape": np.array([3])}], InputFileError, "no layer"),
