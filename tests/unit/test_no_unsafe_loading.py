@@ -45,6 +45,9 @@ FORBIDDEN = frozenset(
     }
 )
 
+#: The one place that runs text: kernels made of checked programs, out of a closed set of operations and whole numbers.
+GENERATED = {"norse_export/engine/cache.py": ["exec"]}
+
 #: Last parts of a name that nothing of ours is called, so that no way of importing hides them.
 FORBIDDEN_ANYWHERE = frozenset({"sympify", "Unpickler", "PackageImporter", "unsafe_load"})
 
@@ -99,7 +102,8 @@ def sources() -> list[Path]:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_loads_unsafely(path: Path) -> None:
-    assert list(unsafe_uses(path.read_text(encoding="utf-8"))) == []
+    uses = [use.rpartition(" ")[2] for use in unsafe_uses(path.read_text(encoding="utf-8"))]
+    assert uses == GENERATED.get(path.relative_to(ROOT).as_posix(), [])
 
 
 def test_all_sources_are_looked_at() -> None:
