@@ -10,16 +10,32 @@ from typing import Any
 
 from norse_export.engine.cache import loaded
 
+Symbol = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A number that is known when a run begins: what `symbol` stands for (an address, mostly), plus an offset."""
+
+    symbol: Symbol
+    offset: int = 0
+
+    def __add__(self, more: int) -> Late:
+        return Late(self.symbol, self.offset + more)
+
+
+Number = int | Late
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """A kernel's address, and the numbers that it takes in their order."""
 
     function: int
-    numbers: tuple[int, ...]
+    numbers: tuple[Number, ...]
 
 
-def call(kernel: Callable[..., Any], types: Mapping[str, str] | None = None, /, **numbers: int) -> Call:
+def call(kernel: Callable[..., Any], types: Mapping[str, str] | None = None, /, **numbers: Number) -> Call:
     """Bind a kernel of `kernels/` to element types (names of numpy's) and to its other arguments, by name.
 
     Raises:
@@ -29,7 +45,7 @@ def call(kernel: Callable[..., Any], types: Mapping[str, str] | None = None, /, 
     names, wanted = _arguments(kernel)
     if set(wanted) != set(numbers) or {*wanted, *types} != set(names):
         raise TypeError(f"{kernel.__name__} takes {names}, got {tuple(numbers)} and {tuple(types)}")
-    return Call(address(kernel, types), tuple(int(numbers[name]) for name in wanted))
+    return Call(address(kernel, types), tuple(numbers[name] for name in wanted))
 
 
 def address(kernel: Callable[..., Any], types: Mapping[str, str] | None = None) -> int:

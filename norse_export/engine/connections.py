@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from norse_export.errors import Finding, UnsupportedError
 from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput, Population, SparseSynapses, Synapses
-from norse_export.ir.graph import Edge, Graph
+from norse_export.ir.graph import Edge, Graph, components
 from norse_export.ir.stages import FixedNode
 
 _FIX = "compose the layer into the synapses before it, or move it behind the last spikes"
@@ -23,6 +23,11 @@ def check_connections(graph: Graph[FixedNode]) -> None:
         for edge in graph.edges
         for message in _wrong(edge, graph.nodes[edge.source], graph.nodes[edge.target])
     ]
+    for group in components(graph):
+        loop = len(group) > 1 or any(edge.source == group[0] for edge in graph.incoming(group[0]))
+        if loop and on_host(graph.nodes[group[0]]):
+            message = "a loop among layers without neurons"
+            findings.append(Finding("connection", "error", group[0], message, "put a population into the loop"))
     if findings:
         raise UnsupportedError.of(findings)
 

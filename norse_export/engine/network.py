@@ -4,33 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.engine.activity import Activity, Counters
-from norse_export.engine.calls import address
-from norse_export.engine.circuit import Circuit, Task
+from norse_export.engine.activity import Activity
+from norse_export.engine.calls import Symbol
+from norse_export.engine.circuit import Circuit, Nodes
 from norse_export.engine.connections import check_connections
-from norse_export.engine.kernels.drive import drive
-from norse_export.engine.kernels.memory import execute
-from norse_export.engine.packing import Form, Packed, pack
-from norse_export.engine.population import PackedPopulation, pack_population
-from norse_export.engine.recordings import Events, Given, check_events, given, recordings, sends_values
+from norse_export.engine.population import packed_populations
+from norse_export.engine.projections import packed_projections
+from norse_export.engine.recordings import (
+    INDICES,
+    RASTER,
+    STARTS,
+    Events,
+    Kind,
+    check_events,
+    readable,
+    recorded,
+)
 from norse_export.engine.results import activity_of, run_of
-from norse_export.engine.wiring import wired
+from norse_export.engine.script import Script, play, script_of
+from norse_export.engine.wiring import FIRST_SAMPLE, wire
 from norse_export.errors import UsageError
-from norse_export.ir.bounds import Sums, all_ranges, synapses_intervals
-from norse_export.ir.fixed import ConvSynapses, Delivery, FixedInput, Population, Synapses
+from norse_export.ir.bounds import all_ranges, synapses_intervals
+from norse_export.ir.fixed import FixedInput
 from norse_export.ir.graph import Graph
 from norse_export.ir.rasters import checked_inputs
 from norse_export.ir.run import Run
 from norse_export.ir.stages import FixedNode
-from norse_export.program.interval import Interval, bits_of, within
 
 Array = NDArray[Any]
+KEPT_PLANS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +50,25 @@ class FixedRun:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Network:
-    """A fixed graph with its packed nodes. Runs change nothing in it: several may go on at once."""
+class _Plan:
+    """All of a run that depends on its size alone."""
 
-    graph: Graph[FixedNode]
-    populations: Mapping[str, PackedPopulation]
-    projections: Mapping[str, Mapping[str, Packed]]
+    script: Script
+    recorded: Mapping[Symbol, Kind]
+    counters: Mapping[Symbol, range]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A fixed graph with its packed nodes. Several runs may go on at once; plans of the last sizes are kept."""
+
+    nodes: Nodes
+    _plans: dict[tuple[int, int, bool, bool], _Plan] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph[FixedNode]:
+        """The graph that the network was made of."""
+        return self.nodes.graph
 
     def run(
         self, inputs: Mapping[str, Array], *, states: bool = False, threads: int = 1, first_sample: int = 0
@@ -62,102 +83,88 @@ class Network:
             UsageError: an input is missing, unknown, of the wrong shape or beyond its range; no thread.
         """
         rasters = checked_inputs(self.graph, inputs)
-        ready: dict[str, Given] = {}
-        for name, raster in rasters.items():
-            node = self.graph.nodes[name]
-            ready[name] = given(node, raster) if isinstance(node, FixedInput) else raster
         steps, samples = next(iter(rasters.values())).shape[:2]
-        task, counters = self._execute(ready, steps, samples, states=states, threads=threads, first=first_sample)
-        return FixedRun(run_of(task, rasters), activity_of(task, counters))
+        nodes = self.graph.nodes
+        ready: dict[Symbol, Array] = {
+            (RASTER, name): readable(node, raster)
+            for name, raster in rasters.items()
+            if isinstance(node := nodes[name], FixedInput)
+        }
+        plan = self._plan(steps, samples, states=states, listed=False)
+        return self._played(plan, ready, rasters, steps, samples, threads, first_sample)
 
-    def run_events(self, inputs: Mapping[str, Events], *, steps: int, samples: int, threads: int = 1) -> FixedRun:
+    def run_events(
+        self, inputs: Mapping[str, Events], *, steps: int, samples: int, threads: int = 1, first_sample: int = 0
+    ) -> FixedRun:
         """Run on spikes that stand in lists already; every input takes 0 and 1, and none feeds the host part.
 
         Raises:
             UsageError: inputs that are missing, unknown, graded, of the wrong length or with cells they do not have.
         """
         check_events(self.graph, inputs, steps, samples)
-        task, counters = self._execute(dict(inputs), steps, samples, states=False, threads=threads, first=0)
-        return FixedRun(run_of(task, {}), activity_of(task, counters))
+        ready: dict[Symbol, Array] = {(STARTS, name): given.starts for name, given in inputs.items()}
+        ready |= {(INDICES, name): given.indices for name, given in inputs.items()}
+        plan = self._plan(steps, samples, states=False, listed=True)
+        return self._played(plan, ready, {}, steps, samples, threads, first_sample)
 
-    def _execute(
-        self, ready: Mapping[str, Given], steps: int, samples: int, *, states: bool, threads: int, first: int
-    ) -> tuple[Task, list[Counters]]:
+    def _plan(self, steps: int, samples: int, *, states: bool, listed: bool) -> _Plan:
+        size = (steps, samples, states, listed)
+        plan = self._plans.get(size)
+        if plan is None:
+            kinds = recorded(self.graph, self.nodes.populations, states=states)
+            circuit = Circuit(self.nodes, steps, samples, listed, kinds)
+            wire(circuit)
+            counters = sum(map(len, circuit.counters.values()))
+            parts = (circuit.begins, circuit.calls, circuit.ends)
+            plan = _Plan(script_of(parts, circuit.bytes, counters, circuit.kept), kinds, circuit.counters)
+            for old in list(self._plans)[: 1 - KEPT_PLANS]:
+                self._plans.pop(old, None)
+            self._plans[size] = plan
+        return plan
+
+    def _played(
+        self,
+        plan: _Plan,
+        ready: Mapping[Symbol, Array],
+        rasters: Mapping[str, Array],
+        steps: int,
+        samples: int,
+        threads: int,
+        first_sample: int,
+    ) -> FixedRun:
         if threads < 1:
             raise UsageError(f"{threads} threads", where="threads", fix="use 1 or more")
-        kept = recordings(self.graph, self.populations, steps, samples, states=states)
-        task = Task(self.graph, self.populations, self.projections, ready, kept, steps, samples, first)
+        arrays = {
+            symbol: np.zeros((1 if kind.end else steps, samples, kind.cells), kind.dtype)
+            for symbol, kind in plan.recorded.items()
+        }
+        known = {symbol: array.ctypes.data for symbol, array in {**ready, **arrays}.items()}
+        known[FIRST_SAMPLE] = first_sample
         threads = min(threads, samples)
         bounds = [samples * number // threads for number in range(threads + 1)]
-        circuits = [wired(task) for _ in range(threads)]
-        parts = list(zip(circuits, bounds, bounds[1:], strict=False))
+
+        def part(number: int) -> NDArray[np.int64]:
+            return play(plan.script, known, steps, bounds[number], bounds[number + 1])
+
         if threads == 1:
-            _drive(*parts[0])
+            counted = part(0)
         else:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(lambda part: _drive(*part), parts))
-        return task, [circuit.counters for circuit in circuits]
+                counted = np.sum(list(pool.map(part, range(threads))), axis=0)
+        activity = activity_of(self.nodes, plan.counters, counted, steps, samples)
+        return FixedRun(run_of(self.nodes, arrays, rasters), activity)
 
 
-def compile_network(graph: Graph[FixedNode]) -> Network:
+def compile_network(graph: Graph[FixedNode], *, general_below: int = 64) -> Network:
     """Pack the weights of a fixed graph and choose its kernels.
+
+    general_below: populations of fewer neurons do without a kernel of their own variant, which would have to be
+    compiled; the results are the same.
 
     Raises:
         UnsupportedError: nodes connected as the engine does not have them, or values that 64 bits do not hold.
     """
     check_connections(graph)
-    sums, ranges = synapses_intervals(graph), all_ranges(graph)
-    populations = {
-        name: pack_population(graph, name, node, _arriving(graph, name, node, sums), ranges[name])
-        for name, node in graph.nodes.items()
-        if isinstance(node, Population)
-    }
-    projections = {
-        name: _pack(graph, name, node, populations, sums[name].exact)
-        for name, node in graph.nodes.items()
-        if isinstance(node, Synapses)
-    }
-    return Network(graph, populations, projections)
-
-
-def _arriving(graph: Graph[FixedNode], name: str, node: Population, sums: Mapping[str, Sums]) -> dict[str, Interval]:
-    """Bounds of what is summed at each port: no partial sum leaves them."""
-    found = {}
-    for port in node.ports:
-        parts = [sums[edge.source].delivered for edge in graph.incoming(name, port)]
-        found[port] = (sum(min(low, 0) for low, _ in parts), sum(max(high, 0) for _, high in parts))
-    return found
-
-
-def _pack(
-    graph: Graph[FixedNode],
-    name: str,
-    node: Synapses,
-    populations: Mapping[str, PackedPopulation],
-    exact: Interval,
-) -> dict[str, Packed]:
-    """Pack a projection for each of its sources; it adds straight to the port where that is all."""
-    sources = dict.fromkeys(edge.source for edge in graph.incoming(name))
-    targets = graph.outgoing(name)
-    alone = len(targets) == 1 and targets[0].target in populations and node.delivery == Delivery()
-    direct = alone and not isinstance(node, ConvSynapses)
-    values = {source: sends_values(graph, populations, source) for source in sources}
-    widths = (16, 32, 64) if isinstance(node, ConvSynapses) else (32, 64)
-    own = next(f"int{bits}" for bits in widths if within(exact, bits_of(bits)))
-    sum_type = populations[targets[0].target].dtype if direct else own
-    form = Form(sum_type, direct, populations[targets[0].target].order if direct else None, any(values.values()))
-    orders = {source: populations[source].order if source in populations else None for source in sources}
-    return {source: pack(node, form, orders[source], values=values[source]) for source in sources}
-
-
-def _drive(circuit: Circuit, first: int, last: int) -> None:
-    """Run samples first to last - 1 on this thread."""
-    tables, rows = [], []
-    for calls in (circuit.begins, circuit.calls, circuit.ends):
-        numbers = [np.array(call.numbers, np.int64) for call in calls]
-        rows.append(numbers)
-        table = np.array([(c.function, n.ctypes.data) for c, n in zip(calls, numbers, strict=True)], np.int64)
-        tables.append(table)
-    sizes = [(table.ctypes.data, len(table)) for table in tables]
-    row = np.array([circuit.task.steps, *(number for pair in sizes for number in pair)], np.int64)
-    execute(address(drive), row.ctypes.data, first, last)
+    sums = synapses_intervals(graph)
+    populations = packed_populations(graph, sums, all_ranges(graph), general_below)
+    return Network(Nodes(graph, populations, packed_projections(graph, populations, sums)))

@@ -14,6 +14,7 @@ from norse_export.engine import codegen
 from norse_export.engine.cache import loaded
 from norse_export.engine.kernels.memory import aligned, padded
 from norse_export.engine.packing import Order, channel_last
+from norse_export.ir.bounds import Sums
 from norse_export.ir.fixed import ConvSynapses, Population
 from norse_export.ir.graph import Graph
 from norse_export.ir.stages import FixedNode
@@ -23,6 +24,7 @@ from norse_export.program.program import Program
 from norse_export.program.ranges import Ranges, fits
 
 Array = NDArray[Any]
+GENERAL = codegen.Variant(64, uniform=False, exact=False, observed=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +32,8 @@ class PackedPopulation:
     """A population ready for its kernel.
 
     order: in which its neurons are held. initial [variables, pitch]: its states, each row padded to whole lines.
-    parameters: what the kernel takes for them, addresses into `arrays` or values. update: the address of its kernel.
-    values: what it sends can differ from 0 and 1.
+    parameters: what the kernel takes for them, addresses into `arrays` or values. values: what it sends can
+    differ from 0 and 1.
     """
 
     node: Population
@@ -40,7 +42,6 @@ class PackedPopulation:
     initial: Array
     parameters: tuple[int, ...]
     arrays: tuple[Array, ...]
-    update: int
     values: bool
 
     @property
@@ -53,44 +54,72 @@ class PackedPopulation:
         """Name of the element type of sums, states and parameters."""
         return f"int{self.variant.bits}"
 
+    @property
+    def sends_spikes(self) -> bool:
+        """Whether what the population sends is its spikes."""
+        return self.node.program.output == self.node.program.spike
+
     def result_type(self, number: int) -> str:
         """Name of the element type in which the kernel writes the value of an instruction."""
         return "uint8" if codegen.is_truth(self.node.program, number) else self.dtype
 
     def kernel(self, *, observed: bool) -> int:
-        """Address of the update; observed: of the one that writes the program's observables too."""
-        return _kernel(self.node.program, replace(self.variant, observed=True)) if observed else self.update
+        """Address of the update; observed: of one that writes the program's observables."""
+        variant = self.variant if self.variant.observed or not observed else replace(self.variant, observed=True)
+        return int(loaded(codegen.update_source(self.node.program, variant)).kernel)
 
 
-def pack_population(
-    graph: Graph[FixedNode], name: str, node: Population, arriving: Mapping[str, Interval], ranges: Ranges
-) -> PackedPopulation:
-    """Choose the order, the width and the kernel of a population.
+def packed_populations(
+    graph: Graph[FixedNode], sums: Mapping[str, Sums], ranges: Mapping[str, Ranges], general_below: int
+) -> dict[str, PackedPopulation]:
+    """All populations of a graph; those of fewer neurons than `general_below` take the kernel that serves everything.
 
-    arriving: bounds of the sum at each port, before it saturates. ranges: of the values of the program.
+    sums: what each projection delivers; ranges: of the values of each program.
     """
+    return {
+        name: _packed(graph, name, node, _arriving(graph, name, node, sums), ranges[name], general_below)
+        for name, node in graph.nodes.items()
+        if isinstance(node, Population)
+    }
+
+
+def _arriving(graph: Graph[FixedNode], name: str, node: Population, sums: Mapping[str, Sums]) -> dict[str, Interval]:
+    """Bounds of what is summed at each port, before it saturates: no partial sum leaves them."""
+    found = {}
+    for port in node.ports:
+        parts = [sums[edge.source].delivered for edge in graph.incoming(name, port)]
+        found[port] = (sum(min(low, 0) for low, _ in parts), sum(max(high, 0) for _, high in parts))
+    return found
+
+
+def _packed(
+    graph: Graph[FixedNode],
+    name: str,
+    node: Population,
+    arriving: Mapping[str, Interval],
+    ranges: Ranges,
+    general_below: int,
+) -> PackedPopulation:
+    """Choose the order, the width and the kernel of a population."""
     program, order = node.program, _order(graph, name)
     constant = {key: value for key in program.parameters if (value := _constant(node.parameters[key])) is not None}
-    uniform = len(constant) == len(program.parameters)
-    exact = not ranges.diverged and ranges.proven.issuperset(codegen.narrowing(program))
-    variant = codegen.Variant(32 if _is_narrow(program, arriving, ranges) else 64, uniform, exact, observed=False)
+    variant = GENERAL
+    if prod(node.shape) >= general_below:
+        uniform = len(constant) == len(program.parameters)
+        exact = not ranges.diverged and ranges.proven.issuperset(codegen.narrowing(program))
+        variant = codegen.Variant(32 if _is_narrow(program, arriving, ranges) else 64, uniform, exact, observed=False)
     dtype = np.dtype(f"int{variant.bits}")
-    arrays = [] if uniform else [_held(node.parameters[key], order, dtype) for key in program.parameters]
+    arrays = [] if variant.uniform else [_held(node.parameters[key], order, dtype) for key in program.parameters]
     initial = [_held(node.initial_state[key], order, dtype) for key in program.variables]
     return PackedPopulation(
         node,
         order,
         variant,
         _stacked(initial, dtype, prod(node.shape)),
-        tuple(constant.values()) if uniform else tuple(array.ctypes.data for array in arrays),
+        tuple(constant.values()) if variant.uniform else tuple(array.ctypes.data for array in arrays),
         tuple(arrays),
-        _kernel(program, variant),
         values=not codegen.is_truth(program, program.output),
     )
-
-
-def _kernel(program: Program, variant: codegen.Variant) -> int:
-    return int(loaded(codegen.update_source(program, variant)).kernel)
 
 
 def _is_narrow(program: Program, arriving: Mapping[str, Interval], ranges: Ranges) -> bool:

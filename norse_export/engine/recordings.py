@@ -1,4 +1,4 @@
-"""What goes into a run and comes out of it: arrays [T, B, cells] in the graph's order."""
+"""What goes into a run and comes out of it: arrays [T, B, cells] in the graph's order, each known by a symbol."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.engine import codegen
+from norse_export.engine.calls import Symbol
 from norse_export.engine.connections import read_by_host
 from norse_export.engine.population import PackedPopulation
 from norse_export.errors import UsageError
@@ -19,6 +20,8 @@ from norse_export.ir.graph import Graph
 from norse_export.ir.stages import FixedNode
 
 Array = NDArray[Any]
+RASTER, STARTS, INDICES = "raster", "starts", "indices"  # of an input
+SPIKES, SENT, OBSERVED, FINAL = "spikes", "sent", "observed", "final"  # of a node
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +35,39 @@ class Events:
     indices: NDArray[np.int32]
 
 
-Given = Events | Array
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Of a recording: how many values a step has for each sample, their type, and whether it is of the end alone."""
+
+    cells: int
+    dtype: str
+    end: bool = False
+
+
+def recorded(
+    graph: Graph[FixedNode], populations: Mapping[str, PackedPopulation], *, states: bool
+) -> dict[Symbol, Kind]:
+    """What a run records.
+
+    Spikes of each spiking population, uint8 or int32; sent: what else the host reads, int64; final states; and, with
+    `states`, what is observed of each population in every step.
+    """
+    found: dict[Symbol, Kind] = {}
+    for name, packed in populations.items():
+        program = packed.node.program
+        if program.spike is not None:
+            dtype = "uint8" if codegen.is_truth(program, program.spike) else "int32"
+            found[SPIKES, name] = Kind(packed.size, dtype)
+        for key in program.variables:
+            found[FINAL, name, key] = Kind(packed.size, "int64", end=True)
+        if states:
+            for key in (*program.variables, *(key for key, _ in program.observe)):
+                found[OBSERVED, name, key] = Kind(packed.size, "int64")
+    for name in read_by_host(graph):
+        sends_spikes = name in populations and populations[name].sends_spikes
+        if not (sends_spikes or isinstance(graph.nodes[name], FixedInput)):
+            found[SENT, name] = Kind(prod(graph.nodes[name].output_shape), "int64")
+    return found
 
 
 def has_values(node: FixedInput) -> bool:
@@ -40,12 +75,19 @@ def has_values(node: FixedInput) -> bool:
     return node.low < 0 or node.high > 1
 
 
+def readable(node: FixedInput, raster: Array) -> Array:
+    """A checked raster as the kernels read it: bytes of 0 and 1, or int32."""
+    dtype: Any = np.int32 if has_values(node) else np.uint8
+    raster = raster.view(np.uint8) if raster.dtype == bool else raster
+    return np.ascontiguousarray(raster, dtype)
+
+
 def check_events(graph: Graph[FixedNode], inputs: Mapping[str, Events], steps: int, samples: int) -> None:
     """Refuse lists of events that do not fit the inputs of a graph.
 
     Raises:
         UsageError: missing, unknown, for an input of other numbers than 0 and 1, of the wrong length, or of cells that
-            the input does not have.
+            the input does not have; or an input that feeds the host part.
     """
     wanted = {name: node for name, node in graph.nodes.items() if isinstance(node, FixedInput)}
     if set(inputs) != set(wanted) or min(steps, samples) < 1:
@@ -57,73 +99,9 @@ def check_events(graph: Graph[FixedNode], inputs: Mapping[str, Events], steps: i
         good = good and starts.flags.c_contiguous and indices.flags.c_contiguous
         good = good and starts.shape == (steps * samples + 1,) and indices.shape == (starts[-1],) and starts[0] == 0
         good = good and bool(np.all(np.diff(starts) >= 0))
-        if has_values(node) or not good:
+        if has_values(node) or not good or name in read_by_host(graph):
             message = "lists of events that do not belong to such an input"
             raise UsageError(message, where=name, fix="give starts [T * B + 1] (int64) and indices (int32) of spikes")
         if indices.size and not 0 <= indices.min() <= indices.max() < prod(node.shape):
             message = f"events of cells {indices.min()} to {indices.max()}, the input has {prod(node.shape)}"
             raise UsageError(message, where=name, fix="number the cells in C order, from 0")
-
-
-def given(node: FixedInput, raster: Array) -> Array:
-    """A checked raster as the kernels read it: bytes of 0 and 1, or int32."""
-    dtype: Any = np.int32 if has_values(node) else np.uint8
-    raster = raster.view(np.uint8) if raster.dtype == bool else raster
-    return np.ascontiguousarray(raster, dtype)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Recordings:
-    """Memory that the kernels fill.
-
-    spikes: of each spiking population, uint8 or int32. sent: of what else the host reads, int64. observables: of each
-    population, if recorded, int64. final_state: of each population and state variable int64 [1, B, cells].
-    """
-
-    spikes: Mapping[str, Array]
-    sent: Mapping[str, Array]
-    observables: Mapping[str, Mapping[str, Array]]
-    final_state: Mapping[str, Mapping[str, Array]]
-
-
-def recordings(
-    graph: Graph[FixedNode], populations: Mapping[str, PackedPopulation], steps: int, samples: int, *, states: bool
-) -> Recordings:
-    """Memory for a run, zeros."""
-
-    def zeros(length: int, name: str, dtype: str) -> Array:
-        return np.zeros((length, samples, prod(graph.nodes[name].output_shape)), dtype)
-
-    spikes, observables = {}, {}
-    for name, packed in populations.items():
-        program = packed.node.program
-        if program.spike is not None:
-            spikes[name] = zeros(steps, name, "uint8" if codegen.is_truth(program, program.spike) else "int32")
-        if states:
-            keys = (*program.variables, *(key for key, _ in program.observe))
-            observables[name] = {key: zeros(steps, name, "int64") for key in keys}
-    sent = [
-        name
-        for name in read_by_host(graph)
-        if not (isinstance(graph.nodes[name], FixedInput) or (name in populations and sends_spikes(populations[name])))
-    ]
-    return Recordings(
-        spikes,
-        {name: zeros(steps, name, "int64") for name in sent},
-        observables,
-        {
-            name: {key: zeros(1, name, "int64") for key in packed.node.program.variables}
-            for name, packed in populations.items()
-        },
-    )
-
-
-def sends_values(graph: Graph[FixedNode], populations: Mapping[str, PackedPopulation], name: str) -> bool:
-    """Whether an input or a population can send other numbers than 0 and 1."""
-    node = graph.nodes[name]
-    return has_values(node) if isinstance(node, FixedInput) else populations[name].values
-
-
-def sends_spikes(packed: PackedPopulation) -> bool:
-    """Whether what a population sends is its spikes."""
-    return packed.node.program.output == packed.node.program.spike

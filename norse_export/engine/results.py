@@ -1,4 +1,4 @@
-"""What a run gives, from the recordings and counters of its threads."""
+"""What a run gives, from its recordings and counters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.engine import codegen
-from norse_export.engine.activity import Activity, Counters, total
-from norse_export.engine.circuit import Task
+from norse_export.engine.activity import Activity
+from norse_export.engine.calls import Symbol
+from norse_export.engine.circuit import Nodes
 from norse_export.engine.connections import read_by_host
 from norse_export.engine.host import host_outputs
 from norse_export.ir.fixed import Population
@@ -20,51 +21,49 @@ from norse_export.ir.run import Run
 Array = NDArray[Any]
 
 
-def run_of(task: Task, rasters: Mapping[str, Array]) -> Run:
+def run_of(nodes: Nodes, arrays: Mapping[Symbol, Array], rasters: Mapping[str, Array]) -> Run:
     """The recordings in the shapes of the graph and the units of the model."""
-    graph, kept = task.graph, task.recordings
-
-    def shaped(name: str, array: Array) -> Array:
-        return array.reshape(*array.shape[:2], *graph.nodes[name].output_shape)
-
-    def each(recorded: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Array]]:
-        return {name: {key: shaped(name, array) for key, array in held.items()} for name, held in recorded.items()}
-
-    spikes = {name: shaped(name, _flags(array)) for name, array in kept.spikes.items()}
+    graph = nodes.graph
+    spikes: dict[str, Array] = {}
     sent: dict[str, Array] = {}
+    observed: dict[str, dict[str, Array]] = {}
+    final: dict[str, dict[str, Array]] = {name: {} for name in nodes.populations}
+    for (kind, name, *key), array in arrays.items():
+        shaped = array.reshape(*array.shape[:2], *graph.nodes[name].output_shape)
+        match kind:
+            case "spikes":
+                spikes[name] = shaped.view(bool) if shaped.dtype == np.uint8 else shaped
+            case "sent":
+                sent[name] = shaped * _unit(graph.nodes[name])
+            case "observed":
+                observed.setdefault(name, {})[key[0]] = shaped
+            case "final":
+                final[name][key[0]] = shaped[0]
     for name in read_by_host(graph):
-        node = graph.nodes[name]
-        recorded = shaped(name, kept.sent[name]) if name in kept.sent else None
-        if recorded is None:
+        if name not in sent:
             sent[name] = spikes[name] if name in spikes else rasters[name]
-        elif isinstance(node, Population) and not node.spikes:
-            sent[name] = recorded * node.unit.get("v", np.float64(1)).astype(np.float64)
-        else:
-            sent[name] = recorded
-    final = {name: {key: array[0] for key, array in held.items()} for name, held in each(kept.final_state).items()}
-    return Run(spikes, host_outputs(graph, sent), "engine (compiled kernels)", each(kept.observables), final)
+    return Run(spikes, host_outputs(graph, sent), "engine (compiled kernels)", observed, final)
 
 
-def _flags(array: Array) -> Array:
-    return array.view(bool) if array.dtype == np.uint8 else array
+def _unit(node: Any) -> Any:
+    """What a 1 that a node sends stands for: values of what does not spike are in the units of the model."""
+    if isinstance(node, Population) and not node.spikes:
+        return node.unit.get("v", np.float64(1)).astype(np.float64)
+    return 1
 
 
-def activity_of(task: Task, counters: list[Counters]) -> Activity:
-    """The counts of all threads."""
-    changed = total(counters, "overflows")
-    overflows = {
-        name: dict(zip(codegen.narrowing(task.populations[name].node.program), map(int, array), strict=True))
-        for name, array in changed.items()
-    }
-    saturated = {}
-    for key, array in total(counters, "saturated").items():
-        population, _, port = key.partition("\0")
-        saturated[population, port] = int(array[0])
-    steps = task.steps * task.samples
+def activity_of(
+    nodes: Nodes, counters: Mapping[Symbol, range], counted: NDArray[np.int64], steps: int, samples: int
+) -> Activity:
+    """The counts by name."""
+    found: dict[str, dict[Any, NDArray[np.int64]]] = {"operations": {}, "sent": {}, "overflows": {}, "saturated": {}}
+    for (kind, *names), where in counters.items():
+        found[kind][tuple(names) if len(names) > 1 else names[0]] = counted[where.start : where.stop]
+    narrowing = {name: codegen.narrowing(nodes.populations[name].node.program) for name in found["overflows"]}
     return Activity(
-        {name: int(array[0]) for name, array in total(counters, "operations").items()},
-        {name: steps * prod(packed.node.shape) for name, packed in task.populations.items()},
-        total(counters, "sent"),
-        overflows,
-        saturated,
+        {name: int(each[0]) for name, each in found["operations"].items()},
+        {name: steps * samples * prod(packed.node.shape) for name, packed in nodes.populations.items()},
+        found["sent"],
+        {name: dict(zip(narrowing[name], map(int, each), strict=True)) for name, each in found["overflows"].items()},
+        {key: int(each[0]) for key, each in found["saturated"].items()},
     )

@@ -26,8 +26,9 @@ _kept: list[Any] = []  # kernels live as long as the process: their addresses ar
 
 
 def jitted(function: Callable[..., Any]) -> Any:
-    """Compile a function when it is called from compiled code; whole numbers wrap, nothing holds the interpreter."""
-    return _numba.njit(nogil=True, error_model="numpy")(function)
+    """Compile a function when it is called from compiled code, and for that alone; whole numbers wrap."""
+    options = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return _numba.njit(**options)(function)
 
 
 def entry_point(cache: bool) -> Callable[[Callable[[int, int, int], None]], int]:
