@@ -158,17 +158,17 @@ def weight_errors(plan: Plan, factor: Floats) -> Floats:
     return total
 
 
-def built(plan: Plan, factor: Floats) -> Built:
+def built(plan: Plan, factor: Floats, *, priced: bool = True) -> Built:
     """The population with the scales times factor [channels]; coarser ones where the states would not fit."""
     base = plan.scales.largest * factor
     if plan.node.family is ANY_SPIKE:
-        links, prices, _ = _links(plan, base)
+        links, prices, _ = _links(plan, base, priced=False)
         node = plan.node
         pool = Population(program=ANY_SPIKE.trace(), shape=node.shape, parameters={}, initial_state={}, dt=node.dt)
         return Built(pool, links, prices, 0, 0.0, ())
     coarser = 0
     while True:
-        links, prices, reach = _links(plan, base * 2.0**coarser)
+        links, prices, reach = _links(plan, base * 2.0**coarser, priced=priced)
         scale = np.repeat(base * 2.0**coarser, plan.cells // plan.channels).reshape(plan.node.shape)
         drive = Drive(scale, plan.constant, reach)
         fit = integers.fit(plan.node, drive, plan.law, plan.observed)
@@ -186,7 +186,7 @@ def built(plan: Plan, factor: Floats) -> Built:
     return Built(made, links, prices, fit.shift, fit.bound, tuple(findings))
 
 
-def _links(plan: Plan, base: Floats) -> tuple[dict[str, Link], tuple[WeightPrice, ...], Floats]:
+def _links(plan: Plan, base: Floats, *, priced: bool) -> tuple[dict[str, Link], tuple[WeightPrice, ...], Floats]:
     """The projections in whole numbers of base [channels], their prices, and the largest sum at each neuron."""
     links, prices = {}, []
     low, high = np.zeros(plan.cells), np.zeros(plan.cells)
@@ -194,7 +194,8 @@ def _links(plan: Plan, base: Floats) -> tuple[dict[str, Link], tuple[WeightPrice
         bits, exponent = plan.bits[p.name], plan.scales.exponents[p.name]
         scale, (source, sends) = base * 2.0**exponent, plan.sources[p.source]
         whole = whole_weights(p, scale, bits, plan.node.shape)
-        prices.append(price(p, whole, scale, bits, exponent, plan.node.shape))
+        if priced:
+            prices.append(price(p, whole, scale, bits, exponent, plan.node.shape))
         made = synapses(whole, bits, exponent, source, plan.node.shape)
         port = "x"  # integers have one port: their sums have no order
         links[p.name] = Link(p.source, port, p.delay_steps, made)
@@ -207,7 +208,7 @@ def best_measured(plan: Plan, sent: Mapping[str, Array], truth: Array) -> Floats
     """The factors with the fewest cells that differ from the float model's, or the least error of values."""
 
     def differing(factor: Floats) -> Floats:
-        made = built(plan, factor)
+        made = built(plan, factor, priced=False)
         got = response(made.population, list(made.links.values()), sent)
         wrong = got != truth if plan.node.spikes else np.square(got - truth)
         totals: Floats = wrong.sum(axis=(0, 1), dtype=np.float64).reshape(plan.channels, -1).sum(axis=1)

@@ -34,7 +34,8 @@ SEARCH_WORK = 1 << 31  # of one measure of a search, in products of a dense comp
 class Quantised:
     """The fixed graph, what each layer cost, and what a user should know.
 
-    measured: runs on the calibration inputs, float and fixed; None without any.
+    measured: runs on the calibration inputs, float and fixed; None without any. skew: by how many steps what each
+    population and output sends is late against the model; those that are not named are not late.
     """
 
     graph: Graph[FixedNode]
@@ -42,6 +43,7 @@ class Quantised:
     findings: tuple[Finding, ...]
     lowered: Lowered
     measured: Measured | None = None
+    skew: Mapping[str, int] = field(default_factory=dict)
 
 
 def quantise(
@@ -106,7 +108,7 @@ def _calibrated(
     graph: Graph[DiscreteNode], plans: Sequence[Plan], choice: QuantiseChoice, calibration: Mapping[str, Array]
 ) -> dict[str, Built]:
     """Every population with the scales that a search finds best, each by itself on the float model's spikes."""
-    first = {plan.name: built(plan, unclipped(plan)) for plan in plans}
+    first = {plan.name: built(plan, unclipped(plan), priced=False) for plan in plans}
     few = some(
         calibration, max(work_of(one.population, list(one.links.values())) for one in first.values()), SEARCH_WORK
     )

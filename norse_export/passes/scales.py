@@ -185,7 +185,8 @@ def _rounded(x: Floats, bits: int) -> Floats:
     if bits == 1:
         return np.where(x >= 0, 1.0, -1.0)
     top = largest_weight(bits)
-    return np.clip(np.rint(x), -top, top)
+    whole = np.rint(x)
+    return np.clip(whole, -top, top, out=whole)
 
 
 def _values(weights: Weights) -> Array:
