@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from norse_export.compare import Comparison, compare
 from norse_export.errors import Finding
@@ -12,15 +12,17 @@ from norse_export.files.limits import Limits
 from norse_export.interpret import checked_inputs
 from norse_export.ir.graph import Graph
 from norse_export.ir.run import Run
-from norse_export.ir.stages import FixedNode
+from norse_export.ir.stages import DiscreteNode, FixedNode
 from norse_export.pipeline.choices import IntegerChoice
 from norse_export.pipeline.model import Model, Rasters
 from norse_export.pipeline.rasters import Chosen, input_shapes, matched, read_rasters
 from norse_export.program.laws import Law
+from norse_export.target import Target
 
 if TYPE_CHECKING:
     from norse_export.passes.lowered import InputRange
     from norse_export.passes.prices import LayerPrice
+    from norse_export.passes.quantise import QuantiseChoice, Quantised
 
 # What a target of integers is made with, where the user chose something else than the law's own widths.
 _WIDTHS = ("weight_bits", "state_bits", "decay_bits")
@@ -33,12 +35,32 @@ class Integers:
     graph: Graph[FixedNode]
     prices: tuple[LayerPrice, ...]
     findings: tuple[Finding, ...]
+    skew: Mapping[str, int]
+
+
+class Lowering(Protocol):
+    """How a target of its own law makes whole numbers: its method `lower`. Without one, the generic law is taken."""
+
+    def __call__(
+        self,
+        graph: Graph[DiscreteNode],
+        choice: QuantiseChoice,
+        calibration: Rasters | None,
+        *,
+        ranges: Mapping[str, InputRange] | None,
+    ) -> Quantised:
+        """See passes/quantise.py. graph.metadata of what it gives holds "law" in words where it has one of its own."""
 
 
 def integers_of(
-    model: Model, choice: IntegerChoice, origin: Mapping[str, str], chosen: Chosen | None, limits: Limits
+    model: Model,
+    target: Target,
+    choice: IntegerChoice,
+    origin: Mapping[str, str],
+    chosen: Chosen | None,
+    limits: Limits,
 ) -> Integers:
-    """Quantise a model under the generic law.
+    """Quantise a model under the target's law.
 
     origin: the artefact's metadata beside the law. chosen: the rasters that it will be compared on.
 
@@ -56,29 +78,51 @@ def integers_of(
             held = ranges.get(name, one)
             ranges[name] = replace(one, low=min(one.low, held.low), high=max(one.high, held.high))
     wanted = QuantiseChoice(law, choice.layer_bits, choice.per_channel, choice.search)
-    made = quantise(model.discrete, wanted, rasters, ranges=ranges or None)
-    metadata = {**made.graph.metadata, **origin, "law": _text(law), "scales": _scales(choice, told)}
+    lowering: Lowering = getattr(target, "lower", quantise)
+    made = lowering(model.discrete, wanted, rasters, ranges=ranges or None)
+    metadata = {"law": _text(law), "scales": _scales(choice, told), **made.graph.metadata, **origin}
     graph = Graph(made.graph.nodes, made.graph.edges, metadata)
     message, fix = f"the scales were chosen on {told}", "choose others with --calib"
     note = () if chosen is None else (Finding("calibration", "note", "scales", message, fix),)
-    return Integers(graph, made.table, (*made.findings, *note))
+    return Integers(graph, made.table, (*made.findings, *note), made.skew)
 
 
-def compared(graph: Graph[FixedNode], actual: Run, chosen: Chosen) -> tuple[Comparison, Comparison]:
-    """What the artefact did, against the same integers run by another execution, and against the model: the price."""
-    from norse_export.interpret.fixed import emulate
+def compared(
+    graph: Graph[FixedNode], actual: Run, chosen: Chosen, skew: Mapping[str, int], *, by_engine: bool
+) -> tuple[Comparison, Comparison]:
+    """What the artefact did, against the same integers run by another execution, and against the model: the price.
 
-    same = compare(
-        emulate(graph, chosen.rasters, states=bool(actual.observables)), actual, rung=3, labels=chosen.labels
-    )
-    return same, price(chosen.truth.run, actual, chosen.labels)
+    by_engine: the other execution is the engine, of artefacts that ran as a program called on arrays; else the reverse.
+    """
+    states = bool(actual.observables)
+    if by_engine:
+        from norse_export.engine.network import compile_network
+
+        other = compile_network(graph).run(chosen.rasters, states=states).run
+    else:
+        from norse_export.interpret.fixed import emulate
+
+        other = emulate(graph, chosen.rasters, states=states)
+    same = compare(other, actual, rung=3, labels=chosen.labels)
+    return same, price(chosen.truth.run, actual, chosen.labels, skew)
 
 
-def price(reference: Run, actual: Run, labels: Any = None) -> Comparison:
-    """Spikes and outputs of whole numbers against those of the model; states have other units, and are left out."""
+def price(reference: Run, actual: Run, labels: Any = None, skew: Mapping[str, int] | None = None) -> Comparison:
+    """Spikes and outputs of whole numbers against those of the model; states have other units, and are left out.
+
+    skew: by how many steps what each layer and output sends is late; the last steps of the model are then left out.
+    """
+    late = skew or {}
+    most = max(late.values(), default=0)
+
+    def aligned(rasters: Mapping[str, Any], *, delayed: bool) -> dict[str, Any]:
+        starts = {name: late.get(name, 0) if delayed else 0 for name in rasters}
+        return {name: raster[starts[name] : len(raster) - most + starts[name]] for name, raster in rasters.items()}
+
     spikes = {name: actual.spikes[name] for name in reference.spikes if name in actual.spikes}
-    stripped = Run(reference.spikes, reference.outputs, reference.ran_by)
-    return compare(stripped, Run(spikes, actual.outputs, actual.ran_by), rung=2, labels=labels)
+    model = Run(aligned(reference.spikes, delayed=False), aligned(reference.outputs, delayed=False), reference.ran_by)
+    integers = Run(aligned(spikes, delayed=True), aligned(actual.outputs, delayed=True), actual.ran_by)
+    return replace(compare(model, integers, rung=2, labels=labels), skew_steps=most)
 
 
 def _calibration(

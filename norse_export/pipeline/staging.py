@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -28,27 +29,33 @@ _BYTES_OF_STATES = 32  # of a cell: two states of 8 bytes, in both runs
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What a target is given. prices: of a fixed graph, what it cost each layer."""
+    """What a target is given.
+
+    prices, skew: of a fixed graph, what it cost each layer, and by how many steps it is late. own_law: the target made
+    the fixed graph itself, and runs artefacts by an emulation of its own; else they run on the engine.
+    """
 
     model: Model
     stage: Stage
     graph: Graph[Any]
     findings: tuple[Finding, ...] = ()
     prices: tuple[LayerPrice, ...] = ()
+    skew: Mapping[str, int] = field(default_factory=dict)
+    own_law: bool = False
 
     def compared(self, actual: Run, chosen: Chosen) -> tuple[Comparison, ...]:
         """What the artefact did, compared: the first has to be equal, others tell a price."""
         if self.stage is Stage.FIXED:
             from norse_export.pipeline.integers import compared
 
-            return compared(self.graph, actual, chosen)
+            return compared(self.graph, actual, chosen, self.skew, by_engine=self.own_law)
         bounds = self.model.bounds(chosen.rasters)
         return (compare(chosen.truth.run, actual, rung=1, bounds=bounds, labels=chosen.labels),)
 
 
 def observing(target: Target, graph: Graph[Any], chosen: Chosen) -> Target:
     """The target, told to record every state after every step, where it can be told so and memory allows it."""
-    if target.stage is not Stage.FIXED or not any(field.name == "states" for field in _fields(target)):
+    if target.stage is not Stage.FIXED or not any(one.name == "states" for one in _fields(target)):
         return target
     cells = sum(prod(node.output_shape) for node in graph.nodes.values() if isinstance(node, Population))
     recorded = cells * chosen.summary.steps * chosen.summary.samples * _BYTES_OF_STATES
@@ -74,5 +81,7 @@ def stage(model: Model, target: Target, integers: IntegerChoice, chosen: Chosen 
         case Stage.FIXED:
             from norse_export.pipeline.integers import integers_of
 
-            made = integers_of(model, integers, graph.metadata, chosen, limits)
-            return Staged(model, target.stage, made.graph, made.findings, made.prices)
+            made = integers_of(model, target, integers, graph.metadata, chosen, limits)
+            return Staged(
+                model, target.stage, made.graph, made.findings, made.prices, made.skew, hasattr(target, "lower")
+            )
