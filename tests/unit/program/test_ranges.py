@@ -93,6 +93,8 @@ ALONE: dict[str, tuple[Instruction, int]] = {
     "wrap": (Instruction(Op.WRAP, constants=(3,)), 1),
     "wrap to more": (Instruction(Op.WRAP, constants=(8,)), 1),
     "wrap once": (Instruction(Op.WRAP_ONCE, constants=(-3, 3)), 1),
+    "wrap once, from its low end": (Instruction(Op.WRAP_ONCE, constants=(-2, 4)), 1),
+    "wrap once, to its high end": (Instruction(Op.WRAP_ONCE, constants=(-4, 1)), 1),
     "wrap once, narrow": (Instruction(Op.WRAP_ONCE, constants=(-1, 0)), 1),
 }
 for name_, rounding_ in itertools.product(("shift right", "mul shift"), (FLOOR, TOWARD_ZERO, HALF_EVEN)):
@@ -139,6 +141,15 @@ def test_stochastic_rounding_adds_all_but_one(bits: int) -> None:
     assert result(step, ((-3 * one, 2 * one), WORD)) == (-3, 2)
     assert result(step, ((-3 * one - 1, 2 * one + 1), WORD)) == (-4, 3)
     assert result(step, ((1, 1), (0, 0))) == (1 >> bits, 1 >> bits)
+    assert result(step, ((one // 2, one // 2), (2**31, 2**31))) == (1 if bits else 0, 1 if bits else 0)
+
+
+def test_without_what_its_condition_says_where_gives_either() -> None:
+    step = Instruction(Op.WHERE)
+    assert result(step, ((0, 1), (2, 3), (-4, 1))) == (-4, 3)
+    assert result(step, ((0, 1), (-4, 9), (2, 3))) == (-4, 9)
+    assert result(step, ((1, 1), (2, 3), (-4, 9))) == (2, 3)
+    assert result(step, ((0, 0), (2, 3), (-4, 9))) == (-4, 9)
 
 
 def family(step: Callable[..., Step], *state: str) -> Family:
@@ -194,6 +205,10 @@ def counted(x: Any, v: Any) -> Step:
     return Step(state=(where(equal(v, 0), v, v - 1),), spike=v > x)
 
 
+def counted_up(x: Any, v: Any) -> Step:
+    return Step(state=(where(equal(v, 7), v, v + 1),), spike=v > x)
+
+
 def matched(x: Any, v: Any) -> Step:
     return Step(state=(where(equal(v, x), v, x),), spike=v > x)
 
@@ -218,6 +233,7 @@ BRANCHES: dict[Callable[..., Step], tuple[Interval, Interval]] = {
     subtracted: ((2, 5), (-10, 10)),
     subtracted_at: ((2, 5), (-10, 10)),
     counted: ((0, 0), (0, 7)),
+    counted_up: ((0, 0), (0, 7)),
     matched: ((2, 3), (-10, 10)),
     resting: ((-2, 2), (-10, 10)),
     nested: ((0, 0), (-10, 10)),
