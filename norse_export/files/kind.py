@@ -23,8 +23,8 @@ _NPY_MAGIC = b"\x93NUMPY"
 _HDF5_FIRST_OFFSET = 512
 # A safetensors header longer than this is not a header: the three top bytes of its length are zero.
 _SAVED_LENGTH_ZEROS = slice(5, 8)
-# The header of our artefacts is canonical JSON (formats/safetensors_file.py), and "_" stands before every letter, so that
-# metadata come first; their own first key is this (formats/fixed_file.py).
+# The header of our artefacts is canonical JSON (formats/safetensors_file.py), and "_" stands before every letter, so
+# that metadata come first; their own first key is this (formats/fixed_file.py).
 _FIXED_HEADER = b'{"__metadata__":{"norse_export_fixed":'
 # Pickle protocols 2 to 5 begin with PROTO; 0 and 1 have no magic: GLOBAL or INST near the start, or an empty
 # container, and STOP at the end.
