@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from norse_export.engine.machine import kernels
 from norse_export.engine.machine.load import Load
 from norse_export.engine.machine.report import CORE_NAMES, ROUND_NAMES, CycleReport
-from norse_export.errors import UsageError
+from norse_export.errors import CapacityError, UsageError
 
 Array = NDArray[Any]
 SPARSE = 50  # below one event in so many cells, bytes of zeros are looked for
@@ -35,9 +36,11 @@ def cycles(
 
     Raises:
         UsageError: a raster is missing or has another shape.
+        CapacityError: a round may take so long that the model cannot count it.
     """
     steps, samples = _extent(load, spikes)
     events, flits = _events(load, spikes, steps * samples)
+    _check_length(load, flits)
     numbers, tables = _numbers(load), _tables(load)
     rounds = np.zeros((samples, steps, load.rounds, len(ROUND_NAMES)), np.int64)
     cores = np.zeros((samples, steps if detail else min(steps, 1), load.rounds, load.cores, len(CORE_NAMES)), np.int64)
@@ -67,13 +70,31 @@ def _extent(load: Load, spikes: Mapping[str, Array]) -> tuple[int, int]:
         if name not in spikes:
             raise UsageError(f"no raster of {name!r}", where="spikes", fix="give one for every input and population")
         shape = spikes[name].shape
-        if len(shape) < 2 or int(np.prod(shape[2:])) != size:
+        if len(shape) < 2 or math.prod(shape[2:]) != size:
             message = f"a raster {shape} of {name!r}, which has {size} cells"
             raise UsageError(message, where="spikes", fix="give [steps, samples, cells]")
         shapes[name] = shape[:2]
     if len(set(shapes.values())) > 1:
         raise UsageError(f"rasters of {shapes} steps and samples", where="spikes", fix="give all the same")
     return next(iter(shapes.values()), (0, 0))
+
+
+def _check_length(load: Load, flits: int) -> None:
+    """Refuse rounds whose flits might be under way in cycles beyond the bits that count them.
+
+    No flit is injected later than the slowest sender is done, and none waits longer for a link than for all others.
+    """
+    config = load.config
+    updating = int((load.parts[:, 2] - load.parts[:, 1]) @ load.parts[:, 3]) + config.neuron_depth
+    injected = max(flits * config.host_interval, updating + flits * (config.send_cycles + 1)) + config.router_cycles
+    links = load.width + load.height
+    most = injected + links * (flits + config.router_cycles + config.link_cycles)
+    if most >= kernels.MAX_CYCLE:
+        raise CapacityError(
+            f"a round of {flits} flits may take {most} cycles, {kernels.MAX_CYCLE - 1} can be counted",
+            where="machine",
+            fix="use a shorter host_interval, neuron_interval or send_cycles, or fewer events in a step",
+        )
 
 
 def _events(load: Load, spikes: Mapping[str, Array], rows: int) -> tuple[tuple[Array, Array], int]:

@@ -86,9 +86,11 @@ HOST_RECEIVED: Final = 6
 CRITICAL: Final = 7
 
 TIME: Final = 33  # bits of an entry
+MAX_CYCLE: Final = 1 << (63 - TIME)
 WORD_MASK: Final = (1 << 20) - 1
 HOST_FLAG: Final = 1 << 32
 REGIONS: Final = 10  # of `flow`
+_at = np.uint64  # of an index that is never negative: it is not looked at for that
 
 
 def _entry(function: F) -> F:
@@ -221,11 +223,11 @@ def _inject(m: Numbers, inputs: Array, tables: Tables, events: Events, row: int,
     for source in inputs:
         base = cells[source]
         for event in range(firsts[source, row], firsts[source, row + 1]):
-            cell = base + fired[event]
-            for place in range(lists[cell], lists[cell + 1]):
-                entry = entries[place]
+            cell = base + fired[_at(event)]
+            for place in range(lists[_at(cell)], lists[_at(cell + 1)]):
+                entry = entries[_at(place)]
                 link = _first_link(entry, 0, 0)
-                flow[top[link]] = (cycle << TIME) | entry
+                flow[_at(top[link])] = (cycle << TIME) | entry
                 top[link] += 1
                 cycle += m[HOST_INTERVAL]
     return (cycle - m[ROUTER_CYCLES]) // m[HOST_INTERVAL]
@@ -306,22 +308,22 @@ def _send(
     x, y = core % m[WIDTH], core // m[WIDTH]
     deepest, sent = record[core, OUTPUT_DEPTH], record[core, SENT]
     for event in range(first, last):
-        neuron = event if steady else int(fired[event])
-        start, stop = lists[base + neuron], lists[base + neuron + 1]
+        neuron = event if steady else int(fired[_at(event)])
+        start, stop = lists[_at(base + neuron)], lists[_at(base + neuron + 1)]
         if start == stop:
             continue
         left = neuron * interval + enter
         idle = max(idle, left)
-        taken[records] = idle
-        while taken[oldest] < left:
+        taken[_at(records)] = idle
+        while taken[_at(oldest)] < left:
             oldest += 1
         records += 1
         deepest = max(deepest, records - oldest)
         idle += m[SEND_CYCLES]
         for place in range(start, stop):
-            entry = entries[place]
+            entry = entries[_at(place)]
             link = _first_link(entry, x, y)
-            flow[top[link]] = ((idle + m[ROUTER_CYCLES]) << TIME) | entry
+            flow[_at(top[link])] = ((idle + m[ROUTER_CYCLES]) << TIME) | entry
             top[link] += 1
             idle += 1
         sent += stop - start
@@ -409,7 +411,7 @@ def _serve(
     near = 20 if along_x else 26
     depth, free = 0, 0
     for number in range(first, last):
-        flit = flow[number]
+        flit = flow[_at(number)]
         cycle = flit >> TIME
         leaves = max(cycle, free)
         free = leaves + 1
@@ -420,8 +422,8 @@ def _serve(
         link = HOST if flit & HOST_FLAG else LOCAL
         if along_x:
             link = SOUTH if to_y > lane else NORTH if to_y < lane else link
-        flow[passing] = flit
-        flow[top[link]] = flit
+        flow[_at(passing)] = flit
+        flow[_at(top[link])] = flit
         passing += straight
         top[link] += 1 - straight
     return passing, depth
@@ -456,18 +458,18 @@ def _join(flow: Array, bounds: Array, link: int, router: int, behind: int, came:
 def _merge(flow: Array, first: int, last: int, start: int, stop: int, out: int) -> int:
     """Merge two lists by cycle into a third that begins at `out`; of equals that of the first comes first."""
     while first < last and start < stop:
-        a, b = flow[first], flow[start]
+        a, b = flow[_at(first)], flow[_at(start)]
         later = (a >> TIME) > (b >> TIME)
-        flow[out] = b if later else a
+        flow[_at(out)] = b if later else a
         first += 1 - later
         start += later
         out += 1
     while first < last:
-        flow[out] = flow[first]
+        flow[_at(out)] = flow[_at(first)]
         first += 1
         out += 1
     while start < stop:
-        flow[out] = flow[start]
+        flow[_at(out)] = flow[_at(start)]
         start += 1
         out += 1
     return out
@@ -478,18 +480,18 @@ def _receive(m: Numbers, flow: Array, first: int, last: int, taken: Array, cores
     """Link L, input queue and synapse unit of a core; `taken`: when each flit leaves the input queue."""
     free, idle, words, depth, queued, flits, oldest = 0, 0, 0, 0, 0, 0, 0
     for place in range(first, last):
-        cycle = flow[place] >> TIME
+        cycle = flow[_at(place)] >> TIME
         leaves = max(cycle, free)
         free = leaves + 1
         depth = max(depth, free - cycle)
         enters = leaves + m[LINK_CYCLES]
         idle = max(idle, enters)
-        taken[flits] = idle
+        taken[_at(flits)] = idle
         flits += 1
-        while taken[oldest] < enters:
+        while taken[_at(oldest)] < enters:
             oldest += 1
         queued = max(queued, flits - oldest)
-        row = flow[place] & WORD_MASK
+        row = flow[_at(place)] & WORD_MASK
         idle += m[AXON_CYCLES] + row
         words += row
     cores[core, LINK_DEPTH + LOCAL] = depth

@@ -51,13 +51,13 @@ FAULTS: dict[str, tuple[ModuleType, str, str]] = {
     ),
     "the input queue's depth is measured after the pop": (
         kernels,
-        "while taken[oldest] < enters:",
-        "while oldest < flits and taken[oldest] <= enters:",
+        "while taken[_at(oldest)] < enters:",
+        "while oldest < flits and taken[_at(oldest)] <= enters:",
     ),
     "the output queue's depth is measured after the pop": (
         kernels,
-        "while taken[oldest] < left:",
-        "while oldest <= records and taken[oldest] <= left:",
+        "while taken[_at(oldest)] < left:",
+        "while oldest <= records and taken[_at(oldest)] <= left:",
     ),
     "the axon table is read while words are": (kernels, "idle += m[AXON_CYCLES] + row", "idle += row"),
     "the sums of the last word are not waited for": (kernels, "idle + m[SYNAPSE_LATENCY] - 1", "idle - 1"),

@@ -13,6 +13,7 @@ from norse_export.engine.machine.config import MachineConfig
 from norse_export.engine.machine.events import cycles
 from norse_export.engine.machine.images import image
 from norse_export.engine.machine.load import HOST_BIT, load
+from norse_export.engine.machine.report import ROUND_NAMES
 from norse_export.engine.machine.wiring import depths, weight_bits
 from norse_export.errors import CapacityError, ExportError, GraphError, UsageError
 from norse_export.ir.fixed import DenseSynapses, FixedInput
@@ -137,6 +138,21 @@ def test_rasters_that_do_not_fit_are_refused(spikes: dict[str, Any], word: str) 
     assert word in caught.value.what
     assert caught.value.where == "spikes"
     assert caught.value.fix
+
+
+def test_rounds_too_long_to_be_counted_are_refused() -> None:
+    """The fast model holds 30 bits of a cycle."""
+    spikes = {"in": np.ones((1, 1, 1100), np.bool_), "p0": np.zeros((1, 1, 1), np.bool_)}
+    placement = Placement(1, 1, (Part("p0", 0, 1, 0),))
+    for interval, fits in ((976_126, True), (976_127, False)):
+        machine = load(chain(1100, 1), placement, MachineConfig(host_interval=interval, axon_cycles=1000))
+        if fits:
+            assert cycles(machine, spikes).rounds[0, 0, 0, ROUND_NAMES.index("host_end")] == 1100 * interval
+        else:
+            with pytest.raises(CapacityError, match="a round of 1100 flits") as caught:
+                cycles(machine, spikes)
+            assert caught.value.where == "machine"
+            assert "host_interval" in caught.value.fix
 
 
 def test_depth_is_the_longest_path_without_delay() -> None:
