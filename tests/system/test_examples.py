@@ -44,3 +44,32 @@ def test_an_example_compares_enough_spikes(example: str, cli: Callable[..., Any]
     if example == "digits":
         expected, actual = parity["accuracy"]
         assert expected == actual > 0.95
+
+
+def _in_integers(cli: Callable[..., Any], tmp_path: Path, example: str, *more: object) -> dict[str, Any]:
+    ended = cli(EXAMPLES / example / "model.pt", "--target", "sim", "-o", tmp_path / "out.sim", "--json", *more)
+    assert ended.code == 0, ended.err
+    return dict(json.loads(ended.out)["result"])
+
+
+def test_digits_in_whole_numbers_of_8_bits_cost_at_most_a_point_of_accuracy(
+    cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    result = _in_integers(cli, tmp_path, "digits", "--inputs", EXAMPLES / "digits" / "test.npz")
+    proof, price = result["parity"]
+    assert (proof["rung"], proof["equal"], price["rung"]) == (3, True, 2)
+    assert all(layer["differing"] == 0 for layer in proof["layers"])
+    assert sum(layer["spikes_expected"] for layer in proof["layers"]) > 1_000_000
+    expected, actual = price["accuracy"]
+    assert actual >= expected - 0.01
+    prices = {layer["node"]: layer for layer in result["targets"][0]["prices"]}
+    assert all(prices[name]["spikes_before"] for name in ("1", "4", "7"))
+    assert all(one["error_rms"] < 0.02 for layer in prices.values() for one in layer["projections"])
+
+
+def test_the_tutorial_in_whole_numbers_is_proved_and_priced(cli: Callable[..., Any], tmp_path: Path) -> None:
+    proof, price = _in_integers(cli, tmp_path, "tutorial")["parity"]
+    assert proof["equal"]
+    layers = {layer["node"]: layer for layer in price["layers"] if layer["spikes_expected"]}
+    assert len(layers) == 2
+    assert all(layer["jaccard"] > 0.5 for layer in layers.values())
