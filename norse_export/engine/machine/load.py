@@ -130,7 +130,7 @@ def rows_of(graph: Graph[FixedNode], source: str, cores: int, lanes: int, target
             node: Any = graph.nodes[edge.target]
             for into in graph.outgoing(edge.target):
                 if into in targets:
-                    count(node, (start, stop), targets[into], lanes, delays.index(edge.delay_steps), counts)
+                    count(node, (start, stop), targets[into], delays.index(edge.delay_steps), counts)
         words = counts.max(axis=3).sum(axis=2, dtype=np.int64)
         cell, core = np.nonzero(words)
         found.append((cell + start, core, words[cell, core]))

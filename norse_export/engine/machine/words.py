@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
@@ -13,40 +14,41 @@ from norse_export.ir.fixed import ConvSynapses, DenseSynapses, Synapses
 Array = NDArray[Any]
 
 
-def count(node: Synapses, cells: tuple[int, int], target: Target, lanes: int, delay: int, counts: Array) -> None:
+def count(node: Synapses, cells: tuple[int, int], target: Target, delay: int, counts: Array) -> None:
     """Add the synapses of the source cells from `cells[0]` to before `cells[1]`, weights of 0 left out.
 
-    counts: [cells, cores, delays, lanes], int32; `delay` is the place of the delay in it.
+    counts: [cells, cores, delays, lanes], int32, contiguous; `delay` is the place of the delay in it.
     """
     start, stop = cells
-    bank = target.address % lanes
+    _, _, delays, lanes = counts.shape
+    place = ((target.core * delays + delay) * lanes + target.address % lanes).astype(np.int32)
+    flat = counts.reshape(stop - start, -1)
     if isinstance(node, DenseSynapses):
-        _dense(node.weight[:, start:stop] != 0, target.core, bank, delay, counts)
+        _dense(node.weight[:, start:stop] != 0, place, flat)
     elif isinstance(node, ConvSynapses):
         window = (*node.stride, *node.padding, *node.dilation)
         shape = (*node.input_shape, *node.map_shape)
-        _conv(node.weight != 0, node.groups, window, shape, start, stop, target.core, bank, delay, counts)
+        _conv(node.weight != 0, node.groups, window, shape, start, stop, place, flat)
     else:
         first = node.starts[start : stop + 1]
         inside = slice(int(first[0]), int(first[-1]))
-        there = node.weight[inside] != 0
-        _sparse(first - first[0], node.targets[inside], there, target.core, bank, delay, counts)
+        _sparse(first - first[0], node.targets[inside], node.weight[inside] != 0, place, flat)
 
 
 @njit(cache=True, nogil=True)
-def _dense(there: Array, core: Array, bank: Array, delay: int, counts: Array) -> None:
+def _dense(there: Array, place: Array, counts: Array) -> None:
     for i in range(there.shape[0]):
         for j in range(there.shape[1]):
             if there[i, j]:
-                counts[j, core[i], delay, bank[i]] += 1
+                counts[j, place[i]] += 1
 
 
 @njit(cache=True, nogil=True)
-def _sparse(first: Array, targets: Array, there: Array, core: Array, bank: Array, delay: int, counts: Array) -> None:
+def _sparse(first: Array, targets: Array, there: Array, place: Array, counts: Array) -> None:
     for j in range(first.size - 1):
         for s in range(first[j], first[j + 1]):
             if there[s]:
-                counts[j, core[targets[s]], delay, bank[targets[s]]] += 1
+                counts[j, place[targets[s]]] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -57,9 +59,7 @@ def _conv(
     shape: tuple[int, ...],
     start: int,
     stop: int,
-    core: Array,
-    bank: Array,
-    delay: int,
+    place: Array,
     counts: Array,
 ) -> None:
     stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x = window
@@ -78,4 +78,4 @@ def _conv(
                 for k in range(group * (c_out // groups), (group + 1) * (c_out // groups)):
                     if there[k, inside, ky, kx]:
                         n = (k * out_height + oy // stride_y) * out_width + ox // stride_x
-                        counts[cell - start, core[n], delay, bank[n]] += 1
+                        counts[cell - start, place[n]] += 1
