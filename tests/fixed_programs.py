@@ -1,5 +1,8 @@
 """Integer programs for random fixed nets: few structures, so that few kernels are compiled, and many values.
 
+A kernel also depends on whether all neurons share their parameters and whether anything can leave its width. The kinds
+in MIXED have all of it; in populations of the others neurons differ, and one of the generic law has a bias at the edge.
+
 Each kind draws widths, shifts, thresholds and initial states, many of them at the edges: max - 1, max and max + 1 of a
 width. `drive` is the size of what arrives in a step, so that something happens.
 """
@@ -49,22 +52,32 @@ class Drawn:
     sends: tuple[int, int] = (0, 1)
     saturated: Mapping[str, int] = field(default_factory=dict)
 
-    def population(self, rng: np.random.Generator, shape: Shape, key: int, unit: Mapping[str, Any]) -> Population:
-        """Parameters: one number for all neurons or one for each; a part of them at an edge."""
+    def population(
+        self, rng: np.random.Generator, shape: Shape, key: int, unit: Mapping[str, Any], *, mixed: bool
+    ) -> Population:
+        """Parameters: one number for all neurons or one for each; a part of them at an edge. mixed: see the module."""
         program = self.family.trace()
+        share = rng.choice([0.0, 0.3, 1.0]) if mixed else 0.3
 
         def drawn(name: str) -> Array:
             low, high, edges = self.numbers[name]
-            size = () if rng.random() < 0.3 else shape
+            size = () if rng.random() < share else shape
             values = rng.integers(min(low, high), max(low, high), size=size, endpoint=True)
             if edges:
                 values = np.where(rng.random(size) < rng.choice([0.0, 0.05, 0.4]), rng.choice(edges, size), values)
             return np.broadcast_to(np.asarray(values, np.int64), shape)
 
+        parameters = {name: drawn(name) for name in program.parameters}
+        if not mixed and parameters:
+            name = "v_bias" if "v_bias" in parameters else program.parameters[-1]
+            different = parameters[name].copy()
+            different.flat[-1] = max(self.numbers[name][2], default=0)
+            different.flat[0] = different.flat[-1] - 1
+            parameters[name] = different
         return Population(
             program=program,
             shape=shape,
-            parameters={name: drawn(name) for name in program.parameters},
+            parameters=parameters,
             initial_state={name: drawn(name) for name in program.variables},
             dt=0.001,
             saturated=self.saturated,
@@ -344,3 +357,4 @@ READOUTS: tuple[Kind, ...] = (
     *(of_law(*law) for law in LAWS if law[0] in ("li", "cuba_li")),
     *(shifts, difference),
 )
+MIXED = (SPIKING[0], SPIKING[8], SPIKING[12], READOUTS[0])  # cuba_lif, if, ternary, li

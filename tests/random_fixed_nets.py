@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from fixed_programs import READOUTS, SPIKING, Kind
+from fixed_programs import MIXED, READOUTS, SPIKING, Kind
 from numpy.typing import NDArray
 
 from norse_export.ir.fixed import ConvSynapses, Delivery, DenseSynapses, FixedInput, Population, SparseSynapses
@@ -116,6 +116,9 @@ class _Maker:
         probe = kind(np.random.default_rng(0), 1)
         first = self.project(source, None)
         shape = first.node.output_shape
+        if prod(shape) == 1 and kind not in MIXED:
+            kind = MIXED[3] if kind in READOUTS else MIXED[self.rng.integers(3)]
+            probe = kind(np.random.default_rng(0), 1)
         projections = {probe.family.ports[0]: [first]}
         for port in probe.family.ports:
             given = projections.setdefault(port, [])
@@ -125,7 +128,7 @@ class _Maker:
         typical = sum(projection.typical for given in projections.values() for projection in given)
         drawn = kind(self.rng, max(1, int(typical * self.rng.choice([0.3, 1, 3]))))
         unit = {"v": 0.25} if self.chance(0.5) else {"v": self.rng.random(shape)} if self.chance(0.7) else {}
-        self.nodes[name] = drawn.population(self.rng, shape, len(self.nodes), unit)
+        self.nodes[name] = drawn.population(self.rng, shape, len(self.nodes), unit, mixed=kind in MIXED)
         for port, given in projections.items():
             for projection in given:
                 self.connect(projection, name, port)
