@@ -184,13 +184,10 @@ def _behind(first: ConvWeights, second: ConvWeights) -> ConvWeights | None:
     Padding of the second is zeros where the first would give sums over its own input's border: the two agree where
     such windows of the first lie outside of its input altogether.
     """
-    size, kernel = first.input_shape[1:], first.weight.shape[2:]
-    maps = first.map_shape[1:]
+    kernel, maps = first.weight.shape[2:], first.map_shape[1:]
     for axis in (0, 1):
-        reach = first.dilation[axis] * (kernel[axis] - 1) + 1
-        beyond = maps[axis] * first.stride[axis] >= size[axis]
-        outside = first.padding[axis] == 0 and reach <= first.stride[axis] and beyond
-        if second.padding[axis] and not outside:
+        beyond = maps[axis] * first.stride[axis] >= first.input_shape[1 + axis]  # so windows do not overlap either
+        if second.padding[axis] and (first.padding[axis] or not beyond):
             return None
     groups = gcd(first.groups, second.groups)
     inner, outer = _ungrouped(first, groups), _ungrouped(second, groups)

@@ -249,7 +249,6 @@ def _grids(projections: Sequence[Projection], bits: Mapping[str, int]) -> dict[s
         if size == 0:
             continue
         exponent = ceil(log2(size / largest_weight(bits[p.name])) - 1e-12)
-        exponent += size > largest_weight(bits[p.name]) * 2.0**exponent
         if any(np.any(values[part] / 2.0**exponent % 1) for part in _parts(values)):
             return None
         found[p.name] = exponent

@@ -91,6 +91,16 @@ CHAINS: dict[str, tuple[tuple[int, ...], list[Any], type]] = {
         [lambda s: conv(6, 4, s, groups=2), lambda s: conv(7, 4, s, 2, groups=4)],
         ConvWeights,
     ),
+    "uneven groups": (
+        (4, 5, 5),
+        [lambda s: conv(6, 12, s, groups=4), lambda s: conv(7, 6, s, 2, groups=6)],
+        ConvWeights,
+    ),
+    "padded conv conv with padding": (
+        (2, 6, 6),
+        [lambda s: conv(6, 3, s, 2, padding=(1, 1), stride=(2, 2)), lambda s: conv(7, 4, s, padding=(1, 1))],
+        DenseWeights,
+    ),
     "overlapping avg conv with padding": (
         IMAGE,
         [lambda s: Pool("avg", s, (2, 2), (1, 1)), lambda s: conv(8, 3, s, padding=(1, 1))],

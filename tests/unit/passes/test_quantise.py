@@ -142,7 +142,8 @@ def test_with_enough_bits_every_family_loses_no_spike(name: str) -> None:
 
 def test_with_enough_bits_a_recurrent_population_loses_no_spike() -> None:
     nodes = {"input": Input((6,)), "w": Linear(whole(1, 5, 6)), "lif": grid_lif((5,), recurrent=True, v_th=0.25)}
-    nodes |= {"rec": Linear(whole(3, 5, 5, most=2) / 8), "output": Output((5,))}
+    nodes["w"] = Linear(whole(1, 5, 6), np.full(5, 0.125, F))
+    nodes |= {"rec": Linear(whole(3, 5, 5, most=2) / 8, whole(4, 5, most=1)), "output": Output((5,))}
     edges = [("input", "w"), ("w", "lif"), ("lif", "rec", "x", 1), ("rec", "lif", "r"), ("lif", "output")]
     model = discretise(graph(nodes, edges))
     x = spikes(np.random.default_rng(1), 60, 4, 6, rate=0.4)
@@ -319,6 +320,12 @@ def test_overflow_is_proved_absent_or_said_not_to_be() -> None:
         assert price.bits_needed <= price.bits_available == 24
     assert not kept.table[1].proven
     assert kept.table[1].bits_needed is None
+
+
+def test_overflow_downwards_is_proved_absent_too() -> None:
+    weight = -np.abs(np.random.default_rng(0).normal(size=(3, 6))).astype(F)
+    (price,) = quantise(discretise(chain((6,), Linear(weight), cuba_lif((3,))))).table
+    assert price.proven
 
 
 def test_one_bit_weights_are_signs_with_the_mean_magnitude() -> None:
