@@ -88,7 +88,10 @@ def _conv(net: dict[str, Any]) -> Graph[FixedNode]:
 
 
 def _sparse(net: dict[str, Any]) -> Graph[FixedNode]:
-    """input -> h -> h, 100 targets a neuron; no pair of the input's weight and factor needs more than 16 bits."""
+    """input -> h -> h, 100 targets a neuron; the input's weight and factor are one weight of 16 bits.
+
+    The spikes are the result: there is no output, whose 10 million numbers would be floats.
+    """
     targets, inputs = net["targets"], net["input_targets"]
     n, k = targets.shape
     taken, fan = inputs.shape
@@ -98,9 +101,8 @@ def _sparse(net: dict[str, Any]) -> Graph[FixedNode]:
         "w": SparseSynapses(np.arange(taken + 1) * fan, inputs.reshape(-1), strength, (taken,), (n,)),
         "h": _population(net, net["vth0"], (n,)),
         "wr": SparseSynapses(np.arange(n + 1) * k, targets.reshape(-1), net["weights"].reshape(-1), (n,), (n,)),
-        "output": Output((n,)),
     }
-    edges = (Edge("input", "w"), Edge("w", "h"), Edge("h", "wr", delay_steps=1), Edge("wr", "h"), Edge("h", "output"))
+    edges = (Edge("input", "w"), Edge("w", "h"), Edge("h", "wr", delay_steps=1), Edge("wr", "h"))
     return Graph(nodes, edges)
 
 
@@ -112,3 +114,16 @@ def graph_of(limit: Any) -> Graph[FixedNode]:
 def events_of(limit: Any) -> Events:
     """The input's events, as the limit has them."""
     return Events(limit.ptr, limit.idx)
+
+
+def listed_net(cells: int, fan_out: int, neurons: int) -> Graph[FixedNode]:
+    """input -> h, each of the input's cells with `fan_out` listed synapses of 8 bits."""
+    rng = np.random.default_rng(cells)
+    targets = np.sort(rng.integers(0, neurons, (cells, fan_out)), axis=1).reshape(-1)
+    weight = rng.integers(-127, 128, targets.size).astype(np.int8)
+    nodes: dict[str, FixedNode] = {
+        "input": FixedInput((cells,)),
+        "w": SparseSynapses(np.arange(cells + 1) * fan_out, targets, weight, (cells,), (neurons,)),
+        "h": _population({"ku": 3277, "kv": 3686}, 2**26, (neurons,)),
+    }
+    return Graph(nodes, (Edge("input", "w"), Edge("w", "h")))

@@ -70,6 +70,15 @@ class Network:
         """The graph that the network was made of."""
         return self.nodes.graph
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of packed weights and their tables, of parameters and of initial states."""
+        packed = [each for by_source in self.nodes.projections.values() for each in by_source.values()]
+        arrays = [array for each in packed for array in each.arrays]
+        for population in self.nodes.populations.values():
+            arrays += [population.initial, *population.arrays]
+        return sum(array.nbytes for array in arrays)
+
     def run(
         self, inputs: Mapping[str, Array], *, states: bool = False, threads: int = 1, first_sample: int = 0
     ) -> FixedRun:
