@@ -115,6 +115,8 @@ class Core:
         self.number, self.content = number, content
         self.issue: deque[Neuron] = deque()
         self.until_issue = 0
+        self.reading: Neuron | None = None
+        self.read: list[int] = []
         self.pipeline: Pipe[Neuron] = Pipe(config.neuron_depth)
         self.sender: Server[Cell] = Server(config.send_cycles)
         self.synapses: Server[Flit] = Server(config.axon_cycles)
@@ -269,19 +271,28 @@ class Mesh:
         return True
 
     def _update(self, core: Core, record: Record) -> bool:
-        """Neuron unit: the next neuron enters the pipeline; its accumulators are read and cleared."""
+        """Neuron unit: the turn of the next neuron begins when that of the one before is over."""
         if core.issue and not core.until_issue:
-            neuron = core.issue.popleft()
-            slot = core.slots[self.step % self.config.delay_slots]
-            self.sums[self.step, neuron.cell] = tuple(slot[address] for address in neuron.addresses)
-            for address in neuron.addresses:
-                slot[address] = 0
-            core.pipeline.put(neuron)
-            core.until_issue = neuron.interval
+            core.reading, core.read = core.issue.popleft(), []
+            core.until_issue = core.reading.interval
             record["neurons"] += 1
-            record["neuron_cycles"] += neuron.interval
+            record["neuron_cycles"] += core.reading.interval
+        if neuron := core.reading:
+            self._read(core, neuron)
         core.until_issue = max(0, core.until_issue - 1)
-        return bool(core.issue or core.pipeline.full)
+        return bool(core.issue or core.reading or core.pipeline.full)
+
+    def _read(self, core: Core, neuron: Neuron) -> None:
+        """Read and clear one accumulator; with the last of them the neuron goes into the pipeline."""
+        slot = core.slots[self.step % self.config.delay_slots]
+        if neuron.addresses:
+            address = neuron.addresses[len(core.read)]
+            core.read.append(slot[address])
+            slot[address] = 0
+        if len(core.read) == len(neuron.addresses):
+            self.sums[self.step, neuron.cell] = tuple(core.read)
+            core.pipeline.put(neuron)
+            core.reading = None
 
     def _send(self, router: Router, core: Core, record: Record) -> bool:
         was_busy = bool(core.sender.pieces)

@@ -85,7 +85,7 @@ def _check_length(load: Load, flits: int) -> None:
     No flit is injected later than the slowest sender is done, and none waits longer for a link than for all others.
     """
     config = load.config
-    updating = int((load.parts[:, 2] - load.parts[:, 1]) @ load.parts[:, 3]) + config.neuron_depth
+    updating = int((load.parts[:, 2] - load.parts[:, 1]) @ load.parts[:, 3] + load.parts[:, 4].max(initial=0))
     injected = max(flits * config.host_interval, updating + flits * (config.send_cycles + 1)) + config.router_cycles
     links = load.width + load.height
     most = injected + links * (flits + config.router_cycles + config.link_cycles)
@@ -148,7 +148,6 @@ def _numbers(load: Load) -> tuple[int, ...]:
         load.rounds,
         config.axon_cycles,
         config.synapse_latency,
-        config.neuron_depth,
         config.send_cycles,
         config.router_cycles,
         config.link_cycles,

@@ -35,13 +35,12 @@ HEIGHT: Final = 1
 ROUNDS: Final = 2
 AXON_CYCLES: Final = 3
 SYNAPSE_LATENCY: Final = 4
-NEURON_DEPTH: Final = 5
-SEND_CYCLES: Final = 6
-ROUTER_CYCLES: Final = 7
-LINK_CYCLES: Final = 8
-HOST_INTERVAL: Final = 9
-BARRIER: Final = 10
-STEP_CYCLES: Final = 11
+SEND_CYCLES: Final = 5
+ROUTER_CYCLES: Final = 6
+LINK_CYCLES: Final = 7
+HOST_INTERVAL: Final = 8
+BARRIER: Final = 9
+STEP_CYCLES: Final = 10
 
 # Links out of a router, in the order in which they are computed.
 EAST: Final = 0
@@ -260,22 +259,24 @@ def _update(
     """Neuron unit and sender of a core: update its parts from numbers[0] on, send what fires; gives the flits."""
     cells, lists, entries, steady, _, _, parts = tables
     firsts, fired = events
-    begin, interval = 0, 0
+    begin, ends = 0, 0
     state = (0, 0, 0)
     for part in range(numbers[0], numbers[1]):
-        source, low, high, interval = parts[part, 0], parts[part, 1], parts[part, 2], parts[part, 3]
+        source, low, high = parts[part, 0], parts[part, 1], parts[part, 2]
+        interval, latency = parts[part, 3], parts[part, 4]
         first, last = low, high
         if not steady[source]:
             first, last = firsts[source, row], firsts[source, row + 1]
             first, last = _search(fired, first, last, low), _search(fired, first, last, high)
         if first < last:
-            which = (core, cells[source], first, last, begin - low * interval + m[NEURON_DEPTH], interval)
+            which = (core, cells[source], first, last, begin - low * interval + latency, interval)
             state = _send(m, which, steady[source], state, fired, lists, entries, flow, top, taken, record)
         begin += (high - low) * interval
+        ends = begin - interval + latency
         record[core, NEURONS] += high - low
     record[core, NEURON_CYCLES] = begin
     record[core, NEURON] = 0
-    record[core, NEURON + 1] = begin - interval + m[NEURON_DEPTH]
+    record[core, NEURON + 1] = ends
     if record[core, RECORDS] > 0:
         record[core, SEND] = taken[0]
         record[core, SEND + 1] = state[0]

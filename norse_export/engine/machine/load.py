@@ -43,7 +43,7 @@ class Load:
     steady: for each source whether it sends every cell in every step (a population that does not spike). depth: the
     round of each. longest: the longest list of a cell of each; of a steady source the sum of all its lists. inputs:
     numbers of the sources that the host injects. firsts [rounds * cores + 1]: the first part of each core in each
-    round; parts [P, 4]: source, start, stop, interval from one neuron to the next.
+    round; parts [P, 5]: source, start, stop, interval from one neuron to the next, latency of one.
     memory [cores, 4]: neurons, accumulators of a slot, axon entries, synapse words.
     """
 
@@ -165,10 +165,11 @@ def _parts(
         for core, here in placement.by_core.items():
             for part in here:
                 if depth[part.population] == step:
-                    interval = max(config.neuron_interval, len(inputs_of(graph, part.population)))
-                    parts.append((names.index(part.population), part.start, part.stop, interval))
+                    inputs = max(1, len(inputs_of(graph, part.population)))
+                    interval, latency = max(config.neuron_interval, inputs), inputs - 1 + config.neuron_depth
+                    parts.append((names.index(part.population), part.start, part.stop, interval, latency))
                     numbers[step * placement.cores + core] += 1
-    return np.cumsum(np.concatenate([np.zeros(1, np.int64), numbers])), np.array(parts, np.int64).reshape(-1, 4)
+    return np.cumsum(np.concatenate([np.zeros(1, np.int64), numbers])), np.array(parts, np.int64).reshape(-1, 5)
 
 
 def _memory(placement: Placement, used: IntArray, rows: Mapping[str, Rows]) -> IntArray:

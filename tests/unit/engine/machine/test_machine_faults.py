@@ -18,12 +18,9 @@ from norse_export.engine.machine.report import CycleReport
 NETS = 60
 
 FAULTS: dict[str, tuple[ModuleType, str, str]] = {
-    "the pipeline is a cycle longer": (kernels, "+ m[NEURON_DEPTH], interval)", "+ m[NEURON_DEPTH] + 1, interval)"),
-    "the neuron phase ends when the last neuron enters": (
-        kernels,
-        "begin - interval + m[NEURON_DEPTH]",
-        "begin - interval",
-    ),
+    "the pipeline is a cycle longer": (load, "inputs - 1 + config.neuron_depth", "inputs + config.neuron_depth"),
+    "the last input is read with the first": (load, "inputs - 1 + config.neuron_depth", "config.neuron_depth"),
+    "the neuron phase ends when the last neuron enters": (kernels, "ends = begin - interval + latency", "ends = begin"),
     "equals are served in the opposite order": (kernels, "for origin in range(6):", "for origin in range(5, -1, -1):"),
     "of equals the later list comes first": (kernels, "(a >> TIME) > (b >> TIME)", "(a >> TIME) >= (b >> TIME)"),
     "injection takes no time": (kernels, "((idle + m[ROUTER_CYCLES]) << TIME)", "(idle << TIME)"),
@@ -106,11 +103,7 @@ FAULTS: dict[str, tuple[ModuleType, str, str]] = {
         "counts.max(axis=3).max(axis=2)",
     ),
     "words are counted by synapses": (load, "counts.max(axis=3)", "counts.sum(axis=3)"),
-    "all inputs of a neuron are read at once": (
-        load,
-        "max(config.neuron_interval, len(inputs_of(graph, part.population)))",
-        "config.neuron_interval",
-    ),
+    "all inputs of a neuron are read at once": (load, "max(config.neuron_interval, inputs)", "config.neuron_interval"),
     "the host comes first": (load, 'np.argsort(cell, kind="stable")', "np.lexsort((-np.arange(cell.size), cell))"),
 }
 
