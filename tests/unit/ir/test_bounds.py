@@ -25,7 +25,7 @@ from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Output
 from norse_export.ir.stages import FixedNode
 from norse_export.program.laws import Law, integer_family
-from norse_export.program.operations import where
+from norse_export.program.operations import saturate, where
 from norse_export.program.program import Family, Step
 
 Array = NDArray[Any]
@@ -106,7 +106,7 @@ def projections() -> dict[str, Any]:
     return {
         "dense": DenseSynapses(drawn(generator, 6, 9), (9,), (2, 3)),
         "sparse": sparse(generator),
-        "conv": conv(generator),
+        "conv": conv(generator, kernel=(5, 2)),
         "conv, padded": conv(generator, padding=(2, 1)),
         "conv, strides": conv(generator, stride=(2, 3), padding=(1, 2)),
         "conv, dilated, groups": conv(generator, dilation=(2, 1), padding=(3, 1), groups=2),
@@ -123,6 +123,18 @@ def test_totals_are_those_of_each_synapse_counted_by_hand(node: Any) -> None:
     negative, positive = weight_totals(node)
     assert negative.tolist() == np.minimum(matrix, 0).sum(1).tolist()
     assert positive.tolist() == np.maximum(matrix, 0).sum(1).tolist()
+
+
+def test_large_weights_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = DenseSynapses(drawn(np.random.default_rng(2), 7, 9), (9,), (7,))
+    whole = weight_totals(node)
+    for chunk in (1, 20, 45, 63):
+        monkeypatch.setattr("norse_export.ir.bounds._CHUNK", chunk)
+        assert [side.tolist() for side in weight_totals(node)] == [side.tolist() for side in whole]
+        assert [side.tolist() for side in whole] == [
+            np.minimum(by_hand(node), 0).sum(1).tolist(),
+            np.maximum(by_hand(node), 0).sum(1).tolist(),
+        ]
 
 
 def by_hand_apart(node: SparseSynapses) -> Array:
@@ -208,6 +220,40 @@ def test_a_population_that_always_sends_something_sent_nothing_before_the_first_
         return Step(state=(v,), spike=where(x > v, 3, 2))
 
     assert source_intervals(net(Family("always", always, ("x",), ("v",))))["p"] == (0, 3)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-(2**31), 0), (0, 2**31)])
+def test_spikes_of_32_bits_are_the_largest(low: int, high: int) -> None:
+    def graded(low: int, high: int) -> Graph[FixedNode]:
+        def step(x: Any, v: Any) -> Step:
+            return Step(state=(v,), spike=saturate(x, low, high))
+
+        return net(Family("graded", step, ("x",), ("v",)))
+
+    assert source_intervals(graded(min(low + 1, 0), max(high - 1, 0)))["p"] == (min(low + 1, 0), max(high - 1, 0))
+    with pytest.raises(UnsupportedError, match="32 bits"):
+        source_intervals(graded(low, high))
+    assert source_intervals(graded(-3, -2))["p"] == (-3, 0)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_port_is_refused_when_the_sum_of_its_projections_passes_62_bits(sign: int) -> None:
+    weight = np.full((1, 1), sign * (2**31 - 1), np.int32)
+    parts = {name: DenseSynapses(weight, (1,), (1,), Delivery(shift=30)) for name in "abc"}
+
+    def graph(names: str) -> Graph[FixedNode]:
+        nodes: dict[str, FixedNode] = {"in": FixedInput((1,)), "p": population(SUMMING, (1,)), "out": Output((1,))}
+        nodes |= {name: parts[name] for name in names}
+        edges = [edge for name in names for edge in (Edge("in", name), Edge(name, "p"))]
+        return Graph(nodes, (*edges, Edge("p", "out")))
+
+    one = (2**31 - 1) << 30
+    assert port_intervals(graph("ab")) == {"p": {"x": (0, 2 * one) if sign > 0 else (-2 * one, 0)}}
+    with pytest.raises(UnsupportedError) as caught:
+        port_intervals(graph("abc"))
+    assert caught.value.where == "p"
+    assert "port 'x'" in caught.value.what
+    assert caught.value.fix
 
 
 def test_spikes_that_nothing_bounds_are_refused_by_name() -> None:

@@ -198,7 +198,7 @@ def subtracted(x: Any, v: Any) -> Step:
 
 
 def subtracted_at(x: Any, v: Any) -> Step:
-    return Step(state=(where(v >= x, x - v, 5),), spike=v > x)
+    return Step(state=(where(v >= x, x - v, -30),), spike=v > x)
 
 
 def counted(x: Any, v: Any) -> Step:
@@ -207,6 +207,10 @@ def counted(x: Any, v: Any) -> Step:
 
 def counted_up(x: Any, v: Any) -> Step:
     return Step(state=(where(equal(v, 7), v, v + 1),), spike=v > x)
+
+
+def unequal(x: Any, v: Any) -> Step:
+    return Step(state=(where(equal(v, x), 5, v),), spike=v > x)
 
 
 def matched(x: Any, v: Any) -> Step:
@@ -233,6 +237,7 @@ BRANCHES: dict[Callable[..., Step], tuple[Interval, Interval]] = {
     subtracted: ((2, 5), (-10, 10)),
     subtracted_at: ((2, 5), (-10, 10)),
     counted: ((0, 0), (0, 7)),
+    unequal: ((0, 3), (0, 7)),
     counted_up: ((0, 0), (0, 7)),
     matched: ((2, 3), (-10, 10)),
     resting: ((-2, 2), (-10, 10)),
@@ -498,6 +503,13 @@ FITS: dict[str, tuple[Callable[[Any, Any], Any], Interval, Interval, Interval, I
         (0, TOP // 15),
         (-16, -16),
         (0, TOP // 15 + 1),
+    ),
+    "magnitude of what is rounded toward zero": (
+        lambda x, k: mul_shift(x, k, 4, TOWARD_ZERO),
+        (-TOP, 0),
+        (0, 1),
+        (-TOP - 1, 0),
+        (0, 1),
     ),
     "lower part, half-even": (
         lambda x, k: shift_right(x, 4, FLOOR) + mul_shift(x, k, 4, HALF_EVEN),
