@@ -37,6 +37,7 @@ def as_run(graph: Graph[Any], oracle: OracleRun) -> Run:
         observables={
             name: {key: stacked([s.observed[name][key] for s in samples], name) for key in samples[0].observed[name]}
             for name in populations
+            if name in samples[0].observed
         },
         final_state={
             name: {

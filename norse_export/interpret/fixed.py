@@ -116,9 +116,8 @@ class _Integers:
                 spike = self._each(node, done.spike)
                 fired.append((spike if spike.dtype == bool else spike.astype(np.int32))[np.newaxis])
             if self.record:
-                recorded = self.recorded.setdefault(name, {})
                 for key, value in (state | {key: self._each(node, v) for key, v in done.observe.items()}).items():
-                    recorded.setdefault(key, []).append(value)
+                    self.recorded.setdefault(name, {}).setdefault(key, []).append(value)
         self.state[name], self.taken[name] = state, start + ports[0].shape[0]
         return np.stack(sent) if node.spikes else np.stack(sent) * node.unit.get("v", np.float64(1)).astype(np.float64)
 
