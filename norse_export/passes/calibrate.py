@@ -146,7 +146,7 @@ def response(population: Population, links: Sequence[Link], sent: Mapping[str, A
 
 
 def run_fixed(graph: Graph[FixedNode], rasters: Mapping[str, Array]) -> Run:
-    """Run a fixed graph: by the engine, or, where compiling its kernels takes longer than that, by the emulator.
+    """Run a fixed graph: by the engine, or, where compiling its kernels would take longer, by the emulator.
 
     Both give the same.
     """
@@ -156,9 +156,10 @@ def run_fixed(graph: Graph[FixedNode], rasters: Mapping[str, Array]) -> Run:
 
 
 def _engine(graph: Graph[FixedNode], rasters: Mapping[str, Array]) -> Run:
-    from norse_export.engine.network import compile_network  # numba is loaded where it is used
+    from norse_export.engine.kernels.memory import JIT  # numba is loaded where it is used
+    from norse_export.engine.network import compile_network
 
-    return compile_network(graph).run(rasters).run
+    return compile_network(graph).run(rasters).run if JIT else emulate(graph, rasters)
 
 
 def some(inputs: Mapping[str, Array], work: int, budget: int) -> dict[str, Array]:
