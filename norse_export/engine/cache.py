@@ -59,7 +59,7 @@ def _module(name: str, text: str, filename: str, *, cache: bool) -> ModuleType:
 
 def _kept(name: str, text: str) -> Path | None:
     """The file with that text, written if there is none; None where it cannot be kept."""
-    folder = _folder()
+    folder = kernel_folder()
     if folder is None:
         return None
     path = folder / f"{name}.py"
@@ -83,7 +83,7 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
-def _folder() -> Path | None:
+def kernel_folder() -> Path | None:
     """The user's own folder, made if there is none; None where it cannot be trusted or written to."""
     base = os.environ.get("NORSE_EXPORT_CACHE") or os.environ.get("XDG_CACHE_HOME")
     try:
