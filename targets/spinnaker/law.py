@@ -31,6 +31,8 @@ from functools import cache
 from inspect import Parameter, Signature
 from typing import Any
 
+import numpy as np
+
 from norse_export.errors import UsageError
 from norse_export.ir.fixed import Population
 from norse_export.ir.graph import Shape
@@ -42,6 +44,7 @@ from .derive import FRACTION_BITS, UNIT_BITS, WORD_BITS, Model, derive, model_of
 PORTS = ("exc", "inh")  # receptor types: both take magnitudes
 RING_MAX = 65535  # of a cell of a ring buffer, and of a weight in a synaptic row
 MAX_SHIFT = 31
+UNIT = 2.0**-FRACTION_BITS  # of membrane potentials and currents
 STATE = ("v", "refractory", "i_exc", "i_inh")
 OBSERVED = ("v_rec", "exc", "inh")
 _OF_MEMBRANE = ("v_rest", "r_membrane", "exp_tc", "i_offset", "v_reset", "v_thresh", "t_refract")
@@ -54,16 +57,18 @@ _INITIAL = {"v": "v_init", "refractory": "refract_timer", "i_exc": "exc_isyn", "
 Pair = tuple[Any, Any]  # exc, inh
 
 
-def population(model: str, sdram_words: Any, shifts: Sequence[int], *, shape: Shape, dt: float) -> Population:
+def population(
+    model: str, sdram_words: Any, shifts: Sequence[int], *, shape: Shape, dt: float, readout: bool = False
+) -> Population:
     """Neurons with the given parameter words [N, W] (see derive), N in the C order of the shape; dt in seconds.
 
-    shifts: by how many bits what the ring buffers hold is shifted to the left, exc and inh.
+    shifts: by how many bits what the ring buffers hold is shifted to the left, exc and inh. readout: see `law`.
 
     Raises:
         UsageError: an unknown model, or words or shifts that the chip could not hold.
     """
     derived = derive(model, sdram_words)
-    family = law(model, shifts)
+    family = law(model, shifts, readout=readout)
     return Population(
         program=family.trace(),
         shape=shape,
@@ -71,11 +76,14 @@ def population(model: str, sdram_words: Any, shifts: Sequence[int], *, shape: Sh
         initial_state={name: derived[_INITIAL[name]].reshape(shape) for name in STATE},
         dt=dt,
         saturated=dict.fromkeys(PORTS, RING_MAX),
+        unit={name: np.float64(UNIT) for name in ("v", "i_exc", "i_inh")},
     )
 
 
-def law(model: str, shifts: Sequence[int]) -> Family:
+def law(model: str, shifts: Sequence[int], *, readout: bool = False) -> Family:
     """The family of a model whose ring buffers are shifted so (exc, inh): the shifts are constants of its program.
+
+    readout: the spikes are not read, but v as the chip records it, which is before the update.
 
     Raises:
         UsageError: an unknown model; other than two shifts of 0 to 31 bits.
@@ -84,18 +92,21 @@ def law(model: str, shifts: Sequence[int]) -> Family:
     if len(shifts) != len(PORTS) or not all(0 <= shift <= MAX_SHIFT for shift in shifts):
         fix = f"give two shifts, exc and inh, of 0 to {MAX_SHIFT} bits"
         raise UsageError(f"ring buffers shifted by {list(map(int, shifts))} bits", where=kind, fix=fix)
-    return _family(kind, *map(int, shifts))
+    return _family(kind, *map(int, shifts), readout=readout)
 
 
 @cache
-def _family(model: Model, exc_shift: int, inh_shift: int) -> Family:
+def _family(model: Model, exc_shift: int, inh_shift: int, *, readout: bool) -> Family:
     currents = _exponential if model is Model.IF_CURR_EXP else _delta
 
     def step(exc: Any, inh: Any, v: Any, refractory: Any, i_exc: Any, i_inh: Any, **p: Any) -> Step:
         arriving = (shift_left(exc, exc_shift), shift_left(inh, inh_shift))
         exc, inh, drive, left = currents(arriving, (i_exc, i_inh), p)
         v1, counter, spike = _membrane(drive, v, refractory, p)
-        return Step(state=(v1, counter, *left), spike=spike, observe={"v_rec": v, "exc": exc, "inh": inh})
+        observe, state = {"v_rec": v, "exc": exc, "inh": inh}, (v1, counter, *left)
+        if readout:
+            return Step(state=state, output=v, observe=observe)
+        return Step(state=state, spike=spike, observe=observe)
 
     arguments = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in (*PORTS, *STATE)]
     arguments += [Parameter(name, Parameter.KEYWORD_ONLY) for name in (*_OF_SYNAPSES[model], *_OF_MEMBRANE)]
