@@ -44,6 +44,8 @@ format: $(STAMP)
 bench: $(STAMP)  ## ratios measured in one run, with a description of the machine
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/large_export.py
+	$(BIN)/python benchmarks/sim.py
+	$(BIN)/python benchmarks/cycles.py
 
 clean:
 	rm -rf $(VENV) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
