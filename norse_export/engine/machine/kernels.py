@@ -156,7 +156,8 @@ def run(
     with 1 only the last step remains; totals [C, CORE_COLUMNS]: sums of counts, greatest depths.
     """
     steps, samples, sample = rows
-    _, _, _, _, inputs, firsts, _ = tables
+    cells, lists, entries, steady, inputs, begins, parts = tables  # here only: to unpack counts references
+    firsts, fired = events
     flow, top, bounds, taken = room
     count = m[WIDTH] * m[HEIGHT]
     size = flow.size // REGIONS
@@ -172,18 +173,20 @@ def run(
             if number == 0:
                 for link in range(6):
                     bounds[_stretch(count, link, 0, FROM_HOST)] = top[link]
-                flits = _inject(m, inputs, tables, events, row, flow, top)
+                flits = _inject(m, inputs, cells, lists, entries, firsts, fired, row, flow, top)
                 for link in range(6):
                     bounds[_stretch(count, link, 0, FROM_HOST) + 1] = top[link]
                 about[HOST_SENT] = flits
                 if flits > 0:
                     about[HOST_END] = flits * m[HOST_INTERVAL]
             for core in range(count):
-                parts = (firsts[number * count + core], firsts[number * count + core + 1])
-                if parts[0] < parts[1]:
+                mine = (core, begins[number * count + core], begins[number * count + core + 1])
+                if mine[1] < mine[2]:
                     for link in range(6):
                         bounds[_stretch(count, link, core, FROM_CORE)] = top[link]
-                    flits += _update(m, core, parts, tables, events, row, flow, top, taken, record)
+                    flits += _update(
+                        m, mine, parts, cells, lists, entries, steady, firsts, fired, row, flow, top, taken, record
+                    )
                     for link in range(6):
                         bounds[_stretch(count, link, core, FROM_CORE) + 1] = top[link]
             if flits > 0:
@@ -214,10 +217,19 @@ def _stretch(cores: int, link: int, router: int, origin: int) -> int:
 
 
 @_inner
-def _inject(m: Numbers, inputs: Array, tables: Tables, events: Events, row: int, flow: Array, top: Array) -> int:
+def _inject(
+    m: Numbers,
+    inputs: Array,
+    cells: Array,
+    lists: Array,
+    entries: Array,
+    firsts: Array,
+    fired: Array,
+    row: int,
+    flow: Array,
+    top: Array,
+) -> int:
     """The host's flits of a step, into the router of core 0; gives their number."""
-    cells, lists, entries, _, _, _, _ = tables
-    firsts, fired = events
     cycle = m[ROUTER_CYCLES]
     for source in inputs:
         base = cells[source]
@@ -246,22 +258,28 @@ def _first_link(entry: int, x: int, y: int) -> int:
 @_inner
 def _update(
     m: Numbers,
-    core: int,
-    numbers: tuple[int, int],
-    tables: Tables,
-    events: Events,
+    mine: tuple[int, int, int],
+    parts: Array,
+    cells: Array,
+    lists: Array,
+    entries: Array,
+    steady: Array,
+    firsts: Array,
+    fired: Array,
     row: int,
     flow: Array,
     top: Array,
     taken: Array,
     record: Array,
 ) -> int:
-    """Neuron unit and sender of a core: update its parts from numbers[0] on, send what fires; gives the flits."""
-    cells, lists, entries, steady, _, _, parts = tables
-    firsts, fired = events
+    """Neuron unit and sender of a core: update its parts, send what fires; gives the flits.
+
+    mine: the core, its first part in this round, and the first behind its last.
+    """
+    core = mine[0]
     begin, ends = 0, 0
     state = (0, 0, 0)
-    for part in range(numbers[0], numbers[1]):
+    for part in range(mine[1], mine[2]):
         source, low, high = parts[part, 0], parts[part, 1], parts[part, 2]
         interval, latency = parts[part, 3], parts[part, 4]
         first, last = low, high
