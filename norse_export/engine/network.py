@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +26,7 @@ from norse_export.engine.recordings import (
     recorded,
 )
 from norse_export.engine.results import activity_of, run_of
-from norse_export.engine.script import Script, play, script_of
+from norse_export.engine.script import Script, played, script_of
 from norse_export.engine.wiring import FIRST_SAMPLE, wire
 from norse_export.errors import UsageError
 from norse_export.ir.bounds import all_ranges, synapses_intervals
@@ -149,17 +148,8 @@ class Network:
         }
         known = {symbol: array.ctypes.data for symbol, array in {**ready, **arrays}.items()}
         known[FIRST_SAMPLE] = first_sample
-        threads = min(threads, samples)
-        bounds = [samples * number // threads for number in range(threads + 1)]
-
-        def part(number: int) -> NDArray[np.int64]:
-            return play(plan.script, known, steps, bounds[number], bounds[number + 1])
-
-        if threads == 1:
-            counted = part(0)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                counted = np.sum(list(pool.map(part, range(threads))), axis=0)
+        updates = steps * samples * sum(packed.size for packed in self.nodes.populations.values())
+        counted = played(plan.script, known, steps, samples, threads, updates)
         activity = activity_of(self.nodes, plan.counters, counted, steps, samples)
         return FixedRun(run_of(self.nodes, arrays, rasters), activity)
 

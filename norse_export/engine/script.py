@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from norse_export.engine.kernels.memory import aligned, execute
 Array = NDArray[Any]
 MEMORY: Symbol = ("memory",)
 COUNTERS: Symbol = ("counters",)
+SHORT = 1_000_000  # updates of neurons: a run of fewer needs no thread of its own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,19 +63,44 @@ def script_of(
     )
 
 
-def play(script: Script, known: Mapping[Symbol, int], steps: int, first: int, last: int) -> NDArray[np.int64]:
-    """Run samples first to last - 1 on this thread, and give the counters.
+def played(
+    script: Script, known: Mapping[Symbol, int], steps: int, samples: int, threads: int, updates: int
+) -> NDArray[np.int64]:
+    """Run all samples on so many threads, and give the counters, summed.
 
-    known: what every symbol but the thread's own memory and counters stands for.
+    updates: of neurons, all in all. A run of many is left to threads of its own, so that Ctrl-C reaches this one; then
+    it ends at once.
+    """
+    threads, stop = min(threads, samples), np.zeros(1, np.int64)
+    bounds = [samples * number // threads for number in range(threads + 1)]
+    parts = [range(first, last) for first, last in pairwise(bounds)]
+    if threads == 1 and updates < SHORT:
+        return play(script, known, steps, parts[0], stop)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            counted = list(pool.map(lambda part: play(script, known, steps, part, stop), parts))
+        finally:
+            stop[0] = 1
+    total: NDArray[np.int64] = np.sum(counted, axis=0)
+    return total
+
+
+def play(
+    script: Script, known: Mapping[Symbol, int], steps: int, samples: range, stop: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Run a range of samples on this thread, and give the counters.
+
+    known: what every symbol but the thread's own memory and counters stands for. stop: the run ends early once its
+    number is not 0.
     """
     memory, counters = aligned(script.bytes, np.uint8), aligned(script.counters, np.int64)
     bases = {(): 0, MEMORY: memory.ctypes.data, COUNTERS: counters.ctypes.data, **known}
     numbers = script.numbers + np.array([bases[symbol] for symbol in script.table], np.int64)[script.symbols]
     calls = np.stack([script.functions, script.rows + numbers.ctypes.data], axis=1)
-    row, at = [steps], calls.ctypes.data
+    row, at = [steps, stop.ctypes.data], calls.ctypes.data
     for size in script.sizes:
         row += [at, size]
         at += 16 * size
     begins = np.array(row, np.int64)
-    execute(address(drive), begins.ctypes.data, first, last)
+    execute(address(drive), begins.ctypes.data, samples.start, samples.stop)
     return counters

@@ -16,7 +16,7 @@ from norse_export.engine.kernels.memory import jitted, slot_of, view
 
 @jitted
 def scan_bytes(flags, size, cells):
-    """List the cells whose byte is 1, and say how many there are."""
+    """List the cells whose byte is not 0, and say how many there are."""
     marks = view(flags, size, np.uint8)
     count, group = 0, 0
     while group + FLAGS <= size:
@@ -28,7 +28,7 @@ def scan_bytes(flags, size, cells):
         group += FLAGS
     for cell in range(group, size):
         cells[count] = cell
-        count += marks[cell]
+        count += marks[cell] != 0
     return count
 
 

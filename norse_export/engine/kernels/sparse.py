@@ -8,6 +8,7 @@ import numpy as np
 from norse_export.engine.kernels.bits import prefetch
 from norse_export.engine.kernels.memory import jitted, slot_of, view
 
+MOST_LINES = 64  # of memory fetched early for one source: 1024 synapses
 AHEAD = 3  # sources between the one whose synapses are added and the one whose synapses are fetched
 
 
@@ -23,7 +24,7 @@ def packed(t, sample, slots, mask, delay, starts, words, synapses, sums, size, o
     for number in range(count):
         bounds = view(starts + 8 * cells[number], 2, np.int64)
         later = view(starts + 8 * cells[min(number + AHEAD, count - 1)], 2, np.int64)
-        for line in range(later[0] // 16, (later[1] + 15) // 16):
+        for line in range(later[0] // 16, min(later[0] // 16 + MOST_LINES, (later[1] + 15) // 16)):
             prefetch(words + 64 * line)
         for synapse in range(bounds[0], bounds[1]):
             word = listed[synapse]

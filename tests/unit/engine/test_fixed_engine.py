@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
+import threading
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -274,3 +277,20 @@ def test_what_the_engine_does_not_have_is_refused_all_at_once() -> None:
     assert isinstance(wrong.value, UnsupportedError)
     assert [finding.where for finding in wrong.value.findings] == ["w -> p", "p -> x"]
     assert "behind the last spikes" in wrong.value.fix
+
+
+def test_an_interrupt_ends_a_long_run_at_once() -> None:
+    """The kernels hold no lock: Ctrl-C reaches the thread that waits for them."""
+    network = compile_network(wide_net(200))
+    given = {"in": np.ones((200_000, 1, 100), bool)}
+    network.run({"in": given["in"][:10]})
+
+    def run_for_long() -> None:
+        for _ in range(1000):
+            network.run(given)
+
+    start = time.perf_counter()
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_for_long()
+    assert time.perf_counter() - start < 5
