@@ -1,10 +1,12 @@
-"""SpiNNaker: the laws of sPyNNaker 7.4.1's IF_curr_exp and IF_curr_delta as integer programs, bit for bit.
+"""Target `spinnaker`: the laws of sPyNNaker 7.4.1's IF_curr_exp and IF_curr_delta as integer programs, bit for bit.
 
 derive.py: what the chip derives from the parameter words that the host writes. law.py: the programs. projections.py:
 synaptic rows as projections. network.py: what the chip's memory holds, as a fixed graph. emulation.py: runs of one
-population and of a network. Models cannot be exported to it yet, and it stands in no list of targets.
+population and of a network. parameters.py, schedule.py, weights.py, lower.py: a model in the chip's terms. limits.py,
+artefact.py, report.py, deploy.py, target.py: the folder that is written, and its run.
 """
 
 from .emulation import emulate, emulate_network
+from .target import SpinnakerTarget, write_raster
 
-__all__ = ["emulate", "emulate_network"]
+__all__ = ["SpinnakerTarget", "emulate", "emulate_network", "write_raster"]

@@ -76,7 +76,7 @@ def population(
         initial_state={name: derived[_INITIAL[name]].reshape(shape) for name in STATE},
         dt=dt,
         saturated=dict.fromkeys(PORTS, RING_MAX),
-        unit={name: np.float64(UNIT) for name in ("v", "i_exc", "i_inh")},
+        unit={name: np.full(shape, UNIT) for name in ("v", "i_exc", "i_inh")},
     )
 
 

@@ -121,7 +121,7 @@ def _refuse(lowered: Lowered) -> None:
     findings = []
     for name, (_, given) in lowered.inputs.items():
         if (given.low, given.high, given.unit) != (0, 1, 1.0):
-            message = f"the input holds numbers from {given.low} to {given.high} times {given.unit:g}: a spike is 0 or 1"
+            message = f"the input holds {given.low} to {given.high} times {given.unit:g}: a spike is 0 or 1"
             findings.append(Finding("input_counts", "error", name, message, "encode the input into single spikes"))
     for name, node in lowered.populations.items():
         if node.family is ANY_SPIKE:
@@ -156,7 +156,7 @@ def _mapped(lowered: Lowered, plan: Schedule) -> tuple[dict[str, Mapped], list[F
     """
     made, findings = {}, []
     for name, node in lowered.populations.items():
-        constant = sum(lowered.constants.get(name, {}).values(), np.zeros(node.shape))
+        constant: Any = sum(lowered.constants.get(name, {}).values(), np.zeros(node.shape))
         made[name], found = mapped(name, node, constant, plan.late[name])
         findings += found
     if errors := [finding for finding in findings if finding.severity == "error"]:

@@ -84,10 +84,10 @@ def refusals(name: str, node: Neuron) -> list[Finding]:
             message = f"{field} = dt/{tau} = {_worst(values):g}: a decay of the chip is 0 to 1"
             found.append(_error(field, name, message, f"train with {tau} >= dt"))
         elif field == "alpha" and np.any(_raw(1 - values.astype(np.float64)) >= ONE):
-            message = f"alpha = dt/tau_mem = {values.min():g}: less than half of 2^-15, the chip's membrane stands still"
+            message = f"alpha = dt/tau_mem = {values.min():g}: below 2^-16, the chip's membrane stands still"
             found.append(_error(field, name, message, "use tau_mem < 65536 dt"))
         elif field == "beta" and np.any(1 - values.astype(np.float64) > _decay(_MOST_SYNAPTIC) / 2**UNIT_BITS):
-            message = f"beta = dt/tau_syn = {values.min():g}: with tau_syn > 32768 dt the chip's currents vanish at once"
+            message = f"beta = dt/tau_syn = {values.min():g}: from tau_syn = 32768 dt on the chip's currents vanish"
             found.append(_error("tau_syn", name, message, "use tau_syn < 32768 dt"))
     if np.any(node.parameters.get("gain", np.ones(1)) == 0):
         message = "the gain of an input is 0: nothing that arrives changes the neuron"
@@ -110,7 +110,8 @@ def mapped(name: str, node: Neuron, constant: Floats, hold: int) -> tuple[Mapped
     words |= {"cm": words["tau_m"], "dt": ONE, "dt_synapse": ONE, "dt_input": ONE}
     words["v_thresh"] = np.floor(flat["v_th"] * ONE) + 1 if "v_th" in flat else LARGEST
     words["v_reset"] = _raw(flat["v_reset"]) if "v_reset" in flat else words["v_rest"]
-    findings, factor = [], gain
+    findings: list[Finding] = []
+    factor = gain
     net = np.zeros(gain.size)
     if model is Model.IF_CURR_EXP:
         tau = _each(_synaptic_time, 1 - flat["beta"])

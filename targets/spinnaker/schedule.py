@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from norse_export.errors import Finding, UnsupportedError
+from norse_export.errors import ExportError, Finding, UnsupportedError
 from norse_export.passes.lowered import Lowered
 
 LEAST_DELAY = 1  # steps; derive: a spike of step t arrives in step t + 1 at the earliest
@@ -90,7 +90,7 @@ def _align(lowered: Lowered, late: dict[str, int], sent: Mapping[str, int]) -> b
     return False
 
 
-def _unaligned(where: str) -> UnsupportedError:
+def _unaligned(where: str) -> ExportError:
     message = "an output of what the chip sends in different steps"
     fix = "give each of these an output of its own"
     return UnsupportedError.of([Finding("unaligned", "error", where, message, fix)])

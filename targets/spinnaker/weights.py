@@ -89,7 +89,7 @@ def shift_for(largest: float, weight: float) -> int:
 def default_shift(rows: Sequence[Rows]) -> int:
     """The shift that sPyNNaker takes by itself where all delays of a projection are the same.
 
-    Source: sPyNNaker 7.4.1, population_vertex.py, get_ring_buffer_shifts; its results measured: tests/goldens/spinnaker.
+    Source: sPyNNaker 7.4.1, population_vertex.py, get_ring_buffer_shifts; measured: tests/goldens/spinnaker.
     """
     largest = 0.0
     for one in rows:
@@ -152,4 +152,4 @@ def narrowed(magnitude: Array) -> IntArray:
     """Whole numbers in the narrowest type that holds them."""
     largest = magnitude.max(initial=0)
     dtype = next(kind for kind in (np.int8, np.int16, np.int32) if largest <= np.iinfo(kind).max)
-    return magnitude.astype(dtype)  # type: ignore[return-value]
+    return magnitude.astype(dtype)

@@ -1,0 +1,80 @@
+"""report.json: what a network takes of the chip, and what became of the weights and sums of each layer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from norse_export.ir.bounds import all_ranges
+from norse_export.ir.fixed import Population
+from norse_export.ir.graph import Graph
+from norse_export.ir.stages import FixedNode
+from norse_export.program.operations import Op
+
+from .artefact import told
+from .law import PORTS, RING_MAX
+from .limits import Use, totals
+from .lower import LAW, METADATA
+from .weights import largest_possible, per_one
+
+_NOT_MODELLED = "timing, lost or late packets, and everything else that a chip does beside these neurons' arithmetic"
+
+
+def document(graph: Graph[FixedNode], use: Mapping[str, Use]) -> dict[str, Any]:
+    """The report as JSON."""
+    return {
+        "law": LAW,
+        "not_modelled": _NOT_MODELLED,
+        "totals": totals(use),
+        "use": {name: asdict(one) for name, one in use.items()},
+        "layers": _layers(graph),
+        "host": [name for name, node in graph.nodes.items() if _on_host(node)],
+        "metadata": {key: text for key, text in graph.metadata.items() if key != METADATA},
+    }
+
+
+def _on_host(node: FixedNode) -> bool:
+    return type(node).__name__ in ("Linear", "Conv", "Pool", "Scale", "Sum", "Flatten")
+
+
+def _layers(graph: Graph[FixedNode]) -> dict[str, Any]:
+    """Of each population its shifts, the least weight, the sums of its ring buffers, and how near it comes to wrapping.
+
+    largest_sum_seen: on the calibration inputs, in whole numbers. wrap_margin_bits: the bits of 32 that no value of a
+    step uses, whatever spikes arrive; None: a value may wrap.
+    """
+    ranges = all_ranges(graph)
+    seen = json.loads(graph.metadata[METADATA])
+    layers = {}
+    for name, own in told(graph).items():
+        node = graph.nodes[name]
+        if not isinstance(node, Population):
+            continue
+        ports = {}
+        for number, port in enumerate(PORTS):
+            synapses: Any = [graph.nodes[edge.source] for edge in graph.incoming(name, port)]
+            shift, sums = own.shifts[number], seen[name]["seen"][number]
+            largest = largest_possible(synapses)
+            ports[port] = {
+                "shift": shift,
+                "least_weight": 1 / per_one(shift),
+                "max_expected_summed_weight": 0.75 * 2.0**shift,
+                "largest_sum_possible": largest,
+                "largest_sum_seen": None if sums is None else round(sums * per_one(shift)),
+                "saturates": "never" if largest <= RING_MAX else "counted",
+            }
+        steps = node.program.instructions
+        wraps = [n for n, step in enumerate(steps) if step.op is Op.WRAP]
+        reach = [ranges[name].values[steps[n].operands[0]] for n in wraps]
+        bits = max((max(high, -low - 1).bit_length() + 1 for low, high in reach), default=1)
+        proven = set(wraps) <= ranges[name].proven and not ranges[name].diverged
+        layers[name] = {
+            "model": str(own.model),
+            "read": "membrane" if own.readout else "spikes",
+            "late_steps": own.late,
+            "receptor_types": ports,
+            "wrap_margin_bits": 32 - bits if proven else None,
+        }
+    return layers
