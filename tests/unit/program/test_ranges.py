@@ -511,6 +511,13 @@ FITS: dict[str, tuple[Callable[[Any, Any], Any], Interval, Interval, Interval, I
         (-TOP - 1, 0),
         (0, 1),
     ),
+    "magnitude of what is shifted toward zero": (
+        lambda x, k: shift_right(x, 4, TOWARD_ZERO),
+        (-TOP, 0),
+        (0, 0),
+        (-TOP - 1, 0),
+        (0, 0),
+    ),
     "lower part, half-even": (
         lambda x, k: shift_right(x, 4, FLOOR) + mul_shift(x, k, 4, HALF_EVEN),
         (0, 15),
