@@ -81,6 +81,13 @@ def lava_lif(a: Any, u: Any, v: Any, *, u_keep: Any, v_keep: Any, bias: Any, v_t
     return Step(spike=z, state=(u1, where(z, 0, v1)))
 
 
+def lava_readout(a: Any, u: Any, v: Any, *, u_keep: Any, v_keep: Any, bias: Any, v_th: Any) -> Step:
+    """The same neuron where the host reads v, and no spike goes anywhere: it sends v."""
+    u1, v1 = _integrated(a, u, v, u_keep, v_keep, bias)
+    v2 = where(v1 > v_th, 0, v1)
+    return Step(state=(u1, v2), output=v2)
+
+
 def lava_lif_reset(
     a: Any, u: Any, v: Any, phase: Any, *, u_keep: Any, v_keep: Any, bias: Any, v_th: Any, interval: Any, offset: Any
 ) -> Step:
@@ -123,6 +130,7 @@ def lava_ternary_unsigned(
 
 
 LAVA_LIF = Family("lava_lif", lava_lif, ports=("a",), state=("u", "v"))
+LAVA_READOUT = Family("lava_readout", lava_readout, ports=("a",), state=("u", "v"))
 LAVA_LIF_RESET = Family("lava_lif_reset", lava_lif_reset, ports=("a",), state=("u", "v", "phase"))
 LAVA_TERNARY = Family("lava_ternary", lava_ternary, ports=("a",), state=("u", "v"))
 LAVA_TERNARY_UNSIGNED = Family("lava_ternary_unsigned", lava_ternary_unsigned, ports=("a",), state=("u", "v"))

@@ -48,6 +48,7 @@ OTHERS = {
     "llvmlite": ("norse_export.engine.*",),
     "click": ("norse_export.cli.*",),
     "rich": ("norse_export.cli.*", "norse_export.report.*"),
+    "lava": ("norse_export.targets.loihi.run_on_loihi",),  # copied into artefacts as text, and never imported here
 }
 HEAVY = ("torch", "numpy", "h5py", "onnx", "numba", "llvmlite", "nir", "norse", "safetensors", "click", "rich")
 MAX_FILE, MAX_FUNCTION = 600, 80

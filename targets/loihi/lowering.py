@@ -1,0 +1,208 @@
+"""Discrete graph -> fixed graph under the law `lava`, mode even8: integers that 8-bit synapses and registers hold.
+
+Every projection takes one step more than in the model; what loops back to its own layer has that step already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.engine import layers
+from norse_export.errors import Finding, UnsupportedError, UsageError
+from norse_export.interpret import interpret
+from norse_export.ir.fixed import FixedInput
+from norse_export.ir.graph import Edge, Graph
+from norse_export.ir.layers import Conv, Linear
+from norse_export.ir.rasters import checked_inputs
+from norse_export.ir.stages import DiscreteNode, FixedNode, Neuron
+from norse_export.passes.calibrate import some
+from norse_export.passes.integers import observe
+from norse_export.passes.linear import ConvWeights, with_rows_scaled
+from norse_export.passes.lower import input_ranges, lower
+from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered, Projection
+from norse_export.passes.plans import QuantiseChoice
+from norse_export.passes.prices import layer_prices, measure
+from norse_export.passes.quantise import SEARCH_WORK, Quantised
+from norse_export.program.laws import Law
+
+from . import law
+from .registers import Registers, bias_notes, refusals, registers_of
+from .scaling import Made, Plan, Seen, choose, is_proved
+from .weights import as_dense
+
+Array = NDArray[Any]
+LAW = (
+    "lava (Loihi 2 as lava-nc 0.10.0 has it): weights of 8 bits, even8; u and v of 24 bits; decays of 12, rounded"
+    " toward zero; threshold of 17, bias of 13 bits, times 64; spike when v > v_th; reset to 0; one step of delay a"
+    " layer"
+)
+_CHIP = Law(weight_bits=law.WEIGHT_BITS, state_bits=law.STATE_BITS, decay_bits=law.DECAY_BITS, delay_steps=1)
+
+
+def lowered_to_chip(
+    graph: Graph[DiscreteNode],
+    choice: QuantiseChoice,
+    calibration: Mapping[str, Array] | None,
+    ranges: Mapping[str, InputRange] | None,
+) -> Quantised:
+    """Give the model as integers of the chip, with the price of every layer.
+
+    Raises:
+        UnsupportedError: whatever the chip cannot hold; every one is a finding.
+        UsageError: widths that the chip does not have; calibration inputs that do not fit the model.
+    """
+    _refuse_choices(choice)
+    if calibration is not None:
+        calibration = checked_inputs(graph, calibration)
+        ranges = ranges or input_ranges(calibration)
+    lowered = lower(graph, ranges)
+    if found := _refused(lowered):
+        raise UnsupportedError.of(found)
+    plans = _plans(lowered)
+    layers_made = _chosen(graph, plans, choice, calibration)
+    fixed = _assembled(lowered, layers_made)
+    measured = None if calibration is None else measure(graph, lowered, fixed, calibration, _CHIP)
+    prices = {plan.name: (layers_made[plan.name].prices(plan), law.ALIGN_BITS, np.inf) for plan in plans}
+    table = layer_prices(lowered, fixed, prices, _CHIP, measured)
+    findings = [note for plan in plans for note in bias_notes(plan.name, plan.node, plan.registers)]
+    findings += [note for plan in plans for note in _overflow_note(plan, layers_made[plan.name])]
+    return Quantised(fixed, table, tuple(findings), lowered, measured, _skew(lowered))
+
+
+def _refuse_choices(choice: QuantiseChoice) -> None:
+    """Widths are the chip's; a scale for each channel would need a threshold for each."""
+    plain = choice.law == Law() and not choice.bits and not choice.per_channel
+    if not plain:
+        message = "bits and scales of channels are the chip's: 8-bit weights, 24-bit states, one scale for a layer"
+        raise UsageError(
+            message, where="--weight-bits, --bits, --state-bits, --decay-bits, --per-channel", fix="leave them out"
+        )
+
+
+def _refused(lowered: Lowered) -> list[Finding]:
+    found = []
+    for name, (_, given) in lowered.inputs.items():
+        if given != InputRange():
+            message = f"an input of {given.low} to {given.high} in units of {given.unit:g}; synapses take spikes"
+            found.append(Finding("graded_input", "error", name, message, "encode the input into spikes of 0 and 1"))
+    for name, node in lowered.populations.items():
+        if node.family is ANY_SPIKE:
+            message = "max pooling over spikes: the chip adds spikes up, and takes no maximum"
+            found.append(Finding("max_pool", "error", name, message, "use average or sum pooling"))
+            continue
+        found += refusals(name, node)
+        if not lowered.onto(name):
+            found.append(Finding("no_input", "error", name, "no spikes reach this layer", "remove it"))
+    for p in lowered.projections:
+        if p.delay_steps != (1 if p.source == p.target else 0):
+            message = f"a delay of {p.delay_steps} steps from {p.source!r} to {p.target!r}"
+            found.append(Finding("delay", "error", p.name, message, "use no delays, and 1 step in a recurrent layer"))
+    return found
+
+
+def _plans(lowered: Lowered) -> list[Plan]:
+    images = {name for name, (node, _) in lowered.inputs.items() if len(node.shape) == 3}
+    plans = []
+    for name, node in lowered.populations.items():
+        constant = np.zeros(())
+        for value in lowered.constants.get(name, {}).values():
+            constant = constant + value.astype(np.float64)
+        registers = registers_of(node, constant)
+        projections = tuple(_with_gain(lowered, p, node) for p in lowered.onto(name))
+        if len(projections) == 1 and projections[0].source in images and _is_image(lowered, projections[0], registers):
+            images.add(name)
+        else:
+            projections = tuple(
+                replace(p, weights=as_dense(p.weights, lowered.shape(p.source), prod(node.shape), name))
+                for p in projections
+            )
+        sources = {p.source: lowered.shape(p.source) for p in projections}
+        plans.append(Plan(name, node, registers, projections, sources))
+    return plans
+
+
+def _with_gain(lowered: Lowered, projection: Projection, node: Neuron) -> Projection:
+    gain = node.parameters.get("gain")
+    if gain is None:
+        return projection
+    rows = gain.astype(np.float64).reshape(-1)
+    return replace(projection, weights=with_rows_scaled(projection.weights, rows, lowered.shape(projection.source)))
+
+
+def _is_image(lowered: Lowered, projection: Projection, registers: Registers) -> bool:
+    """Whether a .net file can hold the layer as a convolution: bias and threshold are then those of feature maps."""
+    weights, shape = projection.weights, lowered.shape(projection.target)
+    if not isinstance(weights, ConvWeights) or weights.input_shape != lowered.shape(projection.source):
+        return False
+    values = [registers.drive] + ([] if registers.v_th is None else [registers.v_th])
+    flat = [value.reshape(value.shape[0], -1) for value in values]
+    return weights.map_shape == shape and all(bool(np.all(value == value[:, :1])) for value in flat)
+
+
+def _chosen(
+    graph: Graph[DiscreteNode], plans: list[Plan], choice: QuantiseChoice, calibration: Mapping[str, Array] | None
+) -> dict[str, Made]:
+    """Every layer with the best scale, each by itself on the float model's spikes."""
+    if calibration is None:
+        return {plan.name: choose(plan, None, searching=choice.search) for plan in plans}
+    work = max(sum(p.weights.weight.size for p in plan.projections) * 16 + 64 * prod(plan.node.shape) for plan in plans)
+    few = some(calibration, work, SEARCH_WORK)
+    run = interpret(graph, few, states=True)
+    sent = {**few, **run.spikes}
+    chosen = {}
+    for plan in plans:
+        states = dict(run.observables[plan.name])
+        truth = states["v"] if plan.readout else sent[plan.name]
+        seen = Seen({p.source: sent[p.source] for p in plan.projections}, truth, observe(plan.node, states))
+        chosen[plan.name] = choose(plan, seen, searching=choice.search)
+    return chosen
+
+
+def _assembled(lowered: Lowered, made: Mapping[str, Made]) -> Graph[FixedNode]:
+    nodes: dict[str, FixedNode] = {name: FixedInput(node.shape) for name, (node, _) in lowered.inputs.items()}
+    edges = []
+    for name, one in made.items():
+        for projection, link in one.links.items():
+            nodes[projection] = link.synapses
+            own = link.source == name
+            edges.append(Edge(link.source, projection, "x", link.delay_steps + (0 if own else law.SYNAPSE_STEPS)))
+            edges.append(Edge(projection, name, link.port))
+        nodes[name] = one.population
+    for name, layer in lowered.host.items():
+        nodes[name] = layers.rounded(layer, "float64") if isinstance(layer, Linear | Conv) else layer
+    return Graph(nodes, (*edges, *lowered.host_edges), {**lowered.metadata, "law": LAW})
+
+
+def _overflow_note(plan: Plan, one: Made) -> list[Finding]:
+    if plan.readout or is_proved(one):
+        return []
+    largest = max(-one.reach[0], one.reach[1])
+    bound = largest * law.DECAY_UNITY / plan.registers.i_decay * (1 << law.ALIGN_BITS)
+    message = (
+        f"not proved that the states stay in 24 bits: if all spikes come at once, and on and on, u reaches {bound:.2g}"
+        f" of {law.STATE_RANGE:.2g}"
+    )
+    return [Finding("overflow_bound", "note", plan.name, message, "compare on inputs as strong as those in use")]
+
+
+def _skew(lowered: Lowered) -> dict[str, int]:
+    """By how many steps each population and output is late: one for each layer of the chip before it."""
+    late = dict.fromkeys(lowered.inputs, 0)
+    for name in lowered.populations:
+        sources = [p.source for p in lowered.onto(name) if p.source != name]
+        late[name] = law.SYNAPSE_STEPS + max((late.get(source, 0) for source in sources), default=0)
+    waiting = list(lowered.host)
+    while waiting:
+        name = waiting.pop(0)
+        before = [edge.source for edge in lowered.host_edges if edge.target == name]
+        if all(source in late for source in before):
+            late[name] = max((late[source] for source in before), default=0)
+        else:
+            waiting.append(name)
+    return {name: steps for name, steps in late.items() if steps}

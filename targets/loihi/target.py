@@ -1,0 +1,113 @@
+"""Target `loihi`: a folder with a `.net` file that lava-dl's netx loads, and what the host needs beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import Finding, UnsupportedError
+from norse_export.files.limits import Limits
+from norse_export.interpret.fixed import emulate
+from norse_export.ir.fixed import Population
+from norse_export.ir.graph import Graph
+from norse_export.ir.run import Run
+from norse_export.ir.stages import DiscreteNode, FixedNode
+from norse_export.passes.lowered import InputRange
+from norse_export.passes.plans import QuantiseChoice
+from norse_export.passes.quantise import Quantised
+from norse_export.target import Stage
+
+from .chain import Chain, chain_of
+from .fit import capacity_findings
+from .host import host_part, write_host
+from .limits import BIAS_MAX, BIAS_MIN, DECAY_MAX, THRESHOLD_MAX
+from .lowering import lowered_to_chip
+from .net_output import write_net
+from .recording import write_recording
+from .replay import HOST, NET, replayed_graph
+from .report import write_report
+
+RECORDING, REPORT, SCRIPT = "recording.npz", "report.json", "run_on_loihi.py"
+
+
+@dataclass(frozen=True, slots=True)
+class LoihiTarget:
+    """Loihi 2 as Lava's bit-accurate models have it, by lava-dl's file. states: `run` records every state."""
+
+    name: str = "loihi"
+    stage: Stage = Stage.FIXED
+    suffix: str = ".loihi"
+    folder: bool = True
+    description: str = "Intel Loihi 2: a .net file for lava-dl's netx, and a script that compares the chip; Lava's law"
+    states: bool = False
+
+    def lower(
+        self,
+        graph: Graph[DiscreteNode],
+        choice: QuantiseChoice,
+        calibration: Mapping[str, NDArray[Any]] | None,
+        *,
+        ranges: Mapping[str, InputRange] | None,
+    ) -> Quantised:
+        """The model as integers of the chip, under the law `lava`.
+
+        Raises:
+            UnsupportedError: whatever the chip cannot hold; every one is a finding.
+            UsageError: widths that the chip does not have; calibration inputs that do not fit the model.
+        """
+        return lowered_to_chip(graph, choice, calibration, ranges)
+
+    def check(self, graph: Graph[FixedNode]) -> tuple[Finding, ...]:
+        """What netx cannot load, registers out of their ranges, layers that no core holds; cores and chips as notes."""
+        chain, findings = chain_of(graph)
+        if chain is None:
+            return findings
+        return (*findings, *_ranges(chain), *capacity_findings(chain))
+
+    def emit(self, graph: Graph[FixedNode], path: Path) -> None:
+        """Write the folder's files; same graph, same bytes.
+
+        Raises:
+            UnsupportedError: netx cannot load a net like this.
+        """
+        chain, findings = chain_of(graph)
+        if chain is None:
+            raise UnsupportedError.of([finding for finding in findings if finding.severity == "error"])
+        write_net(path / NET, chain)
+        write_host(path / HOST, host_part(graph, chain))
+        write_recording(path / RECORDING, graph, chain)
+        write_report(path / REPORT, graph, chain)
+        (path / SCRIPT).write_bytes(Path(__file__).with_name(SCRIPT).read_bytes())
+
+    def run(self, artefact: Path, inputs: Mapping[str, NDArray[Any]]) -> Run:
+        """Run the net as netx would load it, under Lava's law; host layers in float64."""
+        size = max(sum(file.stat().st_size for file in artefact.iterdir()), Limits().max_bytes)
+        done = emulate(replayed_graph(artefact, Limits(max_bytes=size)), inputs, states=self.states)
+        return replace(done, ran_by="emulation of model.net as netx loads it, under Lava's law")
+
+    def runners(self) -> tuple[str, ...]:
+        """The emulation, which is part of norse-export."""
+        return ("emulation",)
+
+
+def _ranges(chain: Chain) -> list[Finding]:
+    """Registers that do not hold what a layer has; Lava itself checks none of them."""
+    found = []
+    for layer in chain.layers:
+        node: Population = layer.population
+        held = {
+            "threshold": (node.parameters["v_th"] >> 6, 0, THRESHOLD_MAX),
+            "bias": (node.parameters["bias"] >> 6, BIAS_MIN, BIAS_MAX),
+            "decay of u": (4095 - node.parameters["u_keep"], 0, DECAY_MAX),
+            "decay of v": (4096 - node.parameters["v_keep"], 0, DECAY_MAX),
+        }
+        for register, (values, low, high) in held.items():
+            if np.any(values < low) or np.any(values > high):
+                message = f"{register}: {int(values.min())} to {int(values.max())}, the register holds {low} to {high}"
+                found.append(Finding("register", "error", layer.name, message, "rescale the layer"))
+    return found

@@ -1,0 +1,103 @@
+"""Real weights -> the integers that 8-bit synapses hold, chosen so that netx hands them to Lava unchanged.
+
+Weights of one sign are 0..255 or -255..0; mixed ones even, -256..254, or any of -128..127, which netx writes as even
+ones with weight_exp = -1. netx derives its own exponent and bits from the numbers, and its defects follow from them:
+`settled` looks at what would arrive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import CapacityError
+from norse_export.ir.graph import Shape
+from norse_export.passes.linear import ConvWeights, DenseWeights, SparseWeights, Weights, as_sparse
+
+from . import law
+from .law import IntArray
+from .limits import MIXED_MAX, MIXED_MIN, MIXED_ODD_MAX, MIXED_ODD_MIN, ONE_SIGN_MAX
+from .netx import optimised
+
+Floats = NDArray[np.float64]
+MAX_DENSE = 1 << 26  # weights of one layer written as a matrix
+
+
+def largest_scale(values: Floats) -> float:
+    """The weight that an integer 1 stands for, where the largest weight just fits; 0 for weights that are all 0."""
+    low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+    if low < 0 < high:
+        return max(high / MIXED_MAX, low / MIXED_MIN)
+    return max(high, -low) / ONE_SIGN_MAX
+
+
+def whole(values: Floats, scale: float) -> IntArray:
+    """The weights in whole numbers of scale."""
+    real = values / scale
+    near = np.rint(real)
+    low, high = near.min(initial=0), near.max(initial=0)
+    if low >= 0 or high <= 0:
+        made = np.clip(near, -ONE_SIGN_MAX, ONE_SIGN_MAX)
+    elif low >= MIXED_ODD_MIN and high <= MIXED_ODD_MAX:
+        made = near
+    else:
+        made = np.clip(2 * np.rint(real / 2), MIXED_MIN, MIXED_MAX)
+    return made.astype(np.int64)
+
+
+def settled(weight: IntArray) -> IntArray:
+    """Weights [N_out, N_in] that arrive unchanged: where netx would lose the least one, it comes nearer to 0.
+
+    All zeros stay as they are: the caller refuses them, or leaves them out.
+    """
+    for _ in range(4):
+        if not weight.any() or np.array_equal(arriving(weight), weight):
+            return weight
+        low, high = int(weight.min()), int(weight.max())
+        weight = np.maximum(weight, low + (2 if low < 0 < high else 1)) if low < 0 else np.minimum(weight, high - 1)
+    return weight
+
+
+def arriving(weight: IntArray) -> IntArray:
+    """What Lava adds up for weights of a .net file that are not all 0, before its shift of sums is undone exactly."""
+    used, bits, exponent = optimised(weight)
+    return law.effective_weights(used, law.sign_mode_of(used), bits) >> -exponent if exponent <= 0 else used
+
+
+def as_dense(weights: Weights, source: Shape, cells: int, where: str) -> DenseWeights:
+    """The same weights as a matrix.
+
+    Raises:
+        CapacityError: it would have more than MAX_DENSE numbers.
+    """
+    if isinstance(weights, DenseWeights):
+        return weights
+    listed = as_sparse(weights, source)
+    n_in = len(listed.starts) - 1
+    if n_in * cells > MAX_DENSE:
+        message = f"a matrix of {cells} x {n_in} weights: netx has no other form for this layer"
+        raise CapacityError(message, where=where, fix="use convolutions and dense layers without others between")
+    matrix = np.zeros((cells, n_in))
+    np.add.at(matrix, (listed.targets, np.repeat(np.arange(n_in), np.diff(listed.starts))), listed.weight)
+    return DenseWeights(matrix)
+
+
+def with_values(weights: Weights, values: Any) -> Weights:
+    """The same structure with other numbers."""
+    return replace(weights, weight=values)
+
+
+__all__ = [
+    "ConvWeights",
+    "DenseWeights",
+    "SparseWeights",
+    "arriving",
+    "as_dense",
+    "largest_scale",
+    "settled",
+    "whole",
+    "with_values",
+]
