@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.engine.machine import kernels
+from norse_export.engine.machine.compiled import kernels
+from norse_export.engine.machine.kernels import MAX_CYCLE, REGIONS
 from norse_export.engine.machine.load import Load
 from norse_export.engine.machine.report import CORE_NAMES, ROUND_NAMES, CycleReport
 from norse_export.errors import CapacityError, UsageError
@@ -26,20 +28,21 @@ def cycles(
     *,
     detail: bool = True,
     threads: int = 1,
-    run: Callable[..., None] = kernels.run,
+    model: ModuleType | None = None,
 ) -> CycleReport:
     """Count the cycles of every sample.
 
     spikes: for each input, and for each population that spikes, its raster [T, B, ...]; what is not 0 is an event.
     detail: keep what every core did in every round; without it the totals, and the rounds. threads: over samples.
-    run: the compiled model, or another of its kind.
+    model: the functions of kernels.py, or others of their kind; None compiles them.
 
     Raises:
         UsageError: a raster is missing or has another shape.
         CapacityError: a round may take so long that the model cannot count it.
     """
     steps, samples = _extent(load, spikes)
-    events, flits = _events(load, spikes, steps * samples)
+    compiled = kernels() if model is None else model
+    events, flits = _events(load, spikes, steps * samples, compiled)
     _check_length(load, flits)
     numbers, tables = _numbers(load), _tables(load)
     rounds = np.zeros((samples, steps, load.rounds, len(ROUND_NAMES)), np.int64)
@@ -48,7 +51,7 @@ def cycles(
 
     def one(sample: int) -> None:
         rows, room = (steps, samples, sample), _room(load, flits)
-        run(numbers, rows, tables, events, room, rounds[sample], cores[sample], totals[sample])
+        compiled.run(numbers, rows, tables, events, room, rounds[sample], cores[sample], totals[sample])
 
     if threads > 1 and samples > 1:
         with ThreadPoolExecutor(threads) as pool:
@@ -89,15 +92,17 @@ def _check_length(load: Load, flits: int) -> None:
     injected = max(flits * config.host_interval, updating + flits * (config.send_cycles + 1)) + config.router_cycles
     links = load.width + load.height
     most = injected + links * (flits + config.router_cycles + config.link_cycles)
-    if most >= kernels.MAX_CYCLE:
+    if most >= MAX_CYCLE:
         raise CapacityError(
-            f"a round of {flits} flits may take {most} cycles, {kernels.MAX_CYCLE - 1} can be counted",
+            f"a round of {flits} flits may take {most} cycles, {MAX_CYCLE - 1} can be counted",
             where="machine",
             fix="use a shorter host_interval, neuron_interval or send_cycles, or fewer events in a step",
         )
 
 
-def _events(load: Load, spikes: Mapping[str, Array], rows: int) -> tuple[tuple[Array, Array], int]:
+def _events(
+    load: Load, spikes: Mapping[str, Array], rows: int, compiled: ModuleType
+) -> tuple[tuple[Array, Array], int]:
     """The events of all rasters, one list behind the other, and how many flits a round has at most."""
     active = [None if load.steady[n] else _as_flags(spikes[name]) for n, name in enumerate(load.sources)]
     counts = [0 if raster is None else int(np.count_nonzero(raster)) for raster in active]
@@ -109,7 +114,7 @@ def _events(load: Load, spikes: Mapping[str, Array], rows: int) -> tuple[tuple[A
             size = int(load.cells[number + 1] - load.cells[number])
             sparse = counts[number] * SPARSE < raster.size
             first[number, 0] = filled
-            kernels.extract(np.packbits(raster, bitorder="little"), sparse, size, first[number], cell)
+            compiled.extract(np.packbits(raster, bitorder="little"), sparse, size, first[number], cell)
             filled += counts[number]
     return (first, cell), _most_flits(load, first, cell)
 
@@ -164,7 +169,7 @@ def _tables(load: Load) -> tuple[Array, ...]:
 def _room(load: Load, flits: int) -> tuple[Array, ...]:
     """Room for rounds of so many flits: see kernels.py."""
     return (
-        np.empty(kernels.REGIONS * (flits + 1), np.int64),
+        np.empty(REGIONS * (flits + 1), np.int64),
         np.zeros(6, np.int64),
         np.zeros(6 * load.cores * 6 * 2, np.int64),
         np.empty(max(flits, int(load.memory[:, 0].max())), np.int64),

@@ -9,8 +9,8 @@ REGIONS stretches of equal size: for each link those that enter its queue by inj
 two stretches for merging; two for what passes straight on. top [links]: how far that of each link is filled; bounds
 [links x cores x inputs x 2]: where the list of each input of a router stands. taken: when a queue's entries are taken.
 
-All that is compiled stands in this one file: numba compiles anew when the file of a function changes, and looks at no
-other.
+Imported, these functions are plain Python; compiled.py compiles the text of this file, which therefore imports nothing
+of this package, and in which what is called stands before `extract` and `run`.
 """
 
 from __future__ import annotations
@@ -92,14 +92,18 @@ REGIONS: Final = 10  # of `flow`
 _at = np.uint64  # of an index that is never negative: it is not looked at for that
 
 
-def _entry(function: F) -> F:
-    return cast(F, _numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+CACHE: bool | None = globals().get("CACHE")  # whether numba keeps what it compiles; None: nothing is compiled
+_int, _one = _numba.int64, _numba.int64[::1]
+
+
+def _entry(*signature: Any) -> Callable[[F], F]:
+    if CACHE is None:
+        return lambda function: function
+    return cast(Callable[[F], F], _numba.njit(_numba.void(*signature), cache=CACHE, nogil=True, error_model="numpy"))
 
 
 def _inner(function: F) -> F:
-    return cast(
-        F, _numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
-    )
+    return function if CACHE is None else cast(F, _numba.njit(nogil=True, error_model="numpy")(function))
 
 
 # For each byte the numbers of its bits that are set, from the low ones on, and how many they are.
@@ -107,7 +111,16 @@ _PLACES = np.array([([b for b in range(8) if byte >> b & 1] + [0] * 8)[:8] for b
 _COUNTS = np.array([byte.bit_count() for byte in range(256)], np.uint64)
 
 
-@_entry
+@_inner
+def _expand(byte: int, base: int, cell: Array, filled: Any) -> Any:
+    """List the bits of a byte that are set, without a branch on each, which would be guessed wrong too often."""
+    entry, base32 = np.uint64(byte & 0xFF), np.int32(base)
+    for bit in range(8):
+        cell[filled + np.uint64(bit)] = base32 + _PLACES[entry, bit]
+    return filled + _COUNTS[entry]
+
+
+@_entry(_numba.uint8[::1], _numba.boolean, _int, _one, _numba.int32[::1])
 def extract(bits: Array, sparse: bool, size: int, first: Array, cell: Array) -> None:
     """List the cells of a raster that fire, row by row: those of row r go to cell[first[r] : first[r + 1]].
 
@@ -128,73 +141,6 @@ def extract(bits: Array, sparse: bool, size: int, first: Array, cell: Array) -> 
                     filled = _expand(int(bits[place]), place * 8 - begin, cell, filled)
             filled = _expand(int(bits[high]) & last_mask, high * 8 - begin, cell, filled)
         first[row + 1] = filled
-
-
-@_inner
-def _expand(byte: int, base: int, cell: Array, filled: Any) -> Any:
-    """List the bits of a byte that are set, without a branch on each, which would be guessed wrong too often."""
-    entry, base32 = np.uint64(byte & 0xFF), np.int32(base)
-    for bit in range(8):
-        cell[filled + np.uint64(bit)] = base32 + _PLACES[entry, bit]
-    return filled + _COUNTS[entry]
-
-
-@_entry
-def run(
-    m: Numbers,
-    rows: tuple[int, int, int],
-    tables: Tables,
-    events: Events,
-    room: tuple[Array, Array, Array, Array],
-    rounds: Array,
-    cores: Array,
-    totals: Array,
-) -> None:
-    """Count the cycles of one sample: rows = (steps, samples, number of the sample).
-
-    tables, events: see their types. room: flow, top, bounds, taken. rounds [T, R, 8]; cores [T or 1, R, C, 26],
-    with 1 only the last step remains; totals [C, CORE_COLUMNS]: sums of counts, greatest depths.
-    """
-    steps, samples, sample = rows
-    cells, lists, entries, steady, inputs, begins, parts = tables  # here only: to unpack counts references
-    firsts, fired = events
-    flow, top, bounds, taken = room
-    count = m[WIDTH] * m[HEIGHT]
-    size = flow.size // REGIONS
-    cycle = 0
-    for step in range(steps):
-        kept, row = step if cores.shape[0] > 1 else 0, step * samples + sample
-        for number in range(m[ROUNDS]):
-            about, record = rounds[step, number], cores[kept, number]
-            for link in range(6):
-                top[link] = link * size
-            _clear(bounds, about, record)
-            flits = 0
-            if number == 0:
-                for link in range(6):
-                    bounds[_stretch(count, link, 0, FROM_HOST)] = top[link]
-                flits = _inject(m, inputs, cells, lists, entries, firsts, fired, row, flow, top)
-                for link in range(6):
-                    bounds[_stretch(count, link, 0, FROM_HOST) + 1] = top[link]
-                about[HOST_SENT] = flits
-                if flits > 0:
-                    about[HOST_END] = flits * m[HOST_INTERVAL]
-            for core in range(count):
-                mine = (core, begins[number * count + core], begins[number * count + core + 1])
-                if mine[1] < mine[2]:
-                    for link in range(6):
-                        bounds[_stretch(count, link, core, FROM_CORE)] = top[link]
-                    flits += _update(
-                        m, mine, parts, cells, lists, entries, steady, firsts, fired, row, flow, top, taken, record
-                    )
-                    for link in range(6):
-                        bounds[_stretch(count, link, core, FROM_CORE) + 1] = top[link]
-            if flits > 0:
-                _network(m, flow, top, bounds, taken, about, record)
-            _barrier(m, cycle, about, record)
-            _add_up(record, totals)
-            cycle = about[RELEASE]
-        cycle += m[STEP_CYCLES]
 
 
 @_inner
@@ -570,3 +516,70 @@ def _add_up(cores: Array, totals: Array) -> None:
             totals[core, column] = max(totals[core, column], cores[core, column])
         for column in range(LINK_FLITS, CORE_COLUMNS):
             totals[core, column] += cores[core, column]
+
+
+@_entry(
+    _numba.types.UniTuple(_int, 11),
+    _numba.types.UniTuple(_int, 3),
+    _numba.types.Tuple((_one, _one, _one, _numba.boolean[::1], _one, _one, _numba.int64[:, ::1])),
+    _numba.types.Tuple((_numba.int64[:, ::1], _numba.int32[::1])),
+    _numba.types.UniTuple(_one, 4),
+    _numba.int64[:, :, ::1],
+    _numba.int64[:, :, :, ::1],
+    _numba.int64[:, ::1],
+)
+def run(
+    m: Numbers,
+    rows: tuple[int, int, int],
+    tables: Tables,
+    events: Events,
+    room: tuple[Array, Array, Array, Array],
+    rounds: Array,
+    cores: Array,
+    totals: Array,
+) -> None:
+    """Count the cycles of one sample: rows = (steps, samples, number of the sample).
+
+    tables, events: see their types. room: flow, top, bounds, taken. rounds [T, R, 8]; cores [T or 1, R, C, 26],
+    with 1 only the last step remains; totals [C, CORE_COLUMNS]: sums of counts, greatest depths.
+    """
+    steps, samples, sample = rows
+    cells, lists, entries, steady, inputs, begins, parts = tables  # here only: to unpack counts references
+    firsts, fired = events
+    flow, top, bounds, taken = room
+    count = m[WIDTH] * m[HEIGHT]
+    size = flow.size // REGIONS
+    cycle = 0
+    for step in range(steps):
+        kept, row = step if cores.shape[0] > 1 else 0, step * samples + sample
+        for number in range(m[ROUNDS]):
+            about, record = rounds[step, number], cores[kept, number]
+            for link in range(6):
+                top[link] = link * size
+            _clear(bounds, about, record)
+            flits = 0
+            if number == 0:
+                for link in range(6):
+                    bounds[_stretch(count, link, 0, FROM_HOST)] = top[link]
+                flits = _inject(m, inputs, cells, lists, entries, firsts, fired, row, flow, top)
+                for link in range(6):
+                    bounds[_stretch(count, link, 0, FROM_HOST) + 1] = top[link]
+                about[HOST_SENT] = flits
+                if flits > 0:
+                    about[HOST_END] = flits * m[HOST_INTERVAL]
+            for core in range(count):
+                mine = (core, begins[number * count + core], begins[number * count + core + 1])
+                if mine[1] < mine[2]:
+                    for link in range(6):
+                        bounds[_stretch(count, link, core, FROM_CORE)] = top[link]
+                    flits += _update(
+                        m, mine, parts, cells, lists, entries, steady, firsts, fired, row, flow, top, taken, record
+                    )
+                    for link in range(6):
+                        bounds[_stretch(count, link, core, FROM_CORE) + 1] = top[link]
+            if flits > 0:
+                _network(m, flow, top, bounds, taken, about, record)
+            _barrier(m, cycle, about, record)
+            _add_up(record, totals)
+            cycle = about[RELEASE]
+        cycle += m[STEP_CYCLES]

@@ -10,7 +10,7 @@ import pytest
 from random_machines import Case, random_case
 from test_machine_models import differences, slow
 
-from norse_export.engine.machine import events, kernels, load, words
+from norse_export.engine.machine import counting, events, kernels, load, words
 from norse_export.engine.machine.config import MachineConfig
 from norse_export.engine.machine.load import Load
 from norse_export.engine.machine.report import CycleReport
@@ -94,9 +94,17 @@ FAULTS: dict[str, tuple[ModuleType, str, str]] = {
         "totals[core, column] + cores[core, column]",
     ),
     "weights of 0 take places": (words, "node.weight[:, start:stop] != 0", "node.weight[:, start:stop] > -200"),
-    "weights of 0 take places in convolutions": (words, "_conv(node.weight != 0,", "_conv(node.weight > -200,"),
+    "weights of 0 take places in convolutions": (
+        words,
+        "ascontiguousarray(node.weight != 0)",
+        "ascontiguousarray(node.weight > -200)",
+    ),
+        words,
+        "ascontiguousarray(node.weight != 0)",
+        "ascontiguousarray(node.weight > -200)",
+    ),
     "all banks but one are used": (words, "target.address % lanes", "target.address % max(1, lanes - 1)"),
-    "padding is on one side only": (words, "y + pad_y - ky", "y - ky"),
+    "padding is on one side only": (counting, "y + pad_y - ky", "y - ky"),
     "one delay is enough for a row": (
         load,
         "counts.max(axis=3).sum(axis=2, dtype=np.int64)",
@@ -114,31 +122,29 @@ def judged(seed: int) -> tuple[Case, CycleReport]:
     return case, slow(case)
 
 
-def changed(module: ModuleType, old: str, new: str, **names: Any) -> dict[str, Any]:
-    """What the module holds when its source is another, without the JIT."""
+def changed(module: ModuleType, old: str, new: str, **names: Any) -> ModuleType:
+    """The module as its source would be with the fault, in plain Python."""
     source = module.__loader__.get_source(module.__name__)  # type: ignore[union-attr]
-    assert source.count(old) >= 1, "the fault has lost its place"
-    source = source.replace(old, new).replace("from norse_export.engine.machine import kernels\n", "")
-    for decorator in ("@_entry\n", "@_inner\n", "@njit(cache=True, nogil=True)\n"):
-        source = source.replace(decorator, "")
-    space = {"__name__": module.__name__, **names}
-    exec(compile(source, module.__file__ or "", "exec"), space)  # noqa: S102
-    space.update(names)
-    return space
+    assert old in source, "the fault has lost its place"
+    made = ModuleType(module.__name__)
+    exec(compile(source.replace(old, new), module.__file__ or "", "exec"), made.__dict__)  # noqa: S102
+    made.__dict__.update(names)
+    return made
 
 
 def wrong(module: ModuleType, old: str, new: str) -> Any:
     """The fast model with a fault: a function of a case."""
-    plain = ModuleType("plain")
-    fault = (old, new)
-    plain.__dict__.update(changed(kernels, *(fault if module is kernels else ("", ""))))
-    counting = changed(words, *(fault if module is words else ("", "")))
-    loading = changed(load, *(fault if module is load else ("", "")), count=counting["count"])
-    running = changed(events, *(fault if module is events else ("", "")), kernels=plain)
+
+    def version(of: ModuleType, **names: Any) -> ModuleType:
+        return changed(of, *((old, new) if of is module else ("", "")), **names)
+
+    loops = version(counting)
+    measuring = version(words, counting=lambda: loops)
+    loading, running, plain = version(load, count=measuring.count), version(events), version(kernels)
 
     def model(case: Case) -> CycleReport:
-        filled: Load = loading["load"](case.graph, case.placement, case.config)
-        report: CycleReport = running["cycles"](filled, case.spikes)
+        filled: Load = loading.load(case.graph, case.placement, case.config)
+        report: CycleReport = running.cycles(filled, case.spikes, model=plain)
         return report
 
     return model

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from random_machines import Case, chain, random_case
 
 from norse_export.engine.layers import apply
-from norse_export.engine.machine import events
+from norse_export.engine.machine import events, kernels
 from norse_export.engine.machine.clocked import clocked
 from norse_export.engine.machine.config import MachineConfig
 from norse_export.engine.machine.events import cycles
@@ -261,12 +261,17 @@ def test_room_for_flits_is_measured_exactly_where_it_is_much(monkeypatch: pytest
         for quick in (2**40, 0):
             monkeypatch.setattr(events, "QUICK", quick)
             rows = int(np.prod(next(iter(case.spikes.values())).shape[:2]))
-            bounds.append(events._events(machine, case.spikes, rows)[1])
+            bounds.append(events._events(machine, case.spikes, rows, kernels)[1])
             assert differences(fast(case), cycles(machine, case.spikes)) == []
         report = fast(case)
         sent = report.rounds[..., ROUND_NAMES.index("host_sent")]
         sent = sent + report.cores[..., CORE_NAMES.index("flits_sent")].sum(axis=-1)
         assert bounds[0] >= bounds[1] == sent.max(), f"net {seed}"
+
+
+def test_what_is_compiled_gives_what_its_source_says() -> None:
+    for seed in range(6):
+        assert differences(fast(random_case(seed)), fast(random_case(seed), model=kernels)) == []
 
 
 SCRIPT = """
