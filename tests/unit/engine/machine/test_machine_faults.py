@@ -99,10 +99,6 @@ FAULTS: dict[str, tuple[ModuleType, str, str]] = {
         "ascontiguousarray(node.weight != 0)",
         "ascontiguousarray(node.weight > -200)",
     ),
-        words,
-        "ascontiguousarray(node.weight != 0)",
-        "ascontiguousarray(node.weight > -200)",
-    ),
     "all banks but one are used": (words, "target.address % lanes", "target.address % max(1, lanes - 1)"),
     "padding is on one side only": (counting, "y + pad_y - ky", "y - ky"),
     "one delay is enough for a row": (
