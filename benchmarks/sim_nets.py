@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def _conv(net: dict[str, Any]) -> Graph[FixedNode]:
         "output": Output(made),
     }
     names = ["input", "k0", "h", "k1", "o", "w2", "output"]
-    return Graph(nodes, tuple(Edge(a, b) for a, b in zip(names, names[1:], strict=False)))
+    return Graph(nodes, tuple(Edge(a, b) for a, b in pairwise(names)))
 
 
 def _sparse(net: dict[str, Any]) -> Graph[FixedNode]:

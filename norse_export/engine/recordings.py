@@ -102,6 +102,6 @@ def check_events(graph: Graph[FixedNode], inputs: Mapping[str, Events], steps: i
         if has_values(node) or not good or name in read_by_host(graph):
             message = "lists of events that do not belong to such an input"
             raise UsageError(message, where=name, fix="give starts [T * B + 1] (int64) and indices (int32) of spikes")
-        if indices.size and not 0 <= indices.min() <= indices.max() < prod(node.shape):
+        if indices.size and not indices.view(np.uint32).max() < prod(node.shape):  # a number below 0 is a large one
             message = f"events of cells {indices.min()} to {indices.max()}, the input has {prod(node.shape)}"
             raise UsageError(message, where=name, fix="number the cells in C order, from 0")

@@ -231,10 +231,25 @@ def test_lists_of_events_give_what_the_raster_gives() -> None:
     a, b = network.run({"in": given}), network.run_events({"in": events}, steps=20, samples=5)
     np.testing.assert_array_equal(a.run.spikes["p"], b.run.spikes["p"])
     assert a.activity.synaptic_operations == b.activity.synaptic_operations
+
+
+@pytest.mark.parametrize(
+    ("starts", "indices", "fix"),
+    [
+        ([0, 1, 2, 2], [0, 100], "number the cells"),
+        ([0, 1, 2, 2], [-1, 99], "number the cells"),
+        ([0, 2, 1, 2], [0, 1], "give starts"),
+        ([0, 1, 2], [0, 1], "give starts"),
+        ([0, 1, 2, 3], [0, 1], "give starts"),
+        ([1, 1, 2, 2], [0, 1], "give starts"),
+    ],
+)
+def test_lists_of_events_that_do_not_fit_are_refused(starts: list[int], indices: list[int], fix: str) -> None:
+    events = Events(np.array(starts), np.array(indices, np.int32))
     with pytest.raises(UsageError) as wrong:
-        network.run_events({"in": Events(events.starts, events.indices + 1)}, steps=20, samples=5)
+        compile_network(wide_net(3)).run_events({"in": events}, steps=3, samples=1)
     assert wrong.value.where == "in"
-    assert "number the cells" in wrong.value.fix
+    assert wrong.value.fix.startswith(fix)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
