@@ -28,7 +28,7 @@ _PLAIN = {
     Op.AND: "{0} & {1}",
     Op.OR: "{0} | {1}",
     Op.NOT: "not {0}",
-    Op.WHERE: "{1} if {0} else {2}",
+    Op.WHERE: "either({0}, {1}, {2})",
     Op.SHIFT_LEFT: "I({0} << {c}_0)",
 }
 _DIVIDED = {  # of a 64-bit product p: c_0 the shift, c_1 its mask, c_2 half of the divisor
@@ -103,6 +103,11 @@ def update_source(program: Program, variant: Variant) -> str:
 from norse_export.engine.kernels.memory import entry_point, jitted, view
 
 I = np.int{variant.bits}
+
+
+@jitted
+def either(condition, a, b):  # a branch of its own: hundreds of them in one function are more than numba takes
+    return a if condition else b
 
 
 @jitted

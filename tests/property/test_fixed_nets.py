@@ -14,13 +14,14 @@ import fixed_oracle
 import numpy as np
 import pytest
 from fixed_comparison import as_run, first_difference, part
+from fixed_programs import of_law
 from random_fixed_nets import FixedNet, random_fixed_net
 
 from norse_export.engine.activity import Activity
 from norse_export.engine.network import compile_network
 from norse_export.interpret.fixed import emulate
 from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput, Population, SparseSynapses
-from norse_export.ir.graph import Graph, components
+from norse_export.ir.graph import Edge, Graph, components
 from norse_export.ir.layers import Output
 from norse_export.ir.run import Run
 from norse_export.program.operations import Op, Rounding
@@ -118,6 +119,21 @@ def test_larger_nets_too(chunk: int) -> None:
         net = random_fixed_net(seed, size=150, samples=4)
         expected = by_emulator(net)
         assert first_difference(expected, by_engine(net)) is None, seed
+
+
+@pytest.mark.slow
+def test_the_longest_program_of_the_generic_law_compiles() -> None:
+    """255 spikes a step: more than a thousand instructions."""
+    drawn = of_law("if", {"reset": "subtract", "max_spikes": 255, "overflow": "wrap"}, shifted=False)
+    rng = np.random.default_rng(0)
+    neurons = drawn(rng, 100).population(rng, (5,), 0, {}, mixed=False)
+    synapses = DenseSynapses(rng.integers(0, 2000, (5, 3)).astype(np.int16), (3,), (5,))
+    nodes = {"input": FixedInput((3,)), "synapses": synapses, "neurons": neurons}
+    net = FixedNet(Graph(nodes, (Edge("input", "synapses"), Edge("synapses", "neurons"))), {})
+    net.inputs["input"] = rng.integers(0, 2, (9, 2, 3))
+    expected = by_emulator(net)
+    assert expected.spikes["neurons"].max() > 20
+    assert first_difference(expected, by_engine(net)) is None
 
 
 def test_with_the_jit_disabled_the_same_bits_come_out() -> None:
