@@ -11,6 +11,7 @@ import pytest
 from norse_export.engine.network import compile_network
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # of the limit's own script
 @pytest.mark.parametrize("name", ["W1b1", "W2", "W3", "W4"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_totals_are_those_of_the_limit(name: str, threads: int, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
