@@ -38,7 +38,7 @@ from .derive import WORDS, Model, model_of
 from .law import PORTS, RING_MAX, law, population
 from .limits import Use
 from .listing import as_run, listed
-from .lower import METADATA
+from .lower import METADATA, MOST_SCALE
 from .parameters import words_of
 from .projections import silent
 
@@ -53,16 +53,21 @@ def identifier(name: str, taken: Iterable[str] = ()) -> str:
     plain = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40] or "n"
     plain = plain if plain[0].isalpha() else f"n{plain}"
     held = set(taken)
-    return next(label for label in chain([plain], (f"{plain}_{k}" for k in range(2, len(held) + 3))) if label not in held)
+    numbered = (f"{plain}_{k}" for k in range(2, len(held) + 3))
+    return next(label for label in chain([plain], numbered) if label not in held)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Told:
-    """What a graph of `lower` says of a population beside its program. late: steps behind the model."""
+    """What a graph of `lower` says of a population beside its program.
+
+    scale: what 1 in the model's units is on the chip. late: steps behind the model.
+    """
 
     model: Model
     readout: bool
     shifts: tuple[int, int]
+    scale: int
     late: int
 
 
@@ -76,7 +81,7 @@ def told(graph: Graph[FixedNode]) -> dict[str, Told]:
     try:
         entries = json.loads(graph.metadata[METADATA])
         found = {
-            name: Told(Model(entry["model"]), entry["readout"], tuple(entry["shifts"]), entry["late"])
+            name: Told(Model(entry["model"]), entry["readout"], tuple(entry["shifts"]), entry["scale"], entry["late"])
             for name, entry in entries.items()
         }
     except (KeyError, TypeError, ValueError) as error:
@@ -119,7 +124,7 @@ def write(file: BinaryIO, graph: Graph[FixedNode], use: Mapping[str, Use]) -> No
 
 
 def _population(name: str, label: str, node: Population, own: Told, use: Use, arrays: dict[str, Array]) -> Any:
-    words = words_of(own.model, dict(node.parameters), dict(node.initial_state))
+    words = words_of(own.model, node.parameters, node.initial_state)
     again = population(own.model, words, own.shifts, shape=node.shape, dt=node.dt, readout=own.readout)
     for held, derived in ((node.parameters, again.parameters), (node.initial_state, again.initial_state)):
         if any(not np.array_equal(held[key], derived[key]) for key in held):
@@ -134,6 +139,7 @@ def _population(name: str, label: str, node: Population, own: Told, use: Use, ar
         "readout": own.readout,
         "shape": list(node.shape),
         "shifts": list(own.shifts),
+        "scale": own.scale,
         "late": own.late,
         "dt": node.dt,
         "neurons_per_core": use.neurons_per_core,
@@ -194,7 +200,7 @@ def read(file: BinaryIO, *, name: str, limits: Limits) -> Network:
     except UsageError as error:
         raise corrupt(f"{error.what} ({error.where})", name) from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
-        raise corrupt(f"the description of the network is incomplete ({type(error).__name__}: {error})", name) from error
+        raise corrupt(f"its description is incomplete ({type(error).__name__}: {error})", name) from error
 
 
 def _decoded(document: Any, arrays: Mapping[str, Array], where: str, limits: Limits) -> Network:
@@ -217,14 +223,14 @@ def _decoded(document: Any, arrays: Mapping[str, Array], where: str, limits: Lim
         if encoded["type"] not in HOST_TYPES:
             raise corrupt(f"node {str(name)[:40]!r} is none of the host's", where)
         nodes[_new(name, nodes, where)] = decode_fixed(name, encoded, arrays, where)
-    edges += [Edge(*map(str, entry)) for entry in _edges(document["host"]["edges"], where)]
+    edges += [Edge(source, target, port) for source, target, port in _edges(document["host"]["edges"], where)]
     limits.check("max_edges", len(edges), where=where)
     metadata = {str(key): str(text) for key, text in document["metadata"].items()}
     return Network(Graph(nodes, tuple(edges), metadata), labels)
 
 
 def _edges(entries: Any, where: str) -> list[Any]:
-    if any(len(entry) != 3 for entry in entries):
+    if not all(len(entry) == 3 and all(isinstance(text, str) for text in entry) for entry in entries):
         raise corrupt("an edge that is none", where)
     return list(entries)
 
@@ -247,10 +253,11 @@ def _neurons(entry: Any, arrays: Mapping[str, Array], limits: Limits, where: str
     if entry["words"] != list(WORDS[model]) or words.dtype != np.int32 or words.shape[0] not in (1, prod(shape)):
         raise corrupt(f"population {entry['name'][:40]!r} has other parameter words than {model}", where)
     table = np.broadcast_to(words, (prod(shape), words.shape[1]))
-    readout, shifts = entry["readout"], entry["shifts"]
-    if type(readout) is not bool or not all(type(shift) is int for shift in shifts):
-        raise corrupt(f"population {entry['name'][:40]!r} has shifts or a readout that are none", where)
-    return population(model, table, shifts, shape=shape, dt=float(entry["dt"]), readout=readout)
+    readout, shifts, scale = entry["readout"], entry["shifts"], entry["scale"]
+    whole = all(type(number) is int for number in (*shifts, scale))
+    if type(readout) is not bool or not whole or not 1 <= scale <= MOST_SCALE:
+        raise corrupt(f"population {entry['name'][:40]!r} has shifts, a scale or a readout that are none", where)
+    return population(model, table, shifts, shape=shape, dt=float(entry["dt"]), readout=readout, scale=scale)
 
 
 def _connect(

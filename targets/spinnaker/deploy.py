@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the network of this folder on SpiNNaker through sPyNNaker, and compares what the chip did with what was expected.
+"""Runs the network of this folder on SpiNNaker through sPyNNaker, and compares its spikes with those expected.
 
     python deploy.py --raster raster.safetensors                    on the machine of your own sPyNNaker configuration
     python deploy.py --raster raster.safetensors --machine HOST     on the board of that name or address

@@ -58,11 +58,19 @@ Pair = tuple[Any, Any]  # exc, inh
 
 
 def population(
-    model: str, sdram_words: Any, shifts: Sequence[int], *, shape: Shape, dt: float, readout: bool = False
+    model: str,
+    sdram_words: Any,
+    shifts: Sequence[int],
+    *,
+    shape: Shape,
+    dt: float,
+    readout: bool = False,
+    scale: int = 1,
 ) -> Population:
     """Neurons with the given parameter words [N, W] (see derive), N in the C order of the shape; dt in seconds.
 
     shifts: by how many bits what the ring buffers hold is shifted to the left, exc and inh. readout: see `law`.
+    scale: what 1 in the model's units is on the chip.
 
     Raises:
         UsageError: an unknown model, or words or shifts that the chip could not hold.
@@ -76,7 +84,7 @@ def population(
         initial_state={name: derived[_INITIAL[name]].reshape(shape) for name in STATE},
         dt=dt,
         saturated=dict.fromkeys(PORTS, RING_MAX),
-        unit={name: np.full(shape, UNIT) for name in ("v", "i_exc", "i_inh")},
+        unit={name: np.full(shape, UNIT / scale) for name in ("v", "i_exc", "i_inh")},
     )
 
 

@@ -79,7 +79,7 @@ def findings(use: Mapping[str, Use]) -> list[Finding]:
     found = []
     for name, one in use.items():
         if one.longest_delay > one.slots:
-            message = f"a delay of {one.longest_delay} steps; ring buffers of {_LEAST_PER_CORE} neurons have {one.slots}"
+            message = f"a delay of {one.longest_delay} steps; the ring buffers of a core have {one.slots}"
             found.append(_capacity(name, message, "use shorter delays, or fewer layers between branches that meet"))
         if one.row_bytes > SDRAM_BYTES:
             message = f"{one.row_bytes} bytes of synapses for one core; a chip has {SDRAM_BYTES}"

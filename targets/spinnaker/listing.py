@@ -57,4 +57,4 @@ def _of_convolution(node: ConvSynapses) -> tuple[Any, Any, Any]:
     shape = (*node.weight.shape, rows, columns)
     weight = np.broadcast_to(node.weight[..., np.newaxis, np.newaxis], shape)
     keep = np.broadcast_to(inside, shape) & (weight != 0)
-    return tuple(np.broadcast_to(one, shape)[keep] for one in (source, target, weight))  # type: ignore[return-value]
+    return tuple(np.broadcast_to(one, shape)[keep] for one in (source, target, weight))

@@ -27,8 +27,9 @@ from norse_export.passes.quantise import SEARCH_WORK, QuantiseChoice, Quantised
 from norse_export.passes.scales import WeightPrice
 from norse_export.program.laws import Law
 
+from .derive import FRACTION_BITS
 from .law import PORTS, RING_MAX, population
-from .parameters import Mapped, mapped, refusals
+from .parameters import Mapped, mapped, reach, refusals
 from .projections import silent
 from .schedule import LEAST_DELAY, Schedule, schedule
 from .weights import (
@@ -42,6 +43,7 @@ from .weights import (
     per_one,
     price,
     shift_for,
+    sums_possible,
 )
 
 Array = NDArray[Any]
@@ -51,6 +53,8 @@ LAW = (
     "SpiNNaker, IF_curr_exp and IF_curr_delta of sPyNNaker 7.4.1, bit for bit: s16.15, floor, sums of 16-bit weights "
     "saturate; a step is 1 ms; layers are late by their depth"
 )
+LIMIT = 2**15  # of a step's numbers: half of what wraps
+MOST_SCALE = 256  # beyond, the chip's rounding is nothing beside that of the weights
 BURST = 100  # spikes of one source in a step. Source: sPyNNaker warns from there on (pull request 1220)
 _WIDE = Law(state_bits=32)
 
@@ -93,7 +97,7 @@ def lower(
     plan = schedule(lowered)
     sent = None if calibration is None or not choice.search else _sent(graph, lowered, calibration)
     chips, findings = _mapped(lowered, plan)
-    weighed = _weighed(lowered, chips, sent)
+    weighed = _weighed(lowered, plan, chips, sent)
     fixed = _assembled(lowered, plan, chips, weighed)
     findings += _saturations(weighed)
     measured: Measured | None = None
@@ -156,8 +160,7 @@ def _mapped(lowered: Lowered, plan: Schedule) -> tuple[dict[str, Mapped], list[F
     """
     made, findings = {}, []
     for name, node in lowered.populations.items():
-        constant: Any = sum(lowered.constants.get(name, {}).values(), np.zeros(node.shape))
-        made[name], found = mapped(name, node, constant, plan.late[name])
+        made[name], found = mapped(name, node, _constant(lowered, name), plan.late[name])
         findings += found
     if errors := [finding for finding in findings if finding.severity == "error"]:
         raise UnsupportedError.of(errors)
@@ -165,25 +168,47 @@ def _mapped(lowered: Lowered, plan: Schedule) -> tuple[dict[str, Mapped], list[F
 
 
 def _weighed(
-    lowered: Lowered, chips: Mapping[str, Mapped], sent: Mapping[str, Array] | None
+    lowered: Lowered, plan: Schedule, chips: dict[str, Mapped], sent: Mapping[str, Array] | None
 ) -> dict[str, Weighed]:
-    """Weights and shifts of every population.
+    """Weights and shifts of every population; with calibration inputs `chips` become those of the scale that fits.
 
     Raises:
         UnsupportedError: sums beyond the chip's numbers; every one is a finding.
     """
     made, findings = {}, []
     for name, chip in chips.items():
-        rows = {port: _rows(lowered, name, chip.factor, port) for port in PORTS}
-        seen = {port: largest_sum(rows[port], sent) for port in PORTS if sent is not None and rows[port]}
-        shifts = {port: _shift(rows[port], seen.get(port)) for port in PORTS}
-        if max(shifts.values()) > MOST:
+        made[name] = _on_scale(lowered, name, chip, sent)
+        if sent is not None and (scale := _scale(made[name], chip)) > 1:
+            chips[name], _ = mapped(name, lowered.populations[name], _constant(lowered, name), plan.late[name], scale)
+            made[name] = _on_scale(lowered, name, chips[name], sent)
+        if max(made[name].shifts.values()) > MOST:
             message = "its sums of weights do not fit the chip, whose numbers end at 65536"
             findings.append(Finding("range", "error", name, message, "scale the layer's weights and threshold down"))
-        made[name] = Weighed(rows, shifts, seen)
     if findings:
         raise UnsupportedError.of(findings)
     return made
+
+
+def _on_scale(lowered: Lowered, name: str, chip: Mapped, sent: Mapping[str, Array] | None) -> Weighed:
+    rows = {port: _rows(lowered, name, chip.factor, port) for port in PORTS}
+    seen = {port: largest_sum(rows[port], sent) for port in PORTS if sent is not None and rows[port]}
+    return Weighed(rows, {port: _shift(rows[port], seen.get(port)) for port in PORTS}, seen)
+
+
+def _scale(weighed: Weighed, chip: Mapped) -> int:
+    """The largest power of two up to MOST_SCALE with which no step can come to numbers that wrap, whatever arrives."""
+    sums = []
+    for port in PORTS:
+        rows = weighed.rows[port]
+        filled = 2 * max(MARGIN * weighed.seen.get(port, 0.0), *(one.largest for one in rows), 0.0)
+        sums.append(min(sums_possible(rows), filled))  # 16 bits hold less than twice what they must
+    farthest = max(reach(chip, (sums[0], sums[1])), 2.0**-FRACTION_BITS)
+    return 1 << int(np.clip(np.floor(np.log2(LIMIT / farthest)), 0, MOST_SCALE.bit_length() - 1))
+
+
+def _constant(lowered: Lowered, name: str) -> Array:
+    total: Any = sum(lowered.constants.get(name, {}).values(), np.zeros(lowered.populations[name].shape))
+    return np.asarray(total)
 
 
 def _rows(lowered: Lowered, name: str, factor: Array, port: str) -> list[Rows]:
@@ -217,7 +242,7 @@ def _assembled(
     for name, chip in chips.items():
         own, shape = weighed[name], lowered.populations[name].shape
         told[name] = {"model": str(chip.model), "readout": chip.readout, "shifts": list(own.shifts.values())}
-        told[name] |= {"late": plan.late[name], "seen": [own.seen.get(port) for port in PORTS]}
+        told[name] |= {"scale": chip.scale, "late": plan.late[name], "seen": [own.seen.get(port) for port in PORTS]}
         nodes[name] = population(
             chip.model,
             chip.words,
@@ -225,6 +250,7 @@ def _assembled(
             shape=shape,
             dt=lowered.populations[name].dt,
             readout=chip.readout,
+            scale=chip.scale,
         )
         for port in PORTS:
             for one, synapses in own.synapses(port):

@@ -13,11 +13,14 @@ A constant c that Norse adds to j in every step (the biases of the layers before
 c (1 - beta) / beta in the first step that decays like any other: c, c (1 + (1 - beta)), ... as in Norse. A layer whose
 input is late by `hold` steps waits for it, its membrane held by the refractory counter, its currents larger by what
 decays in these steps.
+
+Membranes and currents are on the chip `scale` times what they are in the model, weights and thresholds with them: the
+chip rounds down to 2^-15, and in each step, which for a threshold of 1 would cost more than the weights' 16 bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -48,13 +51,14 @@ _COARSE = 0.01  # relative error of a coefficient that a user is told of
 class Mapped:
     """A population in the chip's terms: parameter words [N, W] as in derive.WORDS, what weights are multiplied by [N].
 
-    readout: v is read instead of spikes.
+    readout: v is read instead of spikes. scale: what 1 in the model's units is on the chip.
     """
 
     model: Model
     words: IntArray
     factor: Floats
     readout: bool
+    scale: int = 1
 
 
 def model_for(node: Neuron) -> Model | None:
@@ -95,16 +99,16 @@ def refusals(name: str, node: Neuron) -> list[Finding]:
     return found
 
 
-def mapped(name: str, node: Neuron, constant: Floats, hold: int) -> tuple[Mapped, list[Finding]]:
+def mapped(name: str, node: Neuron, constant: Floats, hold: int, scale: int = 1) -> tuple[Mapped, list[Finding]]:
     """The chip's parameters of neurons that `refusals` has nothing against.
 
     constant: what arrives in every step beside spikes, [*shape], in the model's units. hold: the first steps, in which
-    the neurons wait.
+    the neurons wait. scale: what 1 in the model's units is on the chip.
     """
-    model, real = MODELS[_family(node)], _real(node)
-    gain = real.get("gain", np.ones(node.shape)).reshape(-1)
+    model, flat = MODELS[_family(node)], {key: value.reshape(-1) for key, value in _real(node).items()}
+    gain = flat.get("gain", np.ones(constant.size)) * scale
     c = constant.reshape(-1) * gain
-    flat = {key: value.reshape(-1) for key, value in real.items()}
+    flat |= {key: flat[key] * scale for key in ("v", "i", "v_leak", "v_th", "v_reset") if key in flat}
     words: dict[str, Any] = {"v": _raw(flat["v"]), "v_rest": _raw(flat["v_leak"]), "tau_refrac": 0}
     words |= {"tau_m": _each(_membrane_time, 1 - flat["alpha"])}
     words |= {"cm": words["tau_m"], "dt": ONE, "dt_synapse": ONE, "dt_input": ONE}
@@ -131,10 +135,27 @@ def mapped(name: str, node: Neuron, constant: Floats, hold: int) -> tuple[Mapped
         findings += _coarse(name, flat["alpha"], words["tau_m"])
     table = np.stack([np.broadcast_to(words[key], gain.shape) for key in WORDS[model]], axis=1)
     table = np.where(np.isfinite(table) & (np.abs(table) <= LARGEST), table, 0).astype(np.int64)
-    return Mapped(model, table, factor, not node.spikes), findings
+    return Mapped(model, table, factor, not node.spikes, scale), findings
 
 
-def words_of(model: Model, parameters: dict[str, IntArray], initial: dict[str, IntArray]) -> IntArray:
+def reach(chip: Mapped, sums: tuple[float, float]) -> float:
+    """The largest number that a step of these neurons can come to, on the chip's scale, or somewhat more.
+
+    sums: of weights, the largest that arrive in one step, exc and inh.
+    """
+    words = {key: chip.words[:, column] for column, key in enumerate(WORDS[chip.model])}
+    currents = np.zeros(len(chip.words))
+    for port, largest in zip(("exc", "inh"), sums, strict=True):
+        if chip.model is Model.IF_CURR_EXP:
+            tau = words[f"tau_syn_{port}"]
+            largest = largest * _each(_initial, tau) / (2**UNIT_BITS - _each(_decay, tau))
+        currents = currents + largest + words[f"isyn_{port}"] / ONE
+    still = sum(np.abs(words[key]) / ONE for key in ("v", "v_rest", "i_offset", "v_reset"))
+    held = np.abs(words["v_thresh"]) / ONE if not chip.readout else 0.0
+    return float(np.max(2 * (currents + still) + held))
+
+
+def words_of(model: Model, parameters: Mapping[str, Any], initial: Mapping[str, Any]) -> IntArray:
     """The words [N, W] of neurons by what the chip derives from them: the least time constants that give it."""
     flat = {key: np.asarray(value).reshape(-1) for key, value in parameters.items()}
     words: dict[str, Any] = {key: flat[key] for key in ("v_rest", "i_offset", "v_reset", "v_thresh")}

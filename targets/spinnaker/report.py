@@ -40,10 +40,11 @@ def _on_host(node: FixedNode) -> bool:
 
 
 def _layers(graph: Graph[FixedNode]) -> dict[str, Any]:
-    """Of each population its shifts, the least weight, the sums of its ring buffers, and how near it comes to wrapping.
+    """Of each population its shifts, least weight, sums in its ring buffers, and how near it comes to wrapping.
 
-    largest_sum_seen: on the calibration inputs, in whole numbers. wrap_margin_bits: the bits of 32 that no value of a
-    step uses, whatever spikes arrive; None: a value may wrap.
+    scale: what 1 in the model's units is on the chip; weights are on that scale. largest_sum_seen: on the calibration
+    inputs, in whole numbers. wrap_margin_bits: the bits of 32 that no value of a step uses, whatever spikes arrive;
+    None: a value may wrap.
     """
     ranges = all_ranges(graph)
     seen = json.loads(graph.metadata[METADATA])
@@ -73,6 +74,7 @@ def _layers(graph: Graph[FixedNode]) -> dict[str, Any]:
         layers[name] = {
             "model": str(own.model),
             "read": "membrane" if own.readout else "spikes",
+            "scale": own.scale,
             "late_steps": own.late,
             "receptor_types": ports,
             "wrap_margin_bits": 32 - bits if proven else None,

@@ -100,6 +100,12 @@ def default_shift(rows: Sequence[Rows]) -> int:
     return shift + (2.0**shift <= largest)
 
 
+def sums_possible(rows: Sequence[Rows]) -> float:
+    """The largest sum that can arrive at a neuron: when every source sends."""
+    per_unit = 2.0**_FINE / max((one.largest for one in rows), default=1.0)
+    return largest_possible([one.whole(per_unit) for one in rows]) / per_unit
+
+
 def per_one(shift: int) -> float:
     """What a weight of 1 is in whole numbers."""
     return 2.0 ** (FRACTION_BITS - shift)
