@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from norse_export.engine.calls import Call, Late, Number, Symbol, call
 from norse_export.engine.kernels import events, ports
-from norse_export.engine.kernels.memory import LINE, SLOT
+from norse_export.engine.kernels.memory import LINE, SLOT, SPARE
 from norse_export.engine.packing import Order, Packed
 from norse_export.engine.population import PackedPopulation
 from norse_export.engine.recordings import INDICES, RASTER, STARTS, Kind, has_values
@@ -22,7 +22,6 @@ from norse_export.ir.graph import Graph
 from norse_export.ir.stages import FixedNode
 
 Array = NDArray[Any]
-SPARE = 8  # cells behind the last one of each list
 
 
 @dataclass(frozen=True, slots=True, eq=False)

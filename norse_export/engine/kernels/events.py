@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from norse_export.engine.kernels.bits import FLAGS, flags_at, lowest_bit
-from norse_export.engine.kernels.memory import jitted, slot_of, view
+from norse_export.engine.kernels.memory import SPARE, jitted, slot_of, view
 
 
 @jitted
@@ -60,8 +60,8 @@ def given_events(t, sample, samples, starts, indices, slots, mask, sent):
 def raster_events(t, sample, samples, raster, size, slots, mask, ring, sent):
     """List the events of an input that came as a raster of bytes [T, B, size], 0 or 1."""
     slot = t & mask
-    address = ring + 4 * (size + 8) * slot
-    cells = view(address, size + 8, np.int32)
+    address = ring + 4 * (size + SPARE) * slot
+    cells = view(address, size + SPARE, np.int32)
     count = scan_bytes(raster + (t * samples + sample) * size, size, cells)
     entry = slot_of(slots, slot)
     entry[0] = address
@@ -73,15 +73,15 @@ def raster_events(t, sample, samples, raster, size, slots, mask, ring, sent):
 def raster_values(t, sample, samples, raster, size, slots, mask, ring, sent):
     """List the events of an input that came as a raster of int32 [T, B, size], with their values."""
     slot = t & mask
-    address = ring + 8 * (size + 8) * slot
+    address = ring + 8 * (size + SPARE) * slot
     numbers = view(raster + 4 * (t * samples + sample) * size, size, np.int32)
-    cells = view(address, size + 8, np.int32)
-    values = view(address + 4 * (size + 8), size + 8, np.int32)
+    cells = view(address, size + SPARE, np.int32)
+    values = view(address + 4 * (size + SPARE), size + SPARE, np.int32)
     count = scan_values(numbers, size, cells, values)
     entry = slot_of(slots, slot)
     entry[0] = address
     entry[1] = count
-    entry[2] = address + 4 * (size + 8)
+    entry[2] = address + 4 * (size + SPARE)
     view(sent, t + 1, np.int64)[t] += count
 
 
@@ -89,8 +89,8 @@ def raster_values(t, sample, samples, raster, size, slots, mask, ring, sent):
 def spike_events(t, sample, samples, flags, size, slots, mask, ring, sent, raster, order):
     """List the cells that spiked; set their bytes in the raster [T, B, size] in the graph's order, if there is one."""
     slot = t & mask
-    address = ring + 4 * (size + 8) * slot
-    cells = view(address, size + 8, np.int32)
+    address = ring + 4 * (size + SPARE) * slot
+    cells = view(address, size + SPARE, np.int32)
     count = scan_bytes(flags, size, cells)
     entry = slot_of(slots, slot)
     entry[0] = address
@@ -111,12 +111,12 @@ def spike_events(t, sample, samples, flags, size, slots, mask, ring, sent, raste
 def count_events(t, sample, numbers, size, slots, mask, ring, sent, number_type):
     """List the cells that sent a number other than 0."""
     slot = t & mask
-    address = ring + 8 * (size + 8) * slot
-    cells = view(address, size + 8, np.int32)
-    values = view(address + 4 * (size + 8), size + 8, np.int32)
+    address = ring + 8 * (size + SPARE) * slot
+    cells = view(address, size + SPARE, np.int32)
+    values = view(address + 4 * (size + SPARE), size + SPARE, np.int32)
     count = scan_values(view(numbers, size, number_type), size, cells, values)
     entry = slot_of(slots, slot)
     entry[0] = address
     entry[1] = count
-    entry[2] = address + 4 * (size + 8)
+    entry[2] = address + 4 * (size + SPARE)
     view(sent, t + 1, np.int64)[t] += count

@@ -20,6 +20,7 @@ _numba: Any = numba  # of many of whose names a type checker does not know
 JIT = not _numba.config.DISABLE_JIT
 _SIGNATURE = types.void(types.int64, types.int64, types.int64)  # (address of its numbers, step, sample)
 LINE = 64  # bytes: arrays begin at such a boundary, and rows of weights are multiples of it
+SPARE = 8  # cells behind the last one of each list of events
 SLOT = 3  # numbers that describe one list of events: see events.py
 
 _kept: list[Any] = []  # kernels live as long as the process: their addresses are handed about
