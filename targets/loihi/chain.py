@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from norse_export.errors import Finding
 from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput, Population, Synapses
 from norse_export.ir.graph import Graph, Shape
-from norse_export.ir.layers import Input
 from norse_export.ir.stages import FixedNode
 
-from . import law
-from .weights import arriving
+from .foreign import foreign
+from .law import ALIGN_BITS, DECAY_UNITY, SYNAPSE_STEPS
+from .weights import arriving, holds_8_bits
 
 Array = NDArray[Any]
 _CHAIN = "use one input, and layers in a row; export branches to another target"
@@ -52,8 +52,10 @@ class Chain:
 
 def chain_of(graph: Graph[FixedNode]) -> tuple[Chain | None, tuple[Finding, ...]]:
     """The chain, or every reason why there is none."""
-    found: list[Finding] = []
-    inputs = [name for name, node in graph.nodes.items() if isinstance(node, FixedInput | Input)]
+    found = foreign(graph)
+    if found:
+        return None, tuple(found)
+    inputs = [name for name, node in graph.nodes.items() if isinstance(node, FixedInput)]
     if len(inputs) != 1:
         message = f"{len(inputs)} inputs ({', '.join(inputs)}): netx feeds the first layer of a file alone"
         return None, (Finding("inputs", "error", "inputs", message, _CHAIN),)
@@ -69,6 +71,8 @@ def chain_of(graph: Graph[FixedNode]) -> tuple[Chain | None, tuple[Finding, ...]
                 found.append(Finding("images", "error", name, message, "put convolutions before dense layers"))
             before, images = name, layer.is_conv
             layers.append(layer)
+    if not layers and not found:
+        found.append(Finding("no_neurons", "error", "graph", "no neurons", "export a model of spiking neurons"))
     for layer in layers:
         found += _netx_faults(layer)
     found += _host_delays(graph)
@@ -83,8 +87,8 @@ def _layer(
     for edge in graph.incoming(name):
         synapses = graph.nodes[edge.source]
         for sending in graph.incoming(edge.source):
-            if sending.delay_steps != law.SYNAPSE_STEPS:
-                message = f"a delay of {sending.delay_steps} steps, a synapse takes {law.SYNAPSE_STEPS}"
+            if sending.delay_steps != SYNAPSE_STEPS:
+                message = f"a delay of {sending.delay_steps} steps, a synapse takes {SYNAPSE_STEPS}"
                 found.append(Finding("delay", "error", edge.source, message, "use no delays"))
             if sending.source == before and forward is None and isinstance(synapses, DenseSynapses | ConvSynapses):
                 forward = edge.source, synapses
@@ -109,7 +113,11 @@ def _layer(
 def _netx_faults(layer: ChainLayer) -> list[Finding]:
     """What netx would make something else of than what is written."""
     found = []
-    if not isinstance(layer.synapses, ConvSynapses):
+    if isinstance(layer.synapses, ConvSynapses):
+        if not holds_8_bits(layer.synapses.weight.astype(np.int64)):
+            message = "weights of a kernel that 8-bit synapses do not hold: netx takes them as they are"
+            found.append(Finding("weights", "error", layer.name, message, "rescale the layer"))
+    else:
         arrays = {"weights": layer.synapses.weight}
         if layer.recurrent is not None and layer.recurrent.weight.any():
             arrays["recurrent weights"] = layer.recurrent.weight
@@ -138,12 +146,12 @@ def _host_delays(graph: Graph[FixedNode]) -> list[Finding]:
 
 def i_decay(layer: ChainLayer) -> int:
     """The file's iDecay: what a step takes of u, in parts of 4096."""
-    return law.DECAY_UNITY - int(layer.population.parameters["u_keep"].flat[0])
+    return DECAY_UNITY - int(layer.population.parameters["u_keep"].flat[0])
 
 
 def v_decay(layer: ChainLayer) -> int:
     """The file's vDecay: what a step takes of v, in parts of 4096."""
-    return law.DECAY_UNITY - int(layer.population.parameters["v_keep"].flat[0])
+    return DECAY_UNITY - int(layer.population.parameters["v_keep"].flat[0])
 
 
 def mantissas(layer: ChainLayer, parameter: str) -> Array:
@@ -151,7 +159,7 @@ def mantissas(layer: ChainLayer, parameter: str) -> Array:
 
     A population's values are whole multiples of 2^ALIGN_BITS.
     """
-    values = layer.population.parameters[parameter] >> law.ALIGN_BITS
+    values = layer.population.parameters[parameter] >> ALIGN_BITS
     if np.all(values == values.flat[0]):
         return np.asarray(values.flat[0], np.int64)
     if layer.is_conv:

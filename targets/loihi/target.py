@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.errors import Finding, UnsupportedError
 from norse_export.files.limits import Limits
 from norse_export.interpret.fixed import emulate
-from norse_export.ir.fixed import Population
 from norse_export.ir.graph import Graph
 from norse_export.ir.run import Run
 from norse_export.ir.stages import DiscreteNode, FixedNode
@@ -22,10 +20,9 @@ from norse_export.passes.plans import QuantiseChoice
 from norse_export.passes.quantise import Quantised
 from norse_export.target import Stage
 
-from .chain import Chain, chain_of
+from .chain import chain_of
 from .fit import capacity_findings
 from .host import host_part, write_host
-from .limits import BIAS_MAX, BIAS_MIN, DECAY_MAX, THRESHOLD_MAX
 from .lowering import lowered_to_chip
 from .net_output import write_net
 from .recording import write_recording
@@ -67,7 +64,7 @@ class LoihiTarget:
         chain, findings = chain_of(graph)
         if chain is None:
             return findings
-        return (*findings, *_ranges(chain), *capacity_findings(chain))
+        return (*findings, *capacity_findings(chain))
 
     def emit(self, graph: Graph[FixedNode], path: Path) -> None:
         """Write the folder's files; same graph, same bytes.
@@ -93,21 +90,3 @@ class LoihiTarget:
     def runners(self) -> tuple[str, ...]:
         """The emulation, which is part of norse-export."""
         return ("emulation",)
-
-
-def _ranges(chain: Chain) -> list[Finding]:
-    """Registers that do not hold what a layer has; Lava itself checks none of them."""
-    found = []
-    for layer in chain.layers:
-        node: Population = layer.population
-        held = {
-            "threshold": (node.parameters["v_th"] >> 6, 0, THRESHOLD_MAX),
-            "bias": (node.parameters["bias"] >> 6, BIAS_MIN, BIAS_MAX),
-            "decay of u": (4095 - node.parameters["u_keep"], 0, DECAY_MAX),
-            "decay of v": (4096 - node.parameters["v_keep"], 0, DECAY_MAX),
-        }
-        for register, (values, low, high) in held.items():
-            if np.any(values < low) or np.any(values > high):
-                message = f"{register}: {int(values.min())} to {int(values.max())}, the register holds {low} to {high}"
-                found.append(Finding("register", "error", layer.name, message, "rescale the layer"))
-    return found

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import CapacityError
 from norse_export.ir.graph import Shape
-from norse_export.passes.linear import ConvWeights, DenseWeights, SparseWeights, Weights, as_sparse
+from norse_export.passes.linear import DenseWeights, Weights, as_sparse
 
 from . import law
 from .law import IntArray
@@ -67,6 +67,16 @@ def arriving(weight: IntArray) -> IntArray:
     return law.effective_weights(used, law.sign_mode_of(used), bits) >> -exponent if exponent <= 0 else used
 
 
+def holds_8_bits(weight: IntArray) -> bool:
+    """Whether synapses of 8 bits hold the weights of one array: see above."""
+    low, high = int(weight.min()), int(weight.max())
+    if low >= 0 or high <= 0:
+        return max(high, -low) <= ONE_SIGN_MAX
+    if low >= MIXED_ODD_MIN and high <= MIXED_ODD_MAX:
+        return True
+    return low >= MIXED_MIN and high <= MIXED_MAX and not np.any(weight & 1)
+
+
 def as_dense(weights: Weights, source: Shape, cells: int, where: str) -> DenseWeights:
     """The same weights as a matrix.
 
@@ -88,16 +98,3 @@ def as_dense(weights: Weights, source: Shape, cells: int, where: str) -> DenseWe
 def with_values(weights: Weights, values: Any) -> Weights:
     """The same structure with other numbers."""
     return replace(weights, weight=values)
-
-
-__all__ = [
-    "ConvWeights",
-    "DenseWeights",
-    "SparseWeights",
-    "arriving",
-    "as_dense",
-    "largest_scale",
-    "settled",
-    "whole",
-    "with_values",
-]
