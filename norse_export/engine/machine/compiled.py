@@ -1,4 +1,4 @@
-"""Compiles the text of kernels.py and counting.py, and keeps the result for the next process (engine/cache.py)."""
+"""Compiles the texts of kernels.py, listing.py and counting.py, and keeps the result (engine/cache.py)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from norse_export.engine.cache import loaded
 def kernels() -> ModuleType:
     """The functions of kernels.py, compiled."""
     return loaded(_text("kernels.py"))
+
+
+@cache
+def listing() -> ModuleType:
+    """The functions of listing.py, compiled."""
+    return loaded(_text("listing.py"))
 
 
 @cache

@@ -1,32 +1,26 @@
 """Loops over the synapses of source cells; see words.py.
 
-Imported they are plain Python; compiled.py compiles the text of this file.
+compiled.py compiles the text of this file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
 from numpy.typing import NDArray
 
+from norse_export.engine.machine.jit import Jit
+
 Array = NDArray[Any]
 _numba: Any = numba  # of many of whose names a type checker does not know
-F = TypeVar("F", bound=Callable[..., Any])
 
-CACHE: bool | None = globals().get("CACHE")  # whether numba keeps what it compiles; None: nothing is compiled
 _int, _counts, _flags = _numba.int64, _numba.int32[:, ::1], _numba.boolean
 _frozen = _numba.types.Array(_numba.int32, 1, "C", readonly=True)
+_jit = Jit(globals().get("CACHE"))
 
 
-def _entry(*signature: Any) -> Callable[[F], F]:
-    if CACHE is None:
-        return lambda function: function
-    return cast(Callable[[F], F], _numba.njit(_numba.void(*signature), cache=CACHE, nogil=True, error_model="numpy"))
-
-
-@_entry(_flags[:, ::1], _frozen, _counts)
+@_jit.entry(_flags[:, ::1], _frozen, _counts)
 def dense(there: Array, place: Array, counts: Array) -> None:
     """Count in counts[cell, place[target]]; there [targets, cells]: whether there is a synapse."""
     for i in range(there.shape[0]):
@@ -35,7 +29,7 @@ def dense(there: Array, place: Array, counts: Array) -> None:
                 counts[j, place[i]] += 1
 
 
-@_entry(_numba.int64[::1], _frozen, _flags[::1], _frozen, _counts)
+@_jit.entry(_numba.int64[::1], _frozen, _flags[::1], _frozen, _counts)
 def sparse(first: Array, targets: Array, there: Array, place: Array, counts: Array) -> None:
     """Count listed synapses: those of cell j stand from first[j] on."""
     for j in range(first.size - 1):
@@ -44,7 +38,7 @@ def sparse(first: Array, targets: Array, there: Array, place: Array, counts: Arr
                 counts[j, place[targets[s]]] += 1
 
 
-@_entry(
+@_jit.entry(
     _flags[:, :, :, ::1],
     _int,
     _numba.types.UniTuple(_int, 6),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.engine.machine.compiled import kernels
+from norse_export.engine.machine.compiled import kernels, listing
 from norse_export.engine.machine.kernels import MAX_CYCLE, REGIONS
 from norse_export.engine.machine.load import Load
 from norse_export.engine.machine.report import CORE_NAMES, ROUND_NAMES, CycleReport
@@ -42,7 +42,7 @@ def cycles(
     """
     steps, samples = _extent(load, spikes)
     compiled = kernels() if model is None else model
-    events, flits = _events(load, spikes, steps * samples, compiled)
+    events, flits = _events(load, spikes, steps * samples)
     _check_length(load, flits)
     numbers, tables = _numbers(load), _tables(load)
     rounds = np.zeros((samples, steps, load.rounds, len(ROUND_NAMES)), np.int64)
@@ -100,9 +100,7 @@ def _check_length(load: Load, flits: int) -> None:
         )
 
 
-def _events(
-    load: Load, spikes: Mapping[str, Array], rows: int, compiled: ModuleType
-) -> tuple[tuple[Array, Array], int]:
+def _events(load: Load, spikes: Mapping[str, Array], rows: int) -> tuple[tuple[Array, Array], int]:
     """The events of all rasters, one list behind the other, and how many flits a round has at most."""
     active = [None if load.steady[n] else _as_flags(spikes[name]) for n, name in enumerate(load.sources)]
     counts = [0 if raster is None else int(np.count_nonzero(raster)) for raster in active]
@@ -114,7 +112,7 @@ def _events(
             size = int(load.cells[number + 1] - load.cells[number])
             sparse = counts[number] * SPARSE < raster.size
             first[number, 0] = filled
-            compiled.extract(np.packbits(raster, bitorder="little"), sparse, size, first[number], cell)
+            listing().extract(np.packbits(raster, bitorder="little"), sparse, size, first[number], cell)
             filled += counts[number]
     return (first, cell), _most_flits(load, first, cell)
 

@@ -9,25 +9,25 @@ REGIONS stretches of equal size: for each link those that enter its queue by inj
 two stretches for merging; two for what passes straight on. top [links]: how far that of each link is filled; bounds
 [links x cores x inputs x 2]: where the list of each input of a router stands. taken: when a queue's entries are taken.
 
-Imported, these functions are plain Python; compiled.py compiles the text of this file, which therefore imports nothing
-of this package, and in which what is called stands before `extract` and `run`.
+Imported, these functions are plain Python. compiled.py compiles the text of this file, and nothing else: what is called
+stands here, in front of `run`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from norse_export.engine.machine.jit import Jit
 
 Array = NDArray[Any]
 Numbers = tuple[int, ...]
 Tables = tuple[Array, Array, Array, Array, Array, Array, Array]  # cells, lists, entries, steady, inputs, firsts, parts
 Events = tuple[Array, Array]  # firsts [sources, rows + 1], cells
 _numba: Any = numba  # of many of whose names a type checker does not know
-F = TypeVar("F", bound=Callable[..., Any])
 
 # The numbers of a machine, by place.
 WIDTH: Final = 0
@@ -92,58 +92,11 @@ REGIONS: Final = 10  # of `flow`
 _at = np.uint64  # of an index that is never negative: it is not looked at for that
 
 
-CACHE: bool | None = globals().get("CACHE")  # whether numba keeps what it compiles; None: nothing is compiled
 _int, _one = _numba.int64, _numba.int64[::1]
+_jit = Jit(globals().get("CACHE"))
 
 
-def _entry(*signature: Any) -> Callable[[F], F]:
-    if CACHE is None:
-        return lambda function: function
-    return cast(Callable[[F], F], _numba.njit(_numba.void(*signature), cache=CACHE, nogil=True, error_model="numpy"))
-
-
-def _inner(function: F) -> F:
-    return function if CACHE is None else cast(F, _numba.njit(nogil=True, error_model="numpy")(function))
-
-
-# For each byte the numbers of its bits that are set, from the low ones on, and how many they are.
-_PLACES = np.array([([b for b in range(8) if byte >> b & 1] + [0] * 8)[:8] for byte in range(256)], np.int32)
-_COUNTS = np.array([byte.bit_count() for byte in range(256)], np.uint64)
-
-
-@_inner
-def _expand(byte: int, base: int, cell: Array, filled: Any) -> Any:
-    """List the bits of a byte that are set, without a branch on each, which would be guessed wrong too often."""
-    entry, base32 = np.uint64(byte & 0xFF), np.int32(base)
-    for bit in range(8):
-        cell[filled + np.uint64(bit)] = base32 + _PLACES[entry, bit]
-    return filled + _COUNTS[entry]
-
-
-@_entry(_numba.uint8[::1], _numba.boolean, _int, _one, _numba.int32[::1])
-def extract(bits: Array, sparse: bool, size: int, first: Array, cell: Array) -> None:
-    """List the cells of a raster that fire, row by row: those of row r go to cell[first[r] : first[r + 1]].
-
-    bits: the raster, a bit for each of `size` cells of a row, low ones first, without gaps between rows; with `sparse`
-    bytes of zeros are skipped. cell has 8 places to spare.
-    """
-    filled = np.uint64(first[0])
-    for row in range(first.size - 1):
-        begin, end = row * size, row * size + size
-        low, high = begin // 8, (end - 1) // 8
-        first_mask, last_mask = 0xFF << (begin % 8), 0xFF >> (7 - (end - 1) % 8)
-        if low == high:
-            filled = _expand(int(bits[low]) & first_mask & last_mask, low * 8 - begin, cell, filled)
-        else:
-            filled = _expand(int(bits[low]) & first_mask, low * 8 - begin, cell, filled)
-            for place in range(low + 1, high):
-                if not (sparse and bits[place] == 0):
-                    filled = _expand(int(bits[place]), place * 8 - begin, cell, filled)
-            filled = _expand(int(bits[high]) & last_mask, high * 8 - begin, cell, filled)
-        first[row + 1] = filled
-
-
-@_inner
+@_jit.part
 def _clear(bounds: Array, about: Array, record: Array) -> None:
     for place in range(bounds.size):
         bounds[place] = 0
@@ -156,13 +109,13 @@ def _clear(bounds: Array, about: Array, record: Array) -> None:
             record[core, column] = 0
 
 
-@_inner
+@_jit.part
 def _stretch(cores: int, link: int, router: int, origin: int) -> int:
     """Where `bounds` holds the start of the list of a router's input for a link; its end stands behind it."""
     return ((link * cores + router) * 6 + origin) * 2
 
 
-@_inner
+@_jit.part
 def _inject(
     m: Numbers,
     inputs: Array,
@@ -190,7 +143,7 @@ def _inject(
     return (cycle - m[ROUTER_CYCLES]) // m[HOST_INTERVAL]
 
 
-@_inner
+@_jit.part
 def _first_link(entry: int, x: int, y: int) -> int:
     """The link by which an injected flit leaves the router: x first, then y, then out."""
     to_x, to_y = (entry >> 20) & 63, (entry >> 26) & 63
@@ -201,7 +154,7 @@ def _first_link(entry: int, x: int, y: int) -> int:
     return HOST if entry & HOST_FLAG else LOCAL
 
 
-@_inner
+@_jit.part
 def _update(
     m: Numbers,
     mine: tuple[int, int, int],
@@ -247,7 +200,7 @@ def _update(
     return int(record[core, SENT])
 
 
-@_inner
+@_jit.part
 def _send(
     m: Numbers,
     which: tuple[int, int, int, int, int, int],
@@ -296,7 +249,7 @@ def _send(
     return idle, records, oldest
 
 
-@_inner
+@_jit.part
 def _search(cell: Array, first: int, last: int, low: int) -> int:
     """The first place from `first` to `last` whose cell is not below `low`."""
     if first == last or cell[first] >= low:
@@ -312,7 +265,7 @@ def _search(cell: Array, first: int, last: int, low: int) -> int:
     return last
 
 
-@_inner
+@_jit.inner
 def _network(m: Numbers, flow: Array, top: Array, bounds: Array, taken: Array, about: Array, cores: Array) -> None:
     """Carry the injected flits over x links, then over y links, then into the input queues and to the host."""
     size = flow.size // REGIONS
@@ -330,7 +283,7 @@ def _network(m: Numbers, flow: Array, top: Array, bounds: Array, taken: Array, a
         _read_out(m, flow, first, last, about, cores)
 
 
-@_inner
+@_jit.inner
 def _lane(m: Numbers, link: int, lane: int, flow: Array, top: Array, bounds: Array, cores: Array) -> None:
     """Serve the links of one row or column that point one way, one after the other.
 
@@ -362,7 +315,7 @@ def _lane(m: Numbers, link: int, lane: int, flow: Array, top: Array, bounds: Arr
         cores[router, LINK_FLITS + link] = last - first
 
 
-@_inner
+@_jit.inner
 def _serve(
     flow: Array, first: int, last: int, place: tuple[bool, int, int, int], top: Array, passing: int
 ) -> tuple[int, int]:
@@ -394,7 +347,7 @@ def _serve(
     return passing, depth
 
 
-@_inner
+@_jit.inner
 def _join(flow: Array, bounds: Array, link: int, router: int, behind: int, came: int, passing: int) -> tuple[int, int]:
     """The queue of a link in the order in which it is served, by cycle, then by input: where it stands in `flow`.
 
@@ -419,7 +372,7 @@ def _join(flow: Array, bounds: Array, link: int, router: int, behind: int, came:
     return first, last
 
 
-@_inner
+@_jit.inner
 def _merge(flow: Array, first: int, last: int, start: int, stop: int, out: int) -> int:
     """Merge two lists by cycle into a third that begins at `out`; of equals that of the first comes first."""
     while first < last and start < stop:
@@ -440,7 +393,7 @@ def _merge(flow: Array, first: int, last: int, start: int, stop: int, out: int) 
     return out
 
 
-@_inner
+@_jit.inner
 def _receive(m: Numbers, flow: Array, first: int, last: int, taken: Array, cores: Array, core: int) -> None:
     """Link L, input queue and synapse unit of a core; `taken`: when each flit leaves the input queue."""
     free, idle, words, depth, queued, flits, oldest = 0, 0, 0, 0, 0, 0, 0
@@ -468,7 +421,7 @@ def _receive(m: Numbers, flow: Array, first: int, last: int, taken: Array, cores
     cores[core, SYNAPSE + 1] = idle + m[SYNAPSE_LATENCY] - 1
 
 
-@_inner
+@_jit.inner
 def _read_out(m: Numbers, flow: Array, first: int, last: int, about: Array, cores: Array) -> None:
     """Link H: what the host reads."""
     free, depth = 0, 0
@@ -483,7 +436,7 @@ def _read_out(m: Numbers, flow: Array, first: int, last: int, about: Array, core
     about[HOST_LAST] = free - 1 + m[LINK_CYCLES]
 
 
-@_inner
+@_jit.part
 def _barrier(m: Numbers, start: int, about: Array, cores: Array) -> None:
     """When all is quiet and the round is released; then count the cycles of the round's records from the sample's."""
     quiet, critical = 0, -1
@@ -507,7 +460,7 @@ def _barrier(m: Numbers, start: int, about: Array, cores: Array) -> None:
     about[CRITICAL] = critical
 
 
-@_inner
+@_jit.part
 def _add_up(cores: Array, totals: Array) -> None:
     for core in range(cores.shape[0]):
         for column in range(NEURONS, INPUT_DEPTH):
@@ -518,7 +471,7 @@ def _add_up(cores: Array, totals: Array) -> None:
             totals[core, column] += cores[core, column]
 
 
-@_entry(
+@_jit.entry(
     _numba.types.UniTuple(_int, 11),
     _numba.types.UniTuple(_int, 3),
     _numba.types.Tuple((_one, _one, _one, _numba.boolean[::1], _one, _one, _numba.int64[:, ::1])),

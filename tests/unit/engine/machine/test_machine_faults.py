@@ -10,7 +10,7 @@ import pytest
 from random_machines import Case, random_case
 from test_machine_models import differences, slow
 
-from norse_export.engine.machine import counting, events, kernels, load, words
+from norse_export.engine.machine import counting, events, kernels, listing, load, words
 from norse_export.engine.machine.config import MachineConfig
 from norse_export.engine.machine.load import Load
 from norse_export.engine.machine.report import CycleReport
@@ -93,6 +93,7 @@ FAULTS: dict[str, tuple[ModuleType, str, str]] = {
         "max(totals[core, column], cores[core, column])",
         "totals[core, column] + cores[core, column]",
     ),
+    "the last cell of a row never fires": (listing, "7 - (end - 1) % 8", "min(7, 8 - (end - 1) % 8)"),
     "weights of 0 take places": (words, "node.weight[:, start:stop] != 0", "node.weight[:, start:stop] > -200"),
     "weights of 0 take places in convolutions": (
         words,
@@ -134,9 +135,9 @@ def wrong(module: ModuleType, old: str, new: str) -> Any:
     def version(of: ModuleType, **names: Any) -> ModuleType:
         return changed(of, *((old, new) if of is module else ("", "")), **names)
 
-    loops = version(counting)
+    loops, lists, plain = version(counting), version(listing), version(kernels)
     measuring = version(words, counting=lambda: loops)
-    loading, running, plain = version(load, count=measuring.count), version(events), version(kernels)
+    loading, running = version(load, count=measuring.count), version(events, listing=lambda: lists)
 
     def model(case: Case) -> CycleReport:
         filled: Load = loading.load(case.graph, case.placement, case.config)

@@ -261,7 +261,7 @@ def test_room_for_flits_is_measured_exactly_where_it_is_much(monkeypatch: pytest
         for quick in (2**40, 0):
             monkeypatch.setattr(events, "QUICK", quick)
             rows = int(np.prod(next(iter(case.spikes.values())).shape[:2]))
-            bounds.append(events._events(machine, case.spikes, rows, kernels)[1])
+            bounds.append(events._events(machine, case.spikes, rows)[1])
             assert differences(fast(case), cycles(machine, case.spikes)) == []
         report = fast(case)
         sent = report.rounds[..., ROUND_NAMES.index("host_sent")]

@@ -1,0 +1,51 @@
+"""Lists the cells of a raster that fire. compiled.py compiles the text of this file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.engine.machine.jit import Jit
+
+Array = NDArray[Any]
+_numba: Any = numba  # of many of whose names a type checker does not know
+_jit = Jit(globals().get("CACHE"))
+
+# For each byte the numbers of its bits that are set, from the low ones on, and how many they are.
+_PLACES = np.array([([b for b in range(8) if byte >> b & 1] + [0] * 8)[:8] for byte in range(256)], np.int32)
+_COUNTS = np.array([byte.bit_count() for byte in range(256)], np.uint64)
+
+
+@_jit.part
+def _expand(byte: int, base: int, cell: Array, filled: Any) -> Any:
+    """List the bits of a byte that are set, without a branch on each, which would be guessed wrong too often."""
+    entry, base32 = np.uint64(byte & 0xFF), np.int32(base)
+    for bit in range(8):
+        cell[filled + np.uint64(bit)] = base32 + _PLACES[entry, bit]
+    return filled + _COUNTS[entry]
+
+
+@_jit.entry(_numba.uint8[::1], _numba.boolean, _numba.int64, _numba.int64[::1], _numba.int32[::1])
+def extract(bits: Array, sparse: bool, size: int, first: Array, cell: Array) -> None:
+    """List the cells of a raster that fire, row by row: those of row r go to cell[first[r] : first[r + 1]].
+
+    bits: the raster, a bit for each of `size` cells of a row, low ones first, without gaps between rows; with `sparse`
+    bytes of zeros are skipped. cell has 8 places to spare.
+    """
+    filled = np.uint64(first[0])
+    for row in range(first.size - 1):
+        begin, end = row * size, row * size + size
+        low, high = begin // 8, (end - 1) // 8
+        first_mask, last_mask = 0xFF << (begin % 8), 0xFF >> (7 - (end - 1) % 8)
+        if low == high:
+            filled = _expand(int(bits[low]) & first_mask & last_mask, low * 8 - begin, cell, filled)
+        else:
+            filled = _expand(int(bits[low]) & first_mask, low * 8 - begin, cell, filled)
+            for place in range(low + 1, high):
+                if not (sparse and bits[place] == 0):
+                    filled = _expand(int(bits[place]), place * 8 - begin, cell, filled)
+            filled = _expand(int(bits[high]) & last_mask, high * 8 - begin, cell, filled)
+        first[row + 1] = filled
