@@ -18,6 +18,7 @@ from fixed_programs import of_law
 from random_fixed_nets import FixedNet, random_fixed_net
 
 from norse_export.engine.activity import Activity
+from norse_export.engine.codegen import Variant
 from norse_export.engine.network import compile_network
 from norse_export.interpret.fixed import emulate
 from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput, Population, SparseSynapses
@@ -28,6 +29,21 @@ from norse_export.program.operations import Op, Rounding
 
 CHUNKS, TOGETHER = 40, 50
 OTHERS = 100_000  # seeds of nets that the large test does not see
+
+
+def test_kernels_that_are_made_for_one_population_too() -> None:
+    """Populations this small share a kernel that serves everything, unless the engine is told otherwise."""
+    chosen = Counter[Variant]()
+    for seed in range(300):
+        net = random_fixed_net(seed)
+        network = compile_network(net.graph, general_below=0)
+        chosen.update(packed.variant for packed in network.nodes.populations.values())
+        done = network.run(net.inputs, states=True)
+        assert first_difference(by_emulator(net), done.run) is None, seed
+        assert counted(net, done.activity) == counted_by(net, fixed_oracle.run(net.graph, net.inputs)), seed
+    for choice in ("uniform", "exact"):
+        assert all(sum(n for v, n in chosen.items() if getattr(v, choice) is given) > 8 for given in (True, False))
+    assert all(sum(n for v, n in chosen.items() if v.bits == bits) > 100 for bits in (32, 64))
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
