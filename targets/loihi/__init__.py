@@ -1,9 +1,9 @@
-"""Target `loihi`, in the making: the laws of Loihi 1 and 2 as data, and emulation under them.
+"""Target `loihi`: models as integers of Loihi 2 in lava-dl's `.net` files, and emulation under the laws of Loihi.
 
-law.py has the laws; `emulate` runs a network of integers under one, `emulate_net` a lava-dl `.net` file. Models are not
-lowered yet, and the target is in no table.
+law.py has the laws; `emulate` runs a network of integers under one, `emulate_net` a `.net` file.
 """
 
 from .emulation import emulate, emulate_net
+from .target import LoihiTarget
 
-__all__ = ["emulate", "emulate_net"]
+__all__ = ["LoihiTarget", "emulate", "emulate_net"]
