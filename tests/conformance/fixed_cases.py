@@ -358,6 +358,36 @@ def readouts_in_the_units_of_the_model() -> Case:
     return net.case(input=drawn(21, 10, 3))
 
 
+def every_cell_fires_at_once() -> Case:
+    """Lists of events that are full, of cells with values and without, and kept for several steps."""
+    net, rng = Net(), np.random.default_rng(22)
+    net.input((300,), -3, 3)
+    net.add("plain", of_law("if", (200,), v_th=-1))
+    net.add("graded", of_family(_graded(16, 0, 100), (200,), v_th=0))
+    net.add("end", of_law("lif", (9,), v_th=3000, v_keep=3900))
+    net.dense("input", 1 + (np.arange(60000).reshape(200, 300) % 7 == 0), "plain")
+    net.dense("input", 1 + (np.arange(60000).reshape(200, 300) % 5 == 0), "graded")
+    for source in ("plain", "graded"):
+        for delay in (0, 1, 3):
+            net.dense(source, rng.integers(-9, 12, (9, 200)), "end", delay=delay)
+    raster = rng.integers(1, 4, (7, 2, 300))
+    raster[3] = -raster[3]
+    return net.case(input=raster)
+
+
+def products_at_the_edge_of_32_bits() -> Case:
+    """The lower part of a product, (a & 65535) k, is 2^31 and a little more or less; a is -1, and others like it."""
+    net = Net()
+    net.input((1,))
+    start = [-1, 65535, -65535, -65537, 2**23 - 1, -(2**23), 98304, -98303]
+    for rounding in (FLOOR, TOWARD_ZERO, HALF_EVEN, STOCHASTIC):
+        for keep in (32767, 32768, 32769, 65536):
+            name, law = f"{rounding.value}{keep}", Law(rounding=rounding, decay_bits=16)
+            net.add(name, of_law("lif", (8,), law=law, v_keep=keep, v0=start, v_th=70000))
+            net.dense("input", column(-1, 1, -1, 1, -1, 1, -1, 1), name)
+    return net.case(input=np.array([0, 1, 0, 0, 1, 0]).reshape(6, 1, 1))
+
+
 CASES: tuple[Callable[[], Case], ...] = (
     the_threshold_is_met_exactly,
     decays_of_numbers_below_zero,
@@ -385,4 +415,6 @@ CASES: tuple[Callable[[], Case], ...] = (
     the_number_of_the_step,
     loihi,
     readouts_in_the_units_of_the_model,
+    every_cell_fires_at_once,
+    products_at_the_edge_of_32_bits,
 )
