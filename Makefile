@@ -7,7 +7,7 @@ OUT := build/demo
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow coverage lint format bench clean
+.PHONY: demo test test-bulk test-slow coverage lint format bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
@@ -22,12 +22,16 @@ demo: $(STAMP)  ## export the trained digits network to NIR, and prove the file 
 test: $(STAMP)  ## the default suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+test-bulk: $(STAMP)  ## all the random cases, of which the default suite runs a few
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m bulk
+
 test-slow: $(STAMP)  ## what the default suite is too short for
 	$(BIN)/python -m pytest -m slow
 
 coverage: $(STAMP)  ## the default suite with line coverage, child processes counted
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest -n 2 --dist worksteal
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m coverage run -m pytest -n 2 --dist worksteal tests/unit/engine tests/conformance
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered --fail-under=95
 

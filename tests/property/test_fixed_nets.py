@@ -13,6 +13,7 @@ from typing import Any
 import fixed_oracle
 import numpy as np
 import pytest
+from bulk import numbers
 from fixed_comparison import as_run, first_difference, part
 from fixed_programs import of_law
 from random_fixed_nets import FixedNet, random_fixed_net
@@ -31,6 +32,7 @@ CHUNKS, TOGETHER = 40, 50
 OTHERS = 100_000  # seeds of nets that the large test does not see
 
 
+@pytest.mark.bulk
 def test_kernels_that_are_made_for_one_population_too() -> None:
     """Populations this small share a kernel that serves everything, unless the engine is told otherwise."""
     chosen = Counter[Variant]()
@@ -46,7 +48,7 @@ def test_kernels_that_are_made_for_one_population_too() -> None:
     assert all(sum(n for v, n in chosen.items() if v.bits == bits) > 100 for bits in (32, 64))
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("chunk", numbers(CHUNKS, shown=4))
 def test_engine_and_emulator_are_the_oracle_bit_for_bit(chunk: int) -> None:
     """Every other net on two threads; what the engine counts is what the oracle counts."""
     for seed in range(chunk * TOGETHER, (chunk + 1) * TOGETHER):

@@ -13,6 +13,7 @@ from typing import Any
 import loihi_oracle
 import numpy as np
 import pytest
+from bulk import numbers
 from loihi_faults import LOIHI_FAULTS
 from program_faults import faults, programs_of, with_program
 from random_loihi_nets import Net, lava_net, loihi1_net
@@ -43,7 +44,7 @@ def nets(law: str) -> Callable[[int], Net]:
 
 
 @pytest.mark.parametrize("law", ["lava", "loihi1"])
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("block", numbers(BLOCKS, shown=1))
 def test_emulation_and_engine_are_the_scalar_law(law: str, block: int) -> None:
     for seed in range(block * EACH, (block + 1) * EACH):
         layers, raster = nets(law)(seed)

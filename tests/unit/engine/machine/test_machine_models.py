@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bulk import numbers
 from numpy.typing import NDArray
 from random_machines import Case, chain, random_case
 
@@ -53,7 +54,7 @@ def slow(case: Case) -> CycleReport:
     return clocked(case.graph, case.placement, case.config, case.spikes).report
 
 
-@pytest.mark.parametrize("chunk", range(NETS // CHUNK))
+@pytest.mark.parametrize("chunk", numbers(NETS // CHUNK, shown=4))
 def test_both_models_agree_in_every_number(chunk: int) -> None:
     for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK):
         case = random_case(seed)
@@ -260,8 +261,8 @@ def test_room_for_flits_is_measured_exactly_where_it_is_much(monkeypatch: pytest
         bounds = []
         for quick in (2**40, 0):
             monkeypatch.setattr(events, "QUICK", quick)
-            rows = int(np.prod(next(iter(case.spikes.values())).shape[:2]))
-            bounds.append(events._events(machine, case.spikes, rows)[1])
+            steps, samples = next(iter(case.spikes.values())).shape[:2]
+            bounds.append(events._most_flits(machine, *events._extracted(machine, case.spikes, steps, samples)))
             assert differences(fast(case), cycles(machine, case.spikes)) == []
         report = fast(case)
         sent = report.rounds[..., ROUND_NAMES.index("host_sent")]
