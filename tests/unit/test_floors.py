@@ -44,6 +44,7 @@ OTHERS = {
     "onnx": ("norse_export.formats.onnx.*",),
     "onnxruntime": ("norse_export.targets.onnx.*",),
     "safetensors": ("norse_export.formats.*",),
+    "pyNN": ("norse_export.targets.spinnaker.deploy",),  # a script that artefacts hold; nothing imports it
     "numba": ("norse_export.engine.*",),
     "llvmlite": ("norse_export.engine.*",),
     "click": ("norse_export.cli.*",),

@@ -15,7 +15,7 @@ from norse_export.formats.nir.to_document import document_of_graph
 from norse_export.formats.nir.write import write
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Output
-from norse_export.ir.neurons import IF
+from norse_export.ir.neurons import LIF
 from norse_export.pipeline import check, export, targets
 
 BROKEN = EntryPoint("broken", "missing_for_tests:Target", registry.GROUP)
@@ -59,7 +59,8 @@ def failing(target: str = "Target") -> EntryPoint:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    neuron = IF(shape=(1,), dt=1e-3, v_th=np.float32(1), v_reset=np.float32(0))
+    zero, one = np.float32(0), np.float32(1)
+    neuron = LIF(shape=(1,), dt=1e-3, tau_mem=np.float32(0.01), v_leak=zero, v_th=one, v_reset=zero)
     nodes = {"input": Input((1,)), "n": neuron, "output": Output((1,))}
     path = tmp_path / "m.nir"
     write(path, document_of_graph(Graph(nodes, (Edge("input", "n"), Edge("n", "output")))))
