@@ -140,9 +140,11 @@ def _is_image(lowered: Lowered, projection: Projection, registers: Registers) ->
     weights, shape = projection.weights, lowered.shape(projection.target)
     if not isinstance(weights, ConvWeights) or weights.input_shape != lowered.shape(projection.source):
         return False
+    if weights.map_shape != shape:
+        return False
     values = [registers.drive] + ([] if registers.v_th is None else [registers.v_th])
     flat = [value.reshape(value.shape[0], -1) for value in values]
-    return weights.map_shape == shape and all(bool(np.all(value == value[:, :1])) for value in flat)
+    return all(bool(np.all(value == value[:, :1])) for value in flat)
 
 
 def _chosen(

@@ -1,8 +1,8 @@
 """Real weights -> the integers that 8-bit synapses hold, chosen so that netx hands them to Lava unchanged.
 
-Weights of one sign are 0..255 or -255..0; mixed ones even, -256..254, or any of -128..127, which netx writes as even
-ones with weight_exp = -1. netx derives its own exponent and bits from the numbers, and its defects follow from them:
-`settled` looks at what would arrive.
+Weights of one sign are 0..255 or -255..-1; mixed ones even, -256..254, or any of -128..127, which netx writes as even
+ones with weight_exp = -1. Negative ones with a 0 among them are mixed ones to netx. It derives exponent and bits from
+the numbers, and its defects follow from them: `settled` looks at what would arrive.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def whole(values: Floats, scale: float) -> IntArray:
     """The weights in whole numbers of scale."""
     real = values / scale
     near = np.rint(real)
-    low, high = near.min(initial=0), near.max(initial=0)
-    if low >= 0 or high <= 0:
+    low, high = near.min(), near.max()
+    if low >= 0 or high < 0:
         made = np.clip(near, -ONE_SIGN_MAX, ONE_SIGN_MAX)
     elif low >= MIXED_ODD_MIN and high <= MIXED_ODD_MAX:
         made = near
@@ -56,8 +56,9 @@ def settled(weight: IntArray) -> IntArray:
     for _ in range(4):
         if not weight.any() or np.array_equal(arriving(weight), weight):
             return weight
+        step = 1 if np.any(weight & 1) else 2
         low, high = int(weight.min()), int(weight.max())
-        weight = np.maximum(weight, low + (2 if low < 0 < high else 1)) if low < 0 else np.minimum(weight, high - 1)
+        weight = np.maximum(weight, low + step) if low < 0 else np.minimum(weight, high - step)
     return weight
 
 

@@ -24,6 +24,7 @@ from norse_export.passes.plans import QuantiseChoice
 from norse_export.passes.quantise import Quantised
 from norse_export.program.laws import Law
 from norse_export.targets.loihi.target import LoihiTarget
+from norse_export.targets.loihi.weights import arriving, settled, whole
 
 TARGET = LoihiTarget(states=True)
 STEPS, SAMPLES = 60, 2
@@ -294,6 +295,16 @@ def test_weights_that_netx_would_kill_arrive(least: float, tmp_path: Path) -> No
     actual, expected = TARGET.run(tmp_path, inputs), compile_network(made.graph).run(inputs, states=True).run
     assert expected.observables["1"]["u"].any()
     assert np.array_equal(actual.observables["1"]["u"], expected.observables["1"]["u"])
+
+
+def test_negative_weights_with_a_zero_among_them_arrive() -> None:
+    """netx gives them 9 bits where the least is odd or beyond -128, and Lava then drops them all."""
+    values = -np.abs(np.random.default_rng(0).normal(size=(8, 6)))
+    values[0, 0] = 0
+    for scale in (0.004, 0.01, 0.02, 0.03):
+        weight = settled(whole(values, scale))
+        assert np.array_equal(arriving(weight), weight)
+        assert np.abs(weight * scale - values)[weight > -250].max() <= scale
 
 
 def test_a_bias_at_a_synapse_is_told() -> None:
