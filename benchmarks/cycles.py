@@ -37,7 +37,9 @@ def with_cycles(limit: Any, name: str, rounds: int) -> dict[str, Any]:
     raster = {"input": kernel.d["x"].astype(bool)}
 
     def counted() -> Any:
-        return cycles(tables, {**raster, **network.run(raster).run.spikes}, detail=False)
+        events = network.run(raster, events=True).events
+        assert events is not None
+        return cycles(tables, events, detail=False)
 
     summary = counted().summary()
     assert summary["cycles"] > 0

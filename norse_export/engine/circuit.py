@@ -15,7 +15,7 @@ from norse_export.engine.kernels import events, ports
 from norse_export.engine.kernels.memory import LINE, SLOT, SPARE
 from norse_export.engine.packing import Order, Packed
 from norse_export.engine.population import PackedPopulation
-from norse_export.engine.recordings import INDICES, RASTER, STARTS, Kind, has_values
+from norse_export.engine.recordings import INDICES, KEPT_CELLS, KEPT_STARTS, RASTER, STARTS, Kind, has_values
 from norse_export.engine.script import COUNTERS, MEMORY
 from norse_export.ir.fixed import FixedInput
 from norse_export.ir.graph import Graph
@@ -51,14 +51,15 @@ class Source:
 class Circuit:
     """Calls and memory of one thread.
 
-    listed: inputs come as lists of events. recorded: what is recorded, by its symbol. bytes: of memory reserved so far.
-    kept: arrays whose addresses stand in calls and that belong to nothing else.
+    listed: inputs come as lists of events. keeps: all events are kept (listed.py). recorded: what is recorded, by its
+    symbol. bytes: of memory reserved so far. kept: arrays whose addresses stand in calls, and that nothing else keeps.
     """
 
     nodes: Nodes
     steps: int
     samples: int
     listed: bool
+    keeps: bool
     recorded: Mapping[Symbol, Kind]
     begins: list[Call] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -104,7 +105,23 @@ class Circuit:
             return
         kernel = events.raster_values if self.nodes.has_values(name) else events.raster_events
         size = prod(self.nodes.graph.nodes[name].output_shape)
-        self.calls.append(call(kernel, raster=Late((RASTER, name)), size=size, ring=source.ring, **shared))
+        shared |= {"raster": Late((RASTER, name)), "size": size, "ring": source.ring, **self.keeping(name)}
+        self.calls.append(call(kernel, **shared))
+
+    @property
+    def kept_sizes(self) -> dict[str, int]:
+        """Cells of each source whose events are kept."""
+        return {name: prod(self.nodes.graph.nodes[name].output_shape) for name in self.sources} if self.keeps else {}
+
+    def keeping(self, name: str) -> dict[str, Number]:
+        """Where the events of a source are kept: see kernels/events.py."""
+        sizes, room = self.kept_sizes, self.steps * self.samples
+        if name not in sizes:
+            return dict.fromkeys(("steps", "starts", "kept", "place", "filled"), 0)
+        number = list(sizes).index(name)
+        starts = Late(KEPT_STARTS, 8 * number * self.samples * (self.steps + 1))
+        place, filled = room * sum(list(sizes.values())[:number]), self.reserve(1, "int64")
+        return {"steps": self.steps, "starts": starts, "kept": Late(KEPT_CELLS), "place": place, "filled": filled}
 
     def record(self, calls: list[Call], source: Late, order: Order, target: Symbol, dtype: str) -> None:
         """Copy values in the engine's order to a recording, in every call."""

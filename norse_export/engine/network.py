@@ -13,10 +13,13 @@ from norse_export.engine.activity import Activity
 from norse_export.engine.calls import Symbol
 from norse_export.engine.circuit import Circuit, Nodes
 from norse_export.engine.connections import check_connections
+from norse_export.engine.listed import Listed
 from norse_export.engine.population import packed_populations
 from norse_export.engine.projections import packed_projections
 from norse_export.engine.recordings import (
     INDICES,
+    KEPT_CELLS,
+    KEPT_STARTS,
     RASTER,
     STARTS,
     Events,
@@ -42,10 +45,11 @@ KEPT_PLANS = 8
 
 @dataclass(frozen=True, slots=True)
 class FixedRun:
-    """What a run gave, and what it did."""
+    """What a run gave, and what it did; events: who fired, where that was asked for."""
 
     run: Run
     activity: Activity
+    events: Listed | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +59,7 @@ class _Plan:
     script: Script
     recorded: Mapping[Symbol, Kind]
     counters: Mapping[Symbol, range]
+    kept: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +67,7 @@ class Network:
     """A fixed graph with its packed nodes. Several runs may go on at once; plans of the last sizes are kept."""
 
     nodes: Nodes
-    _plans: dict[tuple[int, int, bool, bool], _Plan] = field(default_factory=dict)
+    _plans: dict[tuple[int, int, bool, bool, bool], _Plan] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph[FixedNode]:
@@ -79,13 +84,20 @@ class Network:
         return sum(array.nbytes for array in arrays)
 
     def run(
-        self, inputs: Mapping[str, Array], *, states: bool = False, threads: int = 1, first_sample: int = 0
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        states: bool = False,
+        events: bool = False,
+        threads: int = 1,
+        first_sample: int = 0,
     ) -> FixedRun:
         """Run on rasters [T, B, *shape] of whole numbers.
 
         Every sample stands alone: the result does not depend on threads, on the batch or on the order of samples,
         but for random numbers, which know a sample by its number, counted from first_sample. states: record every
-        state after every step, and what the programs observe.
+        state after every step, and what the programs observe. events: list who fired, too, in addresses for four
+        bytes of every cell of every step, of which memory is taken for those that fire.
 
         Raises:
             UsageError: an input is missing, unknown, of the wrong shape or beyond its range; no thread.
@@ -98,7 +110,7 @@ class Network:
             for name, raster in rasters.items()
             if isinstance(node := nodes[name], FixedInput)
         }
-        plan = self._plan(steps, samples, states=states, listed=False)
+        plan = self._plan(steps, samples, states=states, listed=False, events=events)
         return self._played(plan, ready, rasters, steps, samples, threads, first_sample)
 
     def run_events(
@@ -112,19 +124,21 @@ class Network:
         check_events(self.graph, inputs, steps, samples)
         ready: dict[Symbol, Array] = {(STARTS, name): given.starts for name, given in inputs.items()}
         ready |= {(INDICES, name): given.indices for name, given in inputs.items()}
-        plan = self._plan(steps, samples, states=False, listed=True)
+        plan = self._plan(steps, samples, states=False, listed=True, events=False)
         return self._played(plan, ready, {}, steps, samples, threads, first_sample)
 
-    def _plan(self, steps: int, samples: int, *, states: bool, listed: bool) -> _Plan:
-        size = (steps, samples, states, listed)
+    def _plan(self, steps: int, samples: int, *, states: bool, listed: bool, events: bool) -> _Plan:
+        size = (steps, samples, states, listed, events)
         plan = self._plans.get(size)
         if plan is None:
             kinds = recorded(self.graph, self.nodes.populations, states=states)
-            circuit = Circuit(self.nodes, steps, samples, listed, kinds)
+            circuit = Circuit(self.nodes, steps, samples, listed, events, kinds)
             wire(circuit)
             counters = sum(map(len, circuit.counters.values()))
             parts = (circuit.begins, circuit.calls, circuit.ends)
-            plan = _Plan(script_of(parts, circuit.bytes, counters, circuit.kept), kinds, circuit.counters)
+            plan = _Plan(
+                script_of(parts, circuit.bytes, counters, circuit.kept), kinds, circuit.counters, circuit.kept_sizes
+            )
             for old in list(self._plans)[: 1 - KEPT_PLANS]:
                 self._plans.pop(old, None)
             self._plans[size] = plan
@@ -148,10 +162,16 @@ class Network:
         }
         known = {symbol: array.ctypes.data for symbol, array in {**ready, **arrays}.items()}
         known[FIRST_SAMPLE] = first_sample
+        kept = None
+        if plan.kept:
+            names, sizes = tuple(plan.kept), tuple(plan.kept.values())
+            starts = np.empty((len(names), samples, steps + 1), np.int64)
+            kept = Listed(names, sizes, starts, np.empty(steps * samples * sum(sizes), np.int32))
+            known |= {KEPT_STARTS: kept.starts.ctypes.data, KEPT_CELLS: kept.cells.ctypes.data}
         updates = steps * samples * sum(packed.size for packed in self.nodes.populations.values())
         counted = played(plan.script, known, steps, samples, threads, updates)
         activity = activity_of(self.nodes, plan.counters, counted, steps, samples)
-        return FixedRun(run_of(self.nodes, arrays, rasters), activity)
+        return FixedRun(run_of(self.nodes, arrays, rasters), activity, kept)
 
 
 def compile_network(graph: Graph[FixedNode], *, general_below: int = 64) -> Network:

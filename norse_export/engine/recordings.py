@@ -22,6 +22,8 @@ from norse_export.ir.stages import FixedNode
 Array = NDArray[Any]
 RASTER, STARTS, INDICES = "raster", "starts", "indices"  # of an input
 SPIKES, SENT, OBSERVED, FINAL = "spikes", "sent", "observed", "final"  # of a node
+KEPT_STARTS: Symbol = ("kept starts",)
+KEPT_CELLS: Symbol = ("kept cells",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

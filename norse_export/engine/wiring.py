@@ -138,6 +138,16 @@ def _population(circuit: Circuit, name: str, packed: PackedPopulation) -> None:
     if program.spike is not None:
         _events(circuit, name, packed, at[program.output])
     _recordings(circuit, name, packed, at)
+    if circuit.keeps and program.spike is not None and _lists_apart(packed):
+        kind = circuit.recorded[SPIKES, name]
+        numbers: dict[str, Number] = {"samples": circuit.samples, "size": kind.cells, **circuit.keeping(name)}
+        raster = Late((SPIKES, name))
+        circuit.calls.append(call(events.keep_raster, {"number_type": kind.dtype}, raster=raster, **numbers))
+
+
+def _lists_apart(packed: PackedPopulation) -> bool:
+    """Whether the lists of what a population sends are not those of its spikes in the graph's order."""
+    return packed.values or not packed.sends_spikes or packed.order is not None
 
 
 def _random(circuit: Circuit, packed: PackedPopulation, stream: int) -> Late:
@@ -161,7 +171,8 @@ def _events(circuit: Circuit, name: str, packed: PackedPopulation, sent: Late) -
         return
     raster: Number = Late((SPIKES, name)) if packed.sends_spikes else 0
     order = 0 if packed.order is None else packed.order.ctypes.data
-    shared = {"flags": sent, "raster": raster}
+    keeping = circuit.keeping("" if _lists_apart(packed) else name)
+    shared = {"flags": sent, "raster": raster, **keeping}
     circuit.calls.append(call(events.spike_events, samples=circuit.samples, order=order, **shared, **ring))
 
 

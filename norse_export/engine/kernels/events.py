@@ -45,6 +45,27 @@ def scan_values(numbers, size, cells, values):
 
 
 @jitted
+def first_kept(t, sample, steps, size, starts, place, filled):
+    """Where the events of a step are kept: behind those before them.
+
+    Those of a thread's first sample b begin at place + b * steps * size, so that there is room for all. starts
+    [B, steps + 1] are filled in, 0 in its stead: nothing is kept. filled: how far this thread has come, 0 at first.
+    """
+    bounds, end = view(starts + 8 * sample * (steps + 1), steps + 1, np.int64), view(filled, 1, np.int64)
+    if t == 0:
+        bounds[0] = end[0] if end[0] != 0 else place + sample * steps * size
+    return bounds[t]
+
+
+@jitted
+def end_kept(t, sample, steps, starts, filled, count):
+    """Say how many events of a step are kept."""
+    bounds = view(starts + 8 * sample * (steps + 1), steps + 1, np.int64)
+    bounds[t + 1] = bounds[t] + count
+    view(filled, 1, np.int64)[0] = bounds[t + 1]
+
+
+@jitted
 def given_events(t, sample, samples, starts, indices, slots, mask, sent):
     """Hand on the events of an input that came as lists: those of (t, sample) stand at starts[t * samples + sample]."""
     bounds = view(starts, (t + 1) * samples + 1, np.int64)
@@ -57,12 +78,15 @@ def given_events(t, sample, samples, starts, indices, slots, mask, sent):
 
 
 @jitted
-def raster_events(t, sample, samples, raster, size, slots, mask, ring, sent):
-    """List the events of an input that came as a raster of bytes [T, B, size], 0 or 1."""
+def raster_events(t, sample, samples, raster, size, slots, mask, ring, sent, steps, starts, kept, place, filled):
+    """List the events of an input that came as a raster of bytes [T, B, size], 0 or 1; see first_kept."""
     slot = t & mask
     address = ring + 4 * (size + SPARE) * slot
-    cells = view(address, size + SPARE, np.int32)
-    count = scan_bytes(raster + (t * samples + sample) * size, size, cells)
+    if starts != 0:
+        address = kept + 4 * first_kept(t, sample, steps, size, starts, place, filled)
+    count = scan_bytes(raster + (t * samples + sample) * size, size, view(address, size, np.int32))
+    if starts != 0:
+        end_kept(t, sample, steps, starts, filled, count)
     entry = slot_of(slots, slot)
     entry[0] = address
     entry[1] = count
@@ -70,28 +94,40 @@ def raster_events(t, sample, samples, raster, size, slots, mask, ring, sent):
 
 
 @jitted
-def raster_values(t, sample, samples, raster, size, slots, mask, ring, sent):
-    """List the events of an input that came as a raster of int32 [T, B, size], with their values."""
+def raster_values(t, sample, samples, raster, size, slots, mask, ring, sent, steps, starts, kept, place, filled):
+    """List the events of an input that came as a raster of int32 [T, B, size], with their values; see first_kept."""
     slot = t & mask
     address = ring + 8 * (size + SPARE) * slot
     numbers = view(raster + 4 * (t * samples + sample) * size, size, np.int32)
-    cells = view(address, size + SPARE, np.int32)
-    values = view(address + 4 * (size + SPARE), size + SPARE, np.int32)
-    count = scan_values(numbers, size, cells, values)
+    values = address + 4 * (size + SPARE)
+    if starts != 0:
+        address = kept + 4 * first_kept(t, sample, steps, size, starts, place, filled)
+    count = scan_values(numbers, size, view(address, size, np.int32), view(values, size, np.int32))
+    if starts != 0:
+        end_kept(t, sample, steps, starts, filled, count)
     entry = slot_of(slots, slot)
     entry[0] = address
     entry[1] = count
-    entry[2] = address + 4 * (size + SPARE)
+    entry[2] = values
     view(sent, t + 1, np.int64)[t] += count
 
 
 @jitted
-def spike_events(t, sample, samples, flags, size, slots, mask, ring, sent, raster, order):
-    """List the cells that spiked; set their bytes in the raster [T, B, size] in the graph's order, if there is one."""
+def spike_events(
+    t, sample, samples, flags, size, slots, mask, ring, sent, raster, order, steps, starts, kept, place, filled
+):
+    """List the cells that spiked; set their bytes in the raster [T, B, size] in the graph's order, if there is one.
+
+    Lists that are kept (first_kept) are those of cells in the graph's order.
+    """
     slot = t & mask
     address = ring + 4 * (size + SPARE) * slot
-    cells = view(address, size + SPARE, np.int32)
+    if starts != 0:
+        address = kept + 4 * first_kept(t, sample, steps, size, starts, place, filled)
+    cells = view(address, size, np.int32)
     count = scan_bytes(flags, size, cells)
+    if starts != 0:
+        end_kept(t, sample, steps, starts, filled, count)
     entry = slot_of(slots, slot)
     entry[0] = address
     entry[1] = count
@@ -120,3 +156,20 @@ def count_events(t, sample, numbers, size, slots, mask, ring, sent, number_type)
     entry[1] = count
     entry[2] = address + 4 * (size + SPARE)
     view(sent, t + 1, np.int64)[t] += count
+
+
+@jitted
+def keep_raster(t, sample, samples, raster, steps, size, starts, kept, place, filled, number_type):
+    """Keep the cells that are not 0 in row (t, sample) of a raster [T, B, size]."""
+    first = first_kept(t, sample, steps, size, starts, place, filled)
+    item = view(raster, 1, number_type).itemsize
+    row, cells = raster + item * (t * samples + sample) * size, view(kept + 4 * first, size, np.int32)
+    if item == 1:
+        count = scan_bytes(row, size, cells)
+    else:
+        numbers, count = view(row, size, number_type), 0
+        for cell in range(size):
+            if numbers[cell] != 0:
+                cells[count] = cell
+                count += 1
+    end_kept(t, sample, steps, starts, filled, count)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from norse_export.engine.listed import Listed
 from norse_export.engine.machine.compiled import kernels, listing
 from norse_export.engine.machine.kernels import MAX_CYCLE, REGIONS
 from norse_export.engine.machine.load import Load
@@ -24,7 +25,7 @@ QUICK = 2**18  # flits of a round
 
 def cycles(
     load: Load,
-    spikes: Mapping[str, Array],
+    spikes: Mapping[str, Array] | Listed,
     *,
     detail: bool = True,
     threads: int = 1,
@@ -32,7 +33,8 @@ def cycles(
 ) -> CycleReport:
     """Count the cycles of every sample.
 
-    spikes: for each input, and for each population that spikes, its raster [T, B, ...]; what is not 0 is an event.
+    spikes: for each input, and for each population that spikes, its raster [T, B, ...]; what is not 0 is an event. Or
+    all of them as lists: the `events` of a run of the engine, which spare the search for them.
     detail: keep what every core did in every round; without it the totals, and the rounds. threads: over samples.
     model: the functions of kernels.py, or others of their kind; None compiles them.
 
@@ -42,15 +44,17 @@ def cycles(
     """
     steps, samples = _extent(load, spikes)
     compiled = kernels() if model is None else model
-    events, flits = _events(load, spikes, steps * samples)
+    first, cell = _listed(load, spikes) if isinstance(spikes, Listed) else _extracted(load, spikes, steps, samples)
+    flits = _most_flits(load, first, cell)
     _check_length(load, flits)
+    events = (first.reshape(len(first), -1), cell)
     numbers, tables = _numbers(load), _tables(load)
     rounds = np.zeros((samples, steps, load.rounds, len(ROUND_NAMES)), np.int64)
     cores = np.zeros((samples, steps if detail else min(steps, 1), load.rounds, load.cores, len(CORE_NAMES)), np.int64)
     totals = np.zeros((samples, load.cores, len(CORE_NAMES)), np.int64)
 
     def one(sample: int) -> None:
-        rows, room = (steps, samples, sample), _room(load, flits)
+        rows, room = (steps, sample), _room(load, flits)
         compiled.run(numbers, rows, tables, events, room, rounds[sample], cores[sample], totals[sample])
 
     if threads > 1 and samples > 1:
@@ -63,16 +67,17 @@ def cycles(
     return CycleReport(load.config, load.width, load.height, rounds, kept, totals, load.memory)
 
 
-def _extent(load: Load, spikes: Mapping[str, Array]) -> tuple[int, int]:
+def _extent(load: Load, spikes: Mapping[str, Array] | Listed) -> tuple[int, int]:
     """Steps and samples, which all rasters share."""
+    given = spikes.shapes if isinstance(spikes, Listed) else {name: each.shape for name, each in spikes.items()}
     shapes = {}
     for number, name in enumerate(load.sources):
         if load.steady[number]:
             continue
         size = load.cells[number + 1] - load.cells[number]
-        if name not in spikes:
+        if name not in given:
             raise UsageError(f"no raster of {name!r}", where="spikes", fix="give one for every input and population")
-        shape = spikes[name].shape
+        shape = given[name]
         if len(shape) < 2 or math.prod(shape[2:]) != size:
             message = f"a raster {shape} of {name!r}, which has {size} cells"
             raise UsageError(message, where="spikes", fix="give [steps, samples, cells]")
@@ -100,39 +105,51 @@ def _check_length(load: Load, flits: int) -> None:
         )
 
 
-def _events(load: Load, spikes: Mapping[str, Array], rows: int) -> tuple[tuple[Array, Array], int]:
-    """The events of all rasters, one list behind the other, and how many flits a round has at most."""
+def _listed(load: Load, spikes: Listed) -> tuple[Array, Array]:
+    """The events that are listed already, in the order of the machine's sources."""
+    if spikes.names == load.sources:
+        return spikes.starts, spikes.cells
+    first = np.zeros((len(load.sources), *spikes.starts.shape[1:]), np.int64)
+    for number, name in enumerate(load.sources):
+        if not load.steady[number]:
+            first[number] = spikes.starts[spikes.names.index(name)]
+    return first, spikes.cells
+
+
+def _extracted(load: Load, spikes: Mapping[str, Array], steps: int, samples: int) -> tuple[Array, Array]:
+    """The events of all rasters, one list behind the other: firsts [sources, B, T + 1], cells."""
     active = [None if load.steady[n] else _as_flags(spikes[name]) for n, name in enumerate(load.sources)]
     counts = [0 if raster is None else int(np.count_nonzero(raster)) for raster in active]
-    first = np.zeros((len(active), rows + 1), np.int64)
+    first = np.zeros((len(active), samples, steps + 1), np.int64)
     cell = np.empty(sum(counts) + 8, np.int32)
     filled = 0
     for number, raster in enumerate(active):
         if raster is not None:
             size = int(load.cells[number + 1] - load.cells[number])
             sparse = counts[number] * SPARSE < raster.size
-            first[number, 0] = filled
-            listing().extract(np.packbits(raster, bitorder="little"), sparse, size, first[number], cell)
+            bits = np.packbits(raster, bitorder="little")
+            listing().extract(bits, sparse, size, filled, first[number], cell)
             filled += counts[number]
-    return (first, cell), _most_flits(load, first, cell)
+    return first, cell
 
 
 def _most_flits(load: Load, first: Array, cell: Array) -> int:
     """A bound of the flits of a round, exact where the quick one would take much memory."""
-    flits = np.diff(first, axis=1) * load.longest[:, None]
-    flits[load.steady] = load.longest[load.steady, None]
+    flits = np.diff(first) * load.longest[:, None, None]
+    flits[load.steady] = load.longest[load.steady, None, None]
     if (most := _most_of_a_round(load, flits)) < QUICK:
         return most
     for number in np.flatnonzero(~load.steady):
         begin, end = load.cells[number], load.cells[number + 1]
         lengths = np.diff(load.lists[begin : end + 1])
-        total = np.concatenate([[0], np.cumsum(lengths[cell[first[number, 0] : first[number, -1]]])])
-        flits[number] = np.diff(total[first[number] - first[number, 0]])
+        for sample, bounds in enumerate(first[number]):
+            total = np.concatenate([[0], np.cumsum(lengths[cell[bounds[0] : bounds[-1]]])])
+            flits[number, sample] = np.diff(total[bounds - bounds[0]])
     return _most_of_a_round(load, flits)
 
 
 def _most_of_a_round(load: Load, flits: Array) -> int:
-    """The largest sum over the sources of a round; flits [sources, rows]."""
+    """The largest sum over the sources of a round; flits [sources, B, T]."""
     return max(int(flits[load.depth == number].sum(axis=0).max(initial=0)) for number in range(load.rounds))
 
 

@@ -26,7 +26,7 @@ from norse_export.engine.machine.jit import Jit
 Array = NDArray[Any]
 Numbers = tuple[int, ...]
 Tables = tuple[Array, Array, Array, Array, Array, Array, Array]  # cells, lists, entries, steady, inputs, firsts, parts
-Events = tuple[Array, Array]  # firsts [sources, rows + 1], cells
+Events = tuple[Array, Array]  # firsts [sources, samples * (steps + 1)], cells
 _numba: Any = numba  # of many of whose names a type checker does not know
 
 # The numbers of a machine, by place.
@@ -473,7 +473,7 @@ def _add_up(cores: Array, totals: Array) -> None:
 
 @_jit.entry(
     _numba.types.UniTuple(_int, 11),
-    _numba.types.UniTuple(_int, 3),
+    _numba.types.UniTuple(_int, 2),
     _numba.types.Tuple((_one, _one, _one, _numba.boolean[::1], _one, _one, _numba.int64[:, ::1])),
     _numba.types.Tuple((_numba.int64[:, ::1], _numba.int32[::1])),
     _numba.types.UniTuple(_one, 4),
@@ -483,7 +483,7 @@ def _add_up(cores: Array, totals: Array) -> None:
 )
 def run(
     m: Numbers,
-    rows: tuple[int, int, int],
+    rows: tuple[int, int],
     tables: Tables,
     events: Events,
     room: tuple[Array, Array, Array, Array],
@@ -491,12 +491,12 @@ def run(
     cores: Array,
     totals: Array,
 ) -> None:
-    """Count the cycles of one sample: rows = (steps, samples, number of the sample).
+    """Count the cycles of one sample: rows = (steps, number of the sample).
 
     tables, events: see their types. room: flow, top, bounds, taken. rounds [T, R, 8]; cores [T or 1, R, C, 26],
     with 1 only the last step remains; totals [C, CORE_COLUMNS]: sums of counts, greatest depths.
     """
-    steps, samples, sample = rows
+    steps, sample = rows
     cells, lists, entries, steady, inputs, begins, parts = tables  # here only: to unpack counts references
     firsts, fired = events
     flow, top, bounds, taken = room
@@ -504,7 +504,7 @@ def run(
     size = flow.size // REGIONS
     cycle = 0
     for step in range(steps):
-        kept, row = step if cores.shape[0] > 1 else 0, step * samples + sample
+        kept, row = step if cores.shape[0] > 1 else 0, sample * (steps + 1) + step
         for number in range(m[ROUNDS]):
             about, record = rounds[step, number], cores[kept, number]
             for link in range(6):

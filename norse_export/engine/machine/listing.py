@@ -28,24 +28,29 @@ def _expand(byte: int, base: int, cell: Array, filled: Any) -> Any:
     return filled + _COUNTS[entry]
 
 
-@_jit.entry(_numba.uint8[::1], _numba.boolean, _numba.int64, _numba.int64[::1], _numba.int32[::1])
-def extract(bits: Array, sparse: bool, size: int, first: Array, cell: Array) -> None:
-    """List the cells of a raster that fire, row by row: those of row r go to cell[first[r] : first[r + 1]].
+@_jit.entry(_numba.uint8[::1], _numba.boolean, _numba.int64, _numba.int64, _numba.int64[:, ::1], _numba.int32[::1])
+def extract(bits: Array, sparse: bool, size: int, start: int, first: Array, cell: Array) -> None:
+    """List the cells of a raster [T, B, size] that fire, from `start` on, sample by sample.
+
+    Those of step t of sample b go to cell[first[b, t] : first[b, t + 1]]; first [B, T + 1].
 
     bits: the raster, a bit for each of `size` cells of a row, low ones first, without gaps between rows; with `sparse`
     bytes of zeros are skipped. cell has 8 places to spare.
     """
-    filled = np.uint64(first[0])
-    for row in range(first.size - 1):
-        begin, end = row * size, row * size + size
-        low, high = begin // 8, (end - 1) // 8
-        first_mask, last_mask = 0xFF << (begin % 8), 0xFF >> (7 - (end - 1) % 8)
-        if low == high:
-            filled = _expand(int(bits[low]) & first_mask & last_mask, low * 8 - begin, cell, filled)
-        else:
-            filled = _expand(int(bits[low]) & first_mask, low * 8 - begin, cell, filled)
-            for place in range(low + 1, high):
-                if not (sparse and bits[place] == 0):
-                    filled = _expand(int(bits[place]), place * 8 - begin, cell, filled)
-            filled = _expand(int(bits[high]) & last_mask, high * 8 - begin, cell, filled)
-        first[row + 1] = filled
+    filled, samples = np.uint64(start), first.shape[0]
+    for sample in range(samples):
+        first[sample, 0] = filled
+        for step in range(first.shape[1] - 1):
+            begin = (step * samples + sample) * size
+            end = begin + size
+            low, high = begin // 8, (end - 1) // 8
+            first_mask, last_mask = 0xFF << (begin % 8), 0xFF >> (7 - (end - 1) % 8)
+            if low == high:
+                filled = _expand(int(bits[low]) & first_mask & last_mask, low * 8 - begin, cell, filled)
+            else:
+                filled = _expand(int(bits[low]) & first_mask, low * 8 - begin, cell, filled)
+                for place in range(low + 1, high):
+                    if not (sparse and bits[place] == 0):
+                        filled = _expand(int(bits[place]), place * 8 - begin, cell, filled)
+                filled = _expand(int(bits[high]) & last_mask, high * 8 - begin, cell, filled)
+            first[sample, step + 1] = filled
