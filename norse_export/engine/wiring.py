@@ -140,9 +140,9 @@ def _population(circuit: Circuit, name: str, packed: PackedPopulation) -> None:
     _recordings(circuit, name, packed, at)
     if circuit.keeps and program.spike is not None and _lists_apart(packed):
         kind = circuit.recorded[SPIKES, name]
-        numbers: dict[str, Number] = {"samples": circuit.samples, "size": kind.cells, **circuit.keeping(name)}
+        kept: dict[str, Number] = {"samples": circuit.samples, "size": kind.cells, **circuit.keeping(name)}
         raster = Late((SPIKES, name))
-        circuit.calls.append(call(events.keep_raster, {"number_type": kind.dtype}, raster=raster, **numbers))
+        circuit.calls.append(call(events.keep_raster, {"number_type": kind.dtype}, raster=raster, **kept))
 
 
 def _lists_apart(packed: PackedPopulation) -> bool:
