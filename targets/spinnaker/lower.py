@@ -29,7 +29,7 @@ from norse_export.program.laws import Law
 
 from .derive import FRACTION_BITS
 from .law import PORTS, RING_MAX, population
-from .parameters import Mapped, mapped, reach, refusals
+from .parameters import Mapped, mapped, never_firing, reach, refusals
 from .projections import silent
 from .schedule import LEAST_DELAY, Schedule, schedule
 from .weights import (
@@ -181,6 +181,8 @@ def _weighed(
         if sent is not None and (scale := _scale(made[name], chip)) > 1:
             chips[name], _ = mapped(name, lowered.populations[name], _constant(lowered, name), plan.late[name], scale)
             made[name] = _on_scale(lowered, name, chips[name], sent)
+        if chip.readout and _reach(made[name], chips[name]) <= LIMIT:
+            chips[name] = never_firing(chips[name])
         if max(made[name].shifts.values()) > MOST:
             message = "its sums of weights do not fit the chip, whose numbers end at 65536"
             findings.append(Finding("range", "error", name, message, "scale the layer's weights and threshold down"))
@@ -197,13 +199,20 @@ def _on_scale(lowered: Lowered, name: str, chip: Mapped, sent: Mapping[str, Arra
 
 def _scale(weighed: Weighed, chip: Mapped) -> int:
     """The largest power of two up to MOST_SCALE with which no step can come to numbers that wrap, whatever arrives."""
+    farthest = max(_reach(weighed, chip), 2.0**-FRACTION_BITS)
+    return 1 << int(np.clip(np.floor(np.log2(LIMIT / farthest)), 0, MOST_SCALE.bit_length() - 1))
+
+
+def _reach(weighed: Weighed, chip: Mapped) -> float:
+    """The largest number of a step; sums end where ring buffers are full."""
     sums = []
     for port in PORTS:
         rows = weighed.rows[port]
-        filled = 2 * max(MARGIN * weighed.seen.get(port, 0.0), *(one.largest for one in rows), 0.0)
-        sums.append(min(sums_possible(rows), filled))  # 16 bits hold less than twice what they must
-    farthest = max(reach(chip, (sums[0], sums[1])), 2.0**-FRACTION_BITS)
-    return 1 << int(np.clip(np.floor(np.log2(LIMIT / farthest)), 0, MOST_SCALE.bit_length() - 1))
+        filled = inf
+        if port in weighed.seen:  # 16 bits hold less than twice what they must
+            filled = 2 * max(MARGIN * weighed.seen[port], *(one.largest for one in rows))
+        sums.append(min(sums_possible(rows), filled))
+    return reach(chip, (sums[0], sums[1]))
 
 
 def _constant(lowered: Lowered, name: str) -> Array:

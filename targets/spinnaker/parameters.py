@@ -21,7 +21,7 @@ chip rounds down to 2^-15, and in each step, which for a threshold of 1 would co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -153,6 +153,16 @@ def reach(chip: Mapped, sums: tuple[float, float]) -> float:
     still = sum(np.abs(words[key]) / ONE for key in ("v", "v_rest", "i_offset", "v_reset"))
     held = np.abs(words["v_thresh"]) / ONE if not chip.readout else 0.0
     return float(np.max(2 * (currents + still) + held))
+
+
+def never_firing(chip: Mapped) -> Mapped:
+    """Neurons that are read by their membranes, with a threshold that `reach` says is far: half of the largest number.
+
+    Then it can be proved that no membrane wraps, which the largest number as a threshold does not allow.
+    """
+    words = chip.words.copy()
+    words[:, WORDS[chip.model].index("v_thresh")] = LARGEST // 2 + 1
+    return replace(chip, words=words)
 
 
 def words_of(model: Model, parameters: Mapping[str, Any], initial: Mapping[str, Any]) -> IntArray:

@@ -356,3 +356,15 @@ def test_bursts_and_coarse_decays_are_told() -> None:
 def test_the_law_is_told_in_words() -> None:
     made = lower(one(cuba_lif((3,))), QuantiseChoice())
     assert "sPyNNaker 7.4.1" in made.graph.metadata["law"]
+
+
+def test_no_number_of_a_step_wraps_where_the_scale_was_chosen() -> None:
+    model = discrete_chain(
+        (20,), weights(1, 20, 15, bias=0.1), cuba_lif((15,)), weights(2, 15, 4, bias=0.1), cuba_li((4,), v_leak=0.3)
+    )
+    made = lower(model, QuantiseChoice(), raster(20))
+    assert [cost.proven for cost in made.table] == [True, True]
+    told = json.loads(made.graph.metadata["spinnaker"])
+    assert all(1 < entry["scale"] <= 256 for entry in told.values())
+    readout: Any = made.graph.nodes["3"]
+    assert readout.parameters["v_thresh"].min() == 2**30  # twice what a membrane can come to
