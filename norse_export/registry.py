@@ -17,6 +17,7 @@ _PROTOCOL = ("name", "stage", "suffix", "folder", "description", "check", "emit"
 _TARGETS = {
     "sim": "norse_export.targets.sim:SimTarget",
     "nir": "norse_export.targets.nir:NirTarget",
+    "loihi": "norse_export.targets.loihi:LoihiTarget",
     "spinnaker": "norse_export.targets.spinnaker:SpinnakerTarget",
 }
 

@@ -1,0 +1,114 @@
+"""Target loihi through the whole pipeline: examples, a recurrent model, the model that a real chip was traced with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import norse.torch as snn
+import numpy as np
+import pytest
+import torch
+
+import norse_export
+from norse_export import registry
+from norse_export.compare import Comparison
+from norse_export.errors import UnsupportedError
+from norse_export.pipeline import IntegerChoice, LoadChoice
+from norse_export.report.results import TargetExport
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+
+
+def exported(model: Path, out: Path, **choices: Any) -> TargetExport:
+    (result,) = norse_export.export(model, "loihi", out=out, **choices).targets
+    return result
+
+
+def proof_and_price(result: TargetExport) -> tuple[Comparison, Comparison]:
+    assert result.error is None
+    proof, price = result.parity
+    assert (proof.rung, proof.equal, proof.vacuous, price.rung) == (3, True, False, 2)
+    assert all(layer.differing == 0 for layer in proof.layers)
+    return proof, price
+
+
+def recurrent_model(path: Path) -> Path:
+    torch.manual_seed(0)
+    first, last = torch.nn.Linear(12, 20, bias=False), torch.nn.Linear(20, 4, bias=False)
+    with torch.no_grad():
+        first.weight.mul_(8)
+        last.weight.mul_(4)
+    model = snn.SequentialState(first, snn.LIFRecurrentCell(20, 20), last, snn.LICell())
+    raster = (np.random.default_rng(0).random((60, 3, 12)) < 0.3).astype(np.float32)
+    norse_export.save(model, path, raster)
+    return path
+
+
+def test_digits_costs_at_most_one_and_a_half_points_of_accuracy(tmp_path: Path) -> None:
+    result = exported(EXAMPLES / "digits" / "model.pt", tmp_path / "d.loihi", inputs=EXAMPLES / "digits" / "test.npz")
+    proof, price = proof_and_price(result)
+    assert proof.spikes > 1_000_000
+    assert price.skew_steps == 4
+    assert price.accuracy is not None
+    expected, actual = price.accuracy
+    assert expected > 0.95
+    assert actual >= expected - 0.015
+    assert {finding.kind for finding in result.findings if finding.severity == "warning"} == {"bias_transient"}
+
+
+def test_the_tutorials_last_linear_is_the_hosts(tmp_path: Path) -> None:
+    proof, price = proof_and_price(exported(EXAMPLES / "tutorial" / "model.pt", tmp_path / "t.loihi"))
+    assert proof.spikes > 100_000
+    assert price.skew_steps == 2
+    assert '"on_host": [\n    "4",\n    "5"\n  ]' in (tmp_path / "t.loihi" / "report.json").read_text()
+
+
+def test_a_recurrent_model_is_proved_and_loses_no_step_in_its_loop(tmp_path: Path) -> None:
+    model = recurrent_model(tmp_path / "r.pt")
+    _, price = proof_and_price(exported(model, tmp_path / "r.loihi"))
+    assert price.skew_steps == 2
+    (spiking,) = [layer for layer in price.layers if layer.kind == "spikes"]
+    assert spiking.spikes_expected > 300
+    assert spiking.jaccard > 0.8
+
+
+def test_the_model_of_a_chips_trace_spikes_when_the_chip_did_with_our_scales(shared: Path, tmp_path: Path) -> None:
+    """From the .nir file, at 8 bits: the four spikes of recordings/nir_paper/lif_lava_loihi_fixed.csv."""
+    recorded = np.loadtxt(shared / "recordings" / "nir_paper" / "lif_lava_loihi_fixed.csv", delimiter=",")
+    raster = recorded[:, :1, np.newaxis]
+    np.savez(tmp_path / "x.npz", input=raster.astype(np.float32))
+    model = shared / "recordings" / "nir_paper" / "lif_norse.nir"
+    result = exported(model, tmp_path / "m.loihi", inputs=tmp_path / "x.npz", loading=LoadChoice(dt=1e-4))
+    proof_and_price(result)
+    (spikes,) = registry.load("loihi").run(tmp_path / "m.loihi", {"input": raster.astype(np.int64)}).spikes.values()
+    assert np.flatnonzero(spikes).tolist() == np.flatnonzero(recorded[:, 2]).tolist() == [461, 511, 711, 761]
+
+
+def test_a_model_that_the_chip_cannot_hold_leaves_nothing(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = snn.SequentialState(torch.nn.Linear(4, 5), snn.LIFCell(snn.LIFParameters(v_leak=torch.tensor(0.9))))
+    raster = (np.random.default_rng(0).random((30, 2, 4)) < 0.5).astype(np.float32)
+    norse_export.save(model, tmp_path / "m.pt", raster)
+    result = exported(tmp_path / "m.pt", tmp_path / "m.loihi")
+    assert isinstance(result.error, UnsupportedError)
+    assert (result.error.exit_code, result.error.findings[0].kind) == (3, "initial_state")
+    assert not (tmp_path / "m.loihi").exists()
+
+
+def test_widths_are_a_wrong_call(tmp_path: Path) -> None:
+    result = exported(
+        EXAMPLES / "tutorial" / "model.pt", tmp_path / "t.loihi", integers=IntegerChoice(per_channel=True), verify=False
+    )
+    assert result.error is not None
+    assert result.error.exit_code == 2
+
+
+@pytest.mark.parametrize("example", ["digits", "tutorial"])
+def test_check_tells_cores_and_the_limit_that_binds(example: str) -> None:
+    (checked,) = norse_export.check(EXAMPLES / example / "model.pt", ["loihi"]).targets
+    assert checked.fits
+    notes = [finding.message for finding in checked.findings if finding.kind == "cores"]
+    assert [note.split(":")[0] for note in notes] == ["Loihi 2", "Loihi 1"]
+    assert all("bound by" in note for note in notes)
+    assert "unknown: axons in" in notes[0]
