@@ -126,6 +126,7 @@ def mapped(name: str, node: Neuron, constant: Floats, hold: int, scale: int = 1)
         c = c / (1 - keep)
     words |= {"i_offset": _raw(c), "isyn_exc": _raw(np.maximum(net, 0)), "isyn_inh": _raw(np.maximum(-net, 0))}
     at_rest = (words["v"] == words["v_rest"]) & (words["i_offset"] == 0) & (_raw(net) == 0)
+    at_rest &= words["v"] < words["v_thresh"]
     words["refract_timer"] = np.where(at_rest, 0, hold)
     findings += _out_of_range(name, words)
     if np.any((words["v"] >= words["v_thresh"]) & (words["refract_timer"] > 0)):

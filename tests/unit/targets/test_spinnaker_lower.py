@@ -302,6 +302,11 @@ def test_what_the_chip_does_not_have_is_refused_by_name() -> None:
     assert refused(large) == {("range", "1")}
 
 
+@pytest.mark.parametrize("leak", [0.0, -0.1])
+def test_a_membrane_that_begins_above_its_threshold_is_refused(leak: float) -> None:
+    assert refused(one(cuba_lif((3,), v_th=-0.5, v_leak=leak, v_reset=-1.0, v0=0.0))) == {("initial_state", "1")}
+
+
 def test_all_that_is_refused_is_told_at_once() -> None:
     model = discrete_chain(
         (4,),
