@@ -1,0 +1,92 @@
+"""Random models on SpiNNaker: nearly the spikes of float64, and from the artefact the bits of the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_nets import spikes
+
+from norse_export.engine.network import compile_network
+from norse_export.interpret import interpret
+from norse_export.ir.graph import Edge, Graph
+from norse_export.ir.layers import Input, Linear, Output
+from norse_export.ir.stages import FAMILIES, Neuron
+from norse_export.passes.quantise import QuantiseChoice
+from norse_export.targets.spinnaker import SpinnakerTarget
+
+STEPS, SEEDS = 80, range(24)
+TARGET = SpinnakerTarget(states=True)
+
+
+def neurons(generator: np.random.Generator, family: str, size: int) -> Neuron:
+    """Neurons that are all different, and begin anywhere below their thresholds, with a current."""
+    kind, uniform = FAMILIES[family], generator.uniform
+    values = {
+        "alpha": uniform(0.02, 0.5, size),
+        "beta": uniform(0.05, 0.9, size),
+        "v_leak": uniform(-0.2, 0.2, size),
+        "v_th": uniform(0.5, 1, size),
+        "v_reset": uniform(-0.5, 0.2, size),
+        "gain": generator.choice([-1, 1], size) * uniform(0.5, 2, size),
+        "v": uniform(-0.3, 0.3, size),
+        "i": generator.normal(size=size) / 2,
+    }
+    given: Any = {name: value.astype(np.float32) for name, value in values.items()}
+    parameters, state = ({name: given[name] for name in names} for names in (kind.parameters, kind.state))
+    return Neuron(family=kind, shape=(size,), parameters=parameters, initial_state=state, dt=1e-3)
+
+
+def model(seed: int) -> tuple[Graph[Any], dict[str, Any]]:
+    """Three layers of any family with weights and biases, a delay at the first, a readout; and a raster."""
+    generator = np.random.default_rng(seed)
+    nodes: dict[str, Any] = {"input": Input((8,), "float32")}
+    edges: list[Edge] = []
+    last, n_in = "input", 8
+    for number in range(3):
+        size = int(generator.integers(3, 8))
+        family = str(generator.choice(["cuba_lif", "lif", "cuba_lif_gain", "lif_gain"]))
+        weight = generator.normal(size=(size, n_in)) * (3 if "cuba" in family else 8) / np.sqrt(n_in)
+        bias = generator.normal(size=size) / 5
+        nodes[f"w{number}"] = Linear(weight.astype(np.float32), bias.astype(np.float32))
+        nodes[f"n{number}"] = neurons(generator, family, size)
+        delay = 0 if number else int(generator.integers(0, 3))
+        edges += [Edge(last, f"w{number}", "x", delay), Edge(f"w{number}", f"n{number}")]
+        last, n_in = f"n{number}", size
+    nodes["read"] = neurons(generator, str(generator.choice(["cuba_li", "li"])), n_in)
+    nodes["output"] = Output((n_in,))
+    edges += [Edge(last, "read"), Edge("read", "output")]
+    return Graph(nodes, tuple(edges)), {"input": spikes(generator, STEPS, 2, 8)}
+
+
+def test_few_spikes_differ_from_those_of_float64(tmp_path: Path) -> None:
+    sent = differing = 0
+    for seed in SEEDS:
+        graph, inputs = model(seed)
+        made = TARGET.lower(graph, QuantiseChoice(), inputs)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        TARGET.emit(made.graph, folder)
+        expected, actual = interpret(graph, inputs, dtype="float64").spikes, TARGET.run(folder, inputs).spikes
+        for name, raster in expected.items():
+            late = made.skew[name]
+            differing += int(np.count_nonzero(raster[: STEPS - late] != actual[name][late:]))
+            sent += int(raster.sum())
+    assert sent > 5000
+    assert differing <= sent / 200
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_artefact_runs_to_the_engine_s_bits(seed: int, tmp_path: Path) -> None:
+    graph, inputs = model(seed)
+    made = TARGET.lower(graph, QuantiseChoice(), inputs)
+    TARGET.emit(made.graph, tmp_path)
+    expected, actual = compile_network(made.graph).run(inputs, states=True).run, TARGET.run(tmp_path, inputs)
+    for kind in ("spikes", "outputs"):
+        for name, values in getattr(expected, kind).items():
+            assert np.array_equal(values, getattr(actual, kind)[name]), name
+    for name, recorded in expected.observables.items():
+        for key, values in recorded.items():
+            assert np.array_equal(values, actual.observables[name][key]), (name, key)
