@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from norse_export.errors import UnsupportedError
@@ -34,10 +35,16 @@ def test_the_way_of_a_model_runs_as_the_readme_shows_it(
     block, _ = blocks()
     monkeypatch.chdir(tmp_path)
     exec(block, {"model": model, "example_input": (torch.rand(50, 4, 12) < 0.5).float()})  # noqa: S102
-    (line,) = re.findall(r"^    norse-export (model\.pt .*)$", README, re.MULTILINE)
-    ended = cli(*shlex.split(line))
-    assert ended.code == 0, ended.err
-    assert (tmp_path / "model.nir").stat().st_size > 0
+    rng = np.random.default_rng(0)
+    for name in ("calib", "test"):
+        np.savez(tmp_path / f"{name}.npz", input=(rng.random((50, 4, 12)) < 0.5).astype(np.float32))
+    lines = re.findall(r"^    norse-export (model\.pt .*|run model\.sim .*)$", README, re.MULTILINE)
+    assert len(lines) >= 3
+    for line in lines:
+        ended = cli(*shlex.split(line))
+        assert ended.code == 0, (line, ended.err)
+    for written in ("model.nir", "model.sim"):
+        assert (tmp_path / written).stat().st_size > 0
 
 
 def test_the_complete_example_trains_exports_and_is_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
