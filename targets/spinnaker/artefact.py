@@ -34,11 +34,12 @@ from norse_export.ir.fixed import FixedInput, Population, SparseSynapses
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.stages import FixedNode
 
+from .choose import MOST_SCALE
 from .derive import WORDS, Model, model_of
 from .law import PORTS, RING_MAX, law, population
 from .limits import Use
 from .listing import as_run, listed
-from .lower import METADATA, MOST_SCALE
+from .lower import METADATA
 from .parameters import words_of
 from .projections import silent
 
