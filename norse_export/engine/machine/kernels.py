@@ -265,7 +265,7 @@ def _search(cell: Array, first: int, last: int, low: int) -> int:
     return last
 
 
-@_jit.inner
+@_jit.part
 def _network(m: Numbers, flow: Array, top: Array, bounds: Array, taken: Array, about: Array, cores: Array) -> None:
     """Carry the injected flits over x links, then over y links, then into the input queues and to the host."""
     size = flow.size // REGIONS
@@ -283,7 +283,7 @@ def _network(m: Numbers, flow: Array, top: Array, bounds: Array, taken: Array, a
         _read_out(m, flow, first, last, about, cores)
 
 
-@_jit.inner
+@_jit.part
 def _lane(m: Numbers, link: int, lane: int, flow: Array, top: Array, bounds: Array, cores: Array) -> None:
     """Serve the links of one row or column that point one way, one after the other.
 
@@ -315,7 +315,7 @@ def _lane(m: Numbers, link: int, lane: int, flow: Array, top: Array, bounds: Arr
         cores[router, LINK_FLITS + link] = last - first
 
 
-@_jit.inner
+@_jit.part
 def _serve(
     flow: Array, first: int, last: int, place: tuple[bool, int, int, int], top: Array, passing: int
 ) -> tuple[int, int]:
@@ -372,9 +372,26 @@ def _join(flow: Array, bounds: Array, link: int, router: int, behind: int, came:
     return first, last
 
 
-@_jit.inner
+@_jit.part
 def _merge(flow: Array, first: int, last: int, start: int, stop: int, out: int) -> int:
-    """Merge two lists by cycle into a third that begins at `out`; of equals that of the first comes first."""
+    """Merge two lists by cycle into a third that begins at `out`; of equals that of the first comes first.
+
+    From both ends at once: neither waits for what the other reads.
+    """
+    end = top = out + last - first + stop - start
+    while last - first > 1 and stop - start > 1:
+        a, b = flow[_at(first)], flow[_at(start)]
+        later = (a >> TIME) > (b >> TIME)
+        flow[_at(out)] = b if later else a
+        first += 1 - later
+        start += later
+        out += 1
+        a, b = flow[_at(last - 1)], flow[_at(stop - 1)]
+        later = (a >> TIME) > (b >> TIME)
+        top -= 1
+        flow[_at(top)] = a if later else b
+        last -= later
+        stop -= 1 - later
     while first < last and start < stop:
         a, b = flow[_at(first)], flow[_at(start)]
         later = (a >> TIME) > (b >> TIME)
@@ -390,10 +407,10 @@ def _merge(flow: Array, first: int, last: int, start: int, stop: int, out: int) 
         flow[_at(out)] = flow[_at(start)]
         start += 1
         out += 1
-    return out
+    return end
 
 
-@_jit.inner
+@_jit.part
 def _receive(m: Numbers, flow: Array, first: int, last: int, taken: Array, cores: Array, core: int) -> None:
     """Link L, input queue and synapse unit of a core; `taken`: when each flit leaves the input queue."""
     free, idle, words, depth, queued, flits, oldest = 0, 0, 0, 0, 0, 0, 0
@@ -421,7 +438,7 @@ def _receive(m: Numbers, flow: Array, first: int, last: int, taken: Array, cores
     cores[core, SYNAPSE + 1] = idle + m[SYNAPSE_LATENCY] - 1
 
 
-@_jit.inner
+@_jit.part
 def _read_out(m: Numbers, flow: Array, first: int, last: int, about: Array, cores: Array) -> None:
     """Link H: what the host reads."""
     free, depth = 0, 0

@@ -23,6 +23,11 @@ FAULTS: dict[str, tuple[ModuleType, str, str]] = {
     "the neuron phase ends when the last neuron enters": (kernels, "ends = begin - interval + latency", "ends = begin"),
     "equals are served in the opposite order": (kernels, "for origin in range(6):", "for origin in range(5, -1, -1):"),
     "of equals the later list comes first": (kernels, "(a >> TIME) > (b >> TIME)", "(a >> TIME) >= (b >> TIME)"),
+    "of equals at the end of two lists the later comes first": (
+        kernels,
+        "flow[_at(stop - 1)]\n        later = (a >> TIME) > (b >> TIME)",
+        "flow[_at(stop - 1)]\n        later = (a >> TIME) >= (b >> TIME)",
+    ),
     "injection takes no time": (kernels, "((idle + m[ROUTER_CYCLES]) << TIME)", "(idle << TIME)"),
     "the host's injection takes no time": (kernels, "cycle = m[ROUTER_CYCLES]\n", "cycle = 0\n"),
     "the host sends as fast as it can": (kernels, "cycle += m[HOST_INTERVAL]", "cycle += 1"),
