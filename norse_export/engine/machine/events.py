@@ -135,21 +135,18 @@ def _extracted(load: Load, spikes: Mapping[str, Array], steps: int, samples: int
 
 def _most_flits(load: Load, first: Array, cell: Array) -> int:
     """A bound of the flits of a round, exact where the quick one would take much memory."""
-    flits = np.diff(first) * load.longest[:, None, None]
-    flits[load.steady] = load.longest[load.steady, None, None]
-    if (most := _most_of_a_round(load, flits)) < QUICK:
+    found = np.zeros((2, load.rounds), np.int64)
+    listing().most(first, load.longest, load.steady, load.depth, found)
+    if (most := int(found[0].max(initial=0))) < QUICK:
         return most
+    flits = np.zeros((len(first), first.shape[1], first.shape[2] - 1), np.int64)
+    flits[load.steady] = load.longest[load.steady, None, None]
     for number in np.flatnonzero(~load.steady):
         begin, end = load.cells[number], load.cells[number + 1]
         lengths = np.diff(load.lists[begin : end + 1])
         for sample, bounds in enumerate(first[number]):
             total = np.concatenate([[0], np.cumsum(lengths[cell[bounds[0] : bounds[-1]]])])
             flits[number, sample] = np.diff(total[bounds - bounds[0]])
-    return _most_of_a_round(load, flits)
-
-
-def _most_of_a_round(load: Load, flits: Array) -> int:
-    """The largest sum over the sources of a round; flits [sources, B, T]."""
     return max(int(flits[load.depth == number].sum(axis=0).max(initial=0)) for number in range(load.rounds))
 
 

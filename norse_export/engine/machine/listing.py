@@ -1,4 +1,4 @@
-"""Lists the cells of a raster that fire. compiled.py compiles the text of this file."""
+"""Lists the cells of a raster that fire, and measures lists. compiled.py compiles the text of this file."""
 
 from __future__ import annotations
 
@@ -54,3 +54,20 @@ def extract(bits: Array, sparse: bool, size: int, start: int, first: Array, cell
                         filled = _expand(int(bits[place]), place * 8 - begin, cell, filled)
                 filled = _expand(int(bits[high]) & last_mask, high * 8 - begin, cell, filled)
             first[sample, step + 1] = filled
+
+
+@_jit.entry(_numba.int64[:, :, ::1], _numba.int64[::1], _numba.boolean[::1], _numba.int64[::1], _numba.int64[:, ::1])
+def most(first: Array, longest: Array, steady: Array, depth: Array, found: Array) -> None:
+    """Bound the flits of each round by the longest list of a cell of each source.
+
+    first [S, B, T + 1]: where events stand; longest, steady, depth [S]: see load.py. found [2, rounds]: zeros; the
+    first row becomes the largest sum over the sources of a round.
+    """
+    for sample in range(first.shape[1]):
+        for step in range(first.shape[2] - 1):
+            for source in range(first.shape[0]):
+                fired = first[source, sample, step + 1] - first[source, sample, step]
+                found[1, depth[source]] += longest[source] * (1 if steady[source] else fired)
+            for number in range(found.shape[1]):
+                found[0, number] = max(found[0, number], found[1, number])
+                found[1, number] = 0
