@@ -125,9 +125,20 @@ def _calibrated(
         states = dict(float_run.observables[plan.name])
         seen = replace(plan, observed=observe(plan.node, states))
         truth = sent[plan.name] if plan.node.spikes else states["v"]
+        if not any(sent[p.source].any() for p in plan.projections):
+            made[plan.name] = _unreached(plan)
+            continue
         searched = choice.search and not plan.scales.exact
         made[plan.name] = built(seen, best_measured(seen, sent, truth) if searched else unclipped(plan))
     return made
+
+
+def _unreached(plan: Plan) -> Built:
+    """The population with its largest weight for the largest number: on the calibration inputs nothing reached it."""
+    one = built(plan, unclipped(plan))
+    message = "no spike reached it on the calibration inputs, so nothing was measured for its scale"
+    fix = "calibrate on inputs on which every layer before it fires (--calib)"
+    return replace(one, findings=(*one.findings, Finding("calibration_silent", "warning", plan.name, message, fix)))
 
 
 def _assembled(lowered: Lowered, made: Mapping[str, Built], law: Law) -> Graph[FixedNode]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from norse_export.compare import Comparison, compare
-from norse_export.errors import UsageError
+from norse_export.errors import Finding, UsageError
 from norse_export.interpret import checked_inputs
 from norse_export.ir.run import Run
 from norse_export.pipeline.artefacts import choose_rasters, read_artefact, run_artefact
@@ -25,6 +27,7 @@ class ArtefactParity:
     comparison: Comparison
     summary: InputSummary
     searched: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 def compare_artefact(a: Path, b: Path, inputs: InputChoice, loading: LoadChoice) -> ArtefactParity:
@@ -36,12 +39,15 @@ def compare_artefact(a: Path, b: Path, inputs: InputChoice, loading: LoadChoice)
     artefact, other = (a, b) if is_artefact(a) else (b, a)
     model = read_artefact(artefact, loading.limits)
     if is_recording(other, loading.limits):
+        if inputs.file is not None or inputs.random_steps is not None:
+            message = "the trace holds the inputs that it was recorded on"
+            raise UsageError(message, where="--inputs, --random", fix="leave them out")
         recording = read_recording(other, loading.limits)
         rasters = checked_inputs(model.graph, recording.inputs)
         own = run_artefact(model, rasters, states=True).run
-        held, recorded = _shared(own, recording, other)
+        held, recorded, findings = _shared(own, recording, other)
         pair = (held, recorded) if artefact is a else (recorded, held)
-        return ArtefactParity(compare(*pair, rung=3), summary_of(other.name, rasters))
+        return ArtefactParity(compare(*pair, rung=3), summary_of(other.name, rasters), findings=findings)
     if is_artefact(other):
         second = read_artefact(other, loading.limits)
         given, summary, labels = choose_rasters(model, inputs, loading.limits)
@@ -53,23 +59,40 @@ def compare_artefact(a: Path, b: Path, inputs: InputChoice, loading: LoadChoice)
     return ArtefactParity(comparison, chosen.summary, chosen.searched)
 
 
-def _shared(own: Run, recording: Recording, path: Path) -> tuple[Run, Run]:
-    """Both runs with what both hold: spikes, and the states of populations after every step."""
+def _shared(own: Run, recording: Recording, path: Path) -> tuple[Run, Run, tuple[Finding, ...]]:
+    """Both runs with what both hold (spikes, outputs, every state of every population), and what only one holds."""
     recorded = recording.run
-    names = [name for name in own.spikes if name in recorded.spikes]
-    if not names:
+    held = {**recorded.observables, **recording.values}
+    populations = dict.fromkeys((*own.spikes, *own.observables))
+    names = [name for name in populations if name in recorded.spikes or name in held]
+    outputs = [name for name in own.outputs if name in recorded.outputs]
+    if not names and not outputs:
         raise UsageError(
             "the trace has no layer in common with the artefact",
             where=path.name,
             fix="compare a trace with the artefact that it was recorded from",
         )
-    states = {
-        name: {key for key in own.observables.get(name, {}) if key in recorded.observables.get(name, {})}
-        for name in names
-    }
+    if any(raster.dtype.kind == "f" for variables in held.values() for raster in variables.values()):
+        raise UsageError(
+            "the trace holds states of floats, and the artefact has whole numbers in units of its own",
+            where=path.name,
+            fix="compare it with the model, or the model with the artefact",
+        )
 
-    def reduced(run: Run) -> Run:
-        observables = {name: {key: run.observables[name][key] for key in sorted(states[name])} for name in names}
-        return Run({name: run.spikes[name] for name in names}, {}, run.ran_by, observables)
+    def reduced(run: Run, states: Mapping[str, Mapping[str, Any]]) -> Run:
+        shared = {
+            name: {key: states[name][key] for key in sorted(own.observables.get(name, {})) if key in held[name]}
+            for name in names
+            if name in held
+        }
+        spikes = {name: run.spikes[name] for name in own.spikes if name in recorded.spikes}
+        return Run(spikes, {name: run.outputs[name] for name in outputs}, run.ran_by, shared)
 
-    return reduced(own), reduced(recorded)
+    missing = [*(n for n in populations if n not in names), *(n for n in own.outputs if n not in outputs)]
+    findings = tuple(
+        Finding(
+            "not_recorded", "warning", name, "the trace does not hold it: nothing is said about it", "record it too"
+        )
+        for name in missing
+    )
+    return reduced(own, own.observables), reduced(recorded, held), findings

@@ -29,6 +29,7 @@ from norse_export.pipeline.model import Rasters
 from norse_export.pipeline.rasters import (
     RANDOM_STEPS,
     RISING_RATES,
+    check_labels,
     matched,
     random_raster,
     random_words,
@@ -79,6 +80,7 @@ def choose_rasters(model: FixedModel, choice: InputChoice, limits: Limits) -> tu
     if choice.file is not None:
         given = read_rasters(choice.file, limits)
         rasters: Rasters = checked_inputs(model.graph, matched(shapes, given))
+        check_labels(model.graph, given.labels, len(next(iter(rasters.values()))[0]), choice.file.name)
         return rasters, summary_of(choice.file.name, rasters), given.labels
     steps, rates = (
         (RANDOM_STEPS, RISING_RATES) if choice.random_steps is None else (choice.random_steps, (choice.rate,))

@@ -60,8 +60,10 @@ def _check_one(
         return TargetCheck(name, fits=False, findings=(), error=target)
     try:
         staged = stage(model, target, integers, None, limits)
-    except UnsupportedError as error:
+    except (UnsupportedError, CapacityError) as error:
         return TargetCheck(name, fits=False, findings=error.findings)
+    except ExportError as error:
+        return TargetCheck(name, fits=False, findings=(), error=error)
     try:
         with registry.blaming(name, "cannot check a model"):
             findings = (*staged.findings, *_findings(target.check(staged.graph)))

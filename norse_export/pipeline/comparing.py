@@ -41,7 +41,7 @@ def parity(
         found = compare_artefact(first, second, inputs, loading)
         error = _parity_error(found.comparison, searched=found.searched)
         report("done", 1.0)
-        return ParityResult(first.name, second.name, found.summary, (found.comparison,), (), error)
+        return ParityResult(first.name, second.name, found.summary, (found.comparison,), found.findings, error)
     one, other = _side(first, loading, inputs), _side(second, loading, inputs)
     findings = tuple(finding for side in (one, other) if side.model is not None for finding in side.model.findings)
     report("run", 0.3)

@@ -16,6 +16,7 @@ from norse_export.errors import UsageError
 from norse_export.files.limits import Limits
 from norse_export.formats.inputs import InputFile, read_inputs
 from norse_export.interpret import checked_inputs, interpret
+from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import NeuronModel
 from norse_export.pipeline.choices import InputChoice
@@ -56,7 +57,7 @@ def choose(model: Model, choice: InputChoice, limits: Limits) -> Chosen:
     if choice.file is not None:
         given = read_rasters(choice.file, limits)
         rasters = checked_inputs(model.discrete, matched(input_shapes(model), given))
-        _check_labels(model, given.labels, len(next(iter(rasters.values()))[0]), choice.file.name)
+        check_labels(model.graph, given.labels, len(next(iter(rasters.values()))[0]), choice.file.name)
         told = summary_of(choice.file.name, rasters)
         return Chosen(rasters, model.truth(rasters), told, "given", given.labels, given.recorded)
     if choice.random_steps is not None:
@@ -73,9 +74,9 @@ def choose(model: Model, choice: InputChoice, limits: Limits) -> Chosen:
     )
 
 
-def _check_labels(model: Model, labels: Array | None, samples: int, where: str) -> None:
+def check_labels(graph: Graph[Any], labels: Array | None, samples: int, where: str) -> None:
     """Refuse labels that the model can never decide on: they would count as its mistakes."""
-    shapes = [node.output_shape for node in model.graph.nodes.values() if isinstance(node, Output)]
+    shapes = [node.output_shape for node in graph.nodes.values() if isinstance(node, Output)]
     if labels is None or len(shapes) != 1 or len(shapes[0]) != 1:
         return  # without one vector of outputs there is no decision
     classes = shapes[0][0]

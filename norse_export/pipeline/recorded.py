@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ class Recording:
     """A trace that was recorded earlier, and the rasters that went in, by input node.
 
     rung: of the ladder of proof: 1 for a trace of our interpreter; None where the trace does not say what made it.
+    values: what was recorded of nodes that do not spike, beside inputs and outputs.
     """
 
     run: Run
     inputs: Mapping[str, Array]
     rung: int | None
+    values: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
 
 def is_recording(path: Path, limits: Limits) -> bool:
@@ -64,14 +66,15 @@ def read_recording(path: Path, limits: Limits) -> Recording:
     outputs = {name: node.observables[OUTPUT] for name, node in nodes.items() if OUTPUT in node.observables}
     if not spikes and not outputs:
         raise InputFileError("the trace holds neither spikes nor outputs", where=path.name, fix="record spikes")
-    observables = {
+    recorded = {
         name: {key: raster for key, raster in node.observables.items() if key not in (SPIKES, INPUT, OUTPUT)}
         for name, node in nodes.items()
-        if name in spikes
     }
+    observables = {name: held for name, held in recorded.items() if name in spikes}
+    values = {name: held for name, held in recorded.items() if name not in spikes and held}
     ran_by = traces.metadata.get("ran_by")
     name = f"recorded trace {path.name}" + ("" if ran_by is None else f" of the {ran_by}")
-    return Recording(Run(spikes, outputs, name, observables), inputs, rung=None if ran_by is None else 1)
+    return Recording(Run(spikes, outputs, name, observables), inputs, None if ran_by is None else 1, values)
 
 
 def write_recording(path: Path, run: Run, inputs: Mapping[str, Array], dts: Mapping[str, float]) -> None:

@@ -344,6 +344,7 @@ def digits() -> tuple[Graph[DiscreteNode], dict[str, Array], Array, Array]:
     return discretise(saved.graph), dict(saved.inputs), test["input"], test["labels"]
 
 
+@pytest.mark.bulk  # the default suite exports the digits in tests/system
 @pytest.mark.parametrize(("bits", "allowed"), [(8, 0.01), (4, 0.03)])
 def test_digits_keep_their_accuracy(digits: Any, bits: int, allowed: float) -> None:
     model, calibration, x, labels = digits
@@ -356,6 +357,7 @@ def test_digits_keep_their_accuracy(digits: Any, bits: int, allowed: float) -> N
     assert all(price.proven for price in made.table)
 
 
+@pytest.mark.bulk
 def test_digits_cost_less_with_more_bits(digits: Any) -> None:
     model, calibration, _, _ = digits
     few = {name: raster[:, :8] for name, raster in calibration.items()}

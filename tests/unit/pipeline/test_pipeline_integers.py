@@ -229,7 +229,8 @@ def test_its_trace_is_equal_to_it_again(artefact: Path, tmp_path: Path) -> None:
         assert result.error is None
         (comparison,) = result.parity
         assert comparison.spikes > 100
-        assert all(layer.states_equal for layer in comparison.layers)
+        assert {layer.node for layer in comparison.layers} == {"1", "3", "5", "output"}
+        assert all(layer.states_equal for layer in comparison.layers if layer.node != "output")
 
 
 def test_parity_with_its_model_is_the_price_and_with_itself_equality(model: Path, artefact: Path) -> None:
@@ -279,3 +280,55 @@ def test_export_to_both_kinds_of_target(model: Path, tmp_path: Path) -> None:
     assert result.error is None
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["m.nir", "m.sim"]
     assert [[one.rung for one in target.parity] for target in result.targets] == [[1], [3, 2]]
+
+
+def test_a_trace_that_differs_where_nothing_spikes_is_not_equal(artefact: Path, tmp_path: Path) -> None:
+    import h5py
+
+    norse_export.run(artefact, trace=tmp_path / "t.nir")
+    places: list[str] = []
+    with h5py.File(tmp_path / "t.nir") as file:
+        file.visititems(lambda name, found: places.append(name) if isinstance(found, h5py.Dataset) else None)
+    changed = [name for name in places if "/5/" in name and "/v/" in name and name.endswith("data")]
+    changed += [name for name in places if "/output/" in name and name.endswith("data")]
+    assert len(changed) == 2
+    for number, place in enumerate(changed):
+        other = tmp_path / f"{number}.nir"
+        other.write_bytes((tmp_path / "t.nir").read_bytes())
+        with h5py.File(other, "r+") as file:
+            file[place][...] = file[place][...] + 1000
+        assert isinstance(norse_export.parity(other, artefact).error, ParityError)
+
+
+def test_a_trace_knows_its_own_inputs(model: Path, artefact: Path, tmp_path: Path) -> None:
+    norse_export.run(artefact, trace=tmp_path / "t.nir")
+    np.save(tmp_path / "x.npy", raster())
+    with pytest.raises(UsageError, match="inputs that it was recorded on"):
+        norse_export.parity(tmp_path / "t.nir", artefact, inputs=tmp_path / "x.npy")
+    norse_export.run(model, trace=tmp_path / "float.nir")
+    with pytest.raises(UsageError, match="states of floats"):
+        norse_export.parity(tmp_path / "float.nir", artefact)
+
+
+def test_labels_of_a_run_are_checked(artefact: Path, tmp_path: Path) -> None:
+    for labels in ([0], [0, 1, 2, 0], [0, 1, 7]):
+        np.savez(tmp_path / "x.npz", input=raster(), labels=np.array(labels))
+        with pytest.raises(UsageError, match="label"):
+            norse_export.run(artefact, inputs=tmp_path / "x.npz")
+
+
+def test_check_of_all_targets_goes_on_where_one_refuses_the_choices(model: Path) -> None:
+    checked = norse_export.check(model, integers=IntegerChoice(weight_bits=4))
+    assert {target.target: target.fits for target in checked.targets}["sim"]
+
+
+def test_a_layer_that_calibration_never_reached_is_scaled_by_its_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layers = (torch.nn.Linear(12, 20), snn.LIFCell(), torch.nn.Linear(20, 3), snn.LICell())
+    with torch.no_grad():
+        layers[0].weight.mul_(6)
+    norse_export.save(snn.SequentialState(*layers), tmp_path / "m.pt", raster())
+    np.savez(tmp_path / "calib.npz", input=np.zeros_like(raster()))
+    result = exported(tmp_path / "m.pt", tmp_path / "m.sim", calibration=tmp_path / "calib.npz")
+    assert "1" in {finding.where for finding in result.findings if finding.kind == "calibration_silent"}
+    assert result.prices[0].projections[0].clipped == 0

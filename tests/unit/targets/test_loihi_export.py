@@ -104,7 +104,7 @@ def test_widths_are_a_wrong_call(tmp_path: Path) -> None:
     assert result.error.exit_code == 2
 
 
-@pytest.mark.parametrize("example", ["digits", "tutorial"])
+@pytest.mark.parametrize("example", ["digits", pytest.param("tutorial", marks=pytest.mark.bulk)])
 def test_check_tells_cores_and_the_limit_that_binds(example: str) -> None:
     (checked,) = norse_export.check(EXAMPLES / example / "model.pt", ["loihi"]).targets
     assert checked.fits

@@ -181,7 +181,11 @@ def seen(kind: str, correct: Program, number: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("family", "kind", "name"), [("lava_lif", "lava", "lif_exc"), ("loihi1_lif", "nengo_loihi", "ng_lif")]
+    ("family", "kind", "name"),
+    [
+        pytest.param("lava_lif", "lava", "lif_exc", marks=pytest.mark.bulk),
+        ("loihi1_lif", "nengo_loihi", "ng_lif"),
+    ],
 )
 def test_the_recordings_show_every_fault_of_one_instruction(family: str, kind: str, name: str) -> None:
     (correct,) = programs_of(prepared(kind, name).graph)
