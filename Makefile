@@ -22,7 +22,7 @@ demo: $(STAMP)  ## export the trained digits network to NIR, and prove the file 
 test: $(STAMP)  ## the default suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-bulk: $(STAMP)  ## all the random cases, of which the default suite runs a few
+test-bulk: $(STAMP)  ## more cases of what the default suite has a few of
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m bulk
 
 test-slow: $(STAMP)  ## what the default suite is too short for

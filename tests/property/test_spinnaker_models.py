@@ -61,7 +61,6 @@ def model(seed: int) -> tuple[Graph[Any], dict[str, Any]]:
     return Graph(nodes, tuple(edges)), {"input": spikes(generator, STEPS, 2, 8)}
 
 
-@pytest.mark.bulk
 def test_few_spikes_differ_from_those_of_float64(tmp_path: Path) -> None:
     sent = differing = 0
     for seed in SEEDS:

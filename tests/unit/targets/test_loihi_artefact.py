@@ -26,6 +26,8 @@ from norse_export.targets.loihi.chain import chain_of
 from norse_export.targets.loihi.fit import axon_bits, demands, fits_on
 from norse_export.targets.loihi.limits import LOIHI1, LOIHI2
 
+pytestmark = pytest.mark.bulk  # the default suite has the recordings, and whole exports
+
 TARGET = LoihiTarget()
 FILES = ["host.safetensors", "model.net", "recording.npz", "report.json", "run_on_loihi.py"]
 

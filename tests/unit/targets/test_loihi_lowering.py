@@ -26,6 +26,8 @@ from norse_export.program.laws import Law
 from norse_export.targets.loihi.target import LoihiTarget
 from norse_export.targets.loihi.weights import arriving, settled, whole
 
+pytestmark = pytest.mark.bulk  # the default suite has the recordings, and whole exports
+
 TARGET = LoihiTarget(states=True)
 STEPS, SAMPLES = 60, 2
 Nodes = Any

@@ -25,6 +25,8 @@ from norse_export.targets.loihi import emulate, emulate_net
 from norse_export.targets.loihi.law import effective_weights, sign_mode_of
 from norse_export.targets.loihi.netx import load_net, optimised
 
+pytestmark = pytest.mark.bulk  # the default suite has the recordings, and whole exports
+
 W = np.array([[2, -6, 40], [64, -128, 8]])
 RASTER = np.random.default_rng(7).random((30, 3)) < 0.4
 IMAGES = np.random.default_rng(8).random((12, 4, 3, 1)) < 0.4  # (W, H, C)

@@ -27,6 +27,8 @@ from norse_export.targets.spinnaker.derive import ONE, UNIT_BITS
 from norse_export.targets.spinnaker.lower import lower
 from norse_export.targets.spinnaker.weights import MARGIN
 
+pytestmark = pytest.mark.bulk  # the default suite has the recordings, and whole exports
+
 STEPS, SAMPLES = 120, 2
 
 

@@ -35,6 +35,8 @@ from norse_export.targets.spinnaker.limits import Use, findings, usage
 from norse_export.targets.spinnaker.listing import as_run, listed
 from norse_export.targets.spinnaker.target import load
 
+pytestmark = pytest.mark.bulk  # the default suite has the recordings, and whole exports
+
 TARGET = SpinnakerTarget(states=True)
 STEPS = 60
 
