@@ -17,6 +17,7 @@ from norse_export.ir.stages import FAMILIES, Neuron
 from norse_export.passes.quantise import QuantiseChoice
 from norse_export.targets.spinnaker import SpinnakerTarget
 
+pytestmark = pytest.mark.bulk  # the default suite has whole exports
 STEPS, SEEDS = 80, range(24)
 TARGET = SpinnakerTarget(states=True)
 
