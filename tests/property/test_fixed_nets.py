@@ -48,7 +48,7 @@ def test_kernels_that_are_made_for_one_population_too() -> None:
     assert all(sum(n for v, n in chosen.items() if v.bits == bits) > 100 for bits in (32, 64))
 
 
-@pytest.mark.parametrize("chunk", numbers(CHUNKS, shown=4))
+@pytest.mark.parametrize("chunk", numbers(CHUNKS, shown=2))
 def test_engine_and_emulator_are_the_oracle_bit_for_bit(chunk: int) -> None:
     """Every other net on two threads; what the engine counts is what the oracle counts."""
     for seed in range(chunk * TOGETHER, (chunk + 1) * TOGETHER):
@@ -176,6 +176,7 @@ def reordered(net: FixedNet, seed: int) -> FixedNet:
     return FixedNet(Graph({name: net.graph.nodes[name] for name in names}, tuple(edges)), net.inputs)
 
 
+@pytest.mark.bulk
 def test_random_fixed_nets_hold_everything() -> None:
     nets = [random_fixed_net(seed) for seed in range(0, CHUNKS * TOGETHER, 4)]
     nodes = [node for net in nets for node in net.graph.nodes.values()]
@@ -215,6 +216,7 @@ def is_output(net: FixedNet, name: str) -> bool:
     return isinstance(net.graph.nodes[name], Output)
 
 
+@pytest.mark.bulk
 def test_random_fixed_nets_fire_and_leave_their_widths() -> None:
     nets = range(OTHERS, OTHERS + 200)
     firing = narrowing = saturating = plain = 0

@@ -79,6 +79,7 @@ def test_the_first_comparison_proves_equality_and_the_second_tells_the_price(mod
     assert {cost.node: cost.differing for cost in result.prices[:2]} == {name: measured[name] for name in ("1", "3")}
 
 
+@pytest.mark.bulk
 def test_more_bits_cost_less(model: Path, tmp_path: Path) -> None:
     costs = []
     for bits in (3, 6, 12):
@@ -99,12 +100,14 @@ def test_choices_reach_the_artefact(model: Path, tmp_path: Path) -> None:
     assert told["scales"] == "one for each layer, from the largest weight, on the rasters stored in the model; 2 3 bits"
 
 
+@pytest.mark.bulk
 def test_a_scale_for_each_channel_uses_the_whole_range_in_each(model: Path, tmp_path: Path) -> None:
     exported(model, tmp_path / "m.sim", per_channel=True, search=False)
     for values in weights(tmp_path / "m.sim").values():
         assert (np.abs(values.astype(int)).max(axis=1) == 127).all()
 
 
+@pytest.mark.bulk
 def test_one_bit_is_a_sign(model: Path, tmp_path: Path) -> None:
     result = exported(model, tmp_path / "m.sim", weight_bits=1)
     assert result.error is None or isinstance(result.error, ParityError)
@@ -182,6 +185,7 @@ def test_analog_inputs_are_refused_by_name(tmp_path: Path) -> None:
     assert "encode" in result.error.fix
 
 
+@pytest.mark.bulk
 def test_what_was_not_run_says_so(model: Path, tmp_path: Path) -> None:
     norse_export.export(model, "sim", out=tmp_path / "m.sim", verify=False)
     assert read(tmp_path / "m.sim").graph.metadata["verified"] == "no: written with --no-verify"
@@ -233,6 +237,7 @@ def test_its_trace_is_equal_to_it_again(artefact: Path, tmp_path: Path) -> None:
         assert all(layer.states_equal for layer in comparison.layers if layer.node != "output")
 
 
+@pytest.mark.bulk
 def test_parity_with_its_model_is_the_price_and_with_itself_equality(model: Path, artefact: Path) -> None:
     for pair in ((model, artefact), (artefact, model)):
         result = norse_export.parity(*pair)
