@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,12 +11,14 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from norse_export.errors import Finding
+from norse_export.files.limits import Limits
 from norse_export.ir.graph import Graph
 from norse_export.ir.run import Run
+from norse_export.ir.stages import FixedNode
 
 Array = NDArray[Any]
 
-__all__ = ["Limit", "Run", "Stage", "Target"]
+__all__ = ["Compared", "Limit", "Readable", "Recording", "Run", "Stage", "Target", "VendorReport", "Vendors"]
 
 
 class Stage(StrEnum):
@@ -61,3 +63,68 @@ class Target(Protocol):
 
     def runners(self) -> tuple[str, ...]:
         """What on this machine can run the artefact; empty if nothing."""
+
+
+class Readable(Protocol):
+    """A part that a target may have: its artefacts can be run and inspected without the model."""
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file or folder is an artefact of this target, by its content; never raises."""
+
+    def read(self, path: Path, limits: Limits) -> Graph[FixedNode]:
+        """What an artefact holds.
+
+        Raises:
+            InputFileError, LimitError, GraphError: it is damaged.
+        """
+
+    def recorded(self, path: Path) -> Mapping[str, Array] | None:
+        """The rasters [T, B, *shape] that are stored in an artefact; None where there are none."""
+
+
+class Recording(Protocol):
+    """A part that a target may have: artefacts hold the rasters that proved them, with what is expected of the chip."""
+
+    def record(self, artefact: Path, inputs: Mapping[str, Array], run: Run) -> None:
+        """Add rasters [T, B, *shape] and what the emulation did on them to a new artefact; same run, same bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How many things of a kind a vendor's software gave, and how many of them are not what we foretold."""
+
+    total: int
+    differing: int
+
+
+@dataclass(frozen=True, slots=True)
+class VendorReport:
+    """What a vendor's own software made of an artefact.
+
+    compared: by kind ("weights"). figures: what the vendor's software says of itself ("cores"). run: what its simulator
+    gave, where it has one.
+    """
+
+    vendor: str
+    version: str
+    compared: Mapping[str, Compared] = field(default_factory=dict)
+    figures: Mapping[str, float | str] = field(default_factory=dict)
+    run: Run | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+class Vendors(Protocol):
+    """A part that a target may have: a vendor's own software can check its artefacts."""
+
+    vendors: tuple[str, ...]
+
+    def vendor_check(
+        self, vendor: str, artefact: Path, inputs: Mapping[str, Array], *, python: Path | None
+    ) -> VendorReport:
+        """Run the vendor's software on an artefact, in a process, home and configuration of its own.
+
+        python: the interpreter in which it is installed; None: this one.
+
+        Raises:
+            MissingDependencyError: it is not installed.
+        """

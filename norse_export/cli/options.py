@@ -136,6 +136,8 @@ integers = _all(
             "N",
             "Bits of a decay (default 12).",
         ),
+        _option("--precision", values.word("--precision"), "MODE", "How a target of several modes holds weights."),
+        _option("--chip", values.word("--chip"), "NAME", "Which chip of a target that knows several."),
         click.option("--per-channel", is_flag=True, help="A scale for each output channel instead of each layer."),
         _option(
             "--calib",
@@ -210,6 +212,8 @@ def integer_choice(given: Given) -> IntegerChoice:
         per_channel=given["per_channel"],
         calibration=given["calib"],
         search=given["search"],
+        precision=given["precision"],
+        chip=given["chip"],
     )
 
 

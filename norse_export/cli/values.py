@@ -44,6 +44,17 @@ def positive(option: str, example: str, *, at_most: float = math.inf, unit: str 
     return convert
 
 
+def word(option: str) -> Callable[[str], str]:
+    """A name that is not empty."""
+
+    def convert(text: str) -> str:
+        if not text.strip():
+            raise _refusal(option, "a name", text, "NAME")
+        return text
+
+    return convert
+
+
 def size(option: str, example: str) -> Callable[[str], int]:
     """Bytes: `1000000`, `500M`, `4G`; K, M, G and T are powers of 1024."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.errors import Finding, UnsupportedError
+from norse_export.errors import Finding, UnsupportedError, UsageError
 from norse_export.ir.bounds import synapse_sums
 from norse_export.ir.fixed import Population
 from norse_export.ir.stages import Neuron
@@ -46,7 +46,8 @@ class QuantiseChoice:
 
     bits: of the weights of single layers, by their names, instead of the law's. per_channel: a scale for each feature
     map or row. search: of scales, by spike parity on the calibration inputs, or, without any, by the error of the
-    weights; otherwise no weight is clipped. seed: of stochastic rounding.
+    weights; otherwise no weight is clipped. seed: of stochastic rounding. precision, chip: a mode and a chip of a
+    target that offers several; None: its own choice.
     """
 
     law: Law = field(default_factory=Law)
@@ -54,6 +55,23 @@ class QuantiseChoice:
     per_channel: bool = False
     search: bool = True
     seed: int = 0
+    precision: str | None = None
+    chip: str | None = None
+
+
+def offered(wanted: str | None, option: str, modes: Sequence[str], target: str) -> str | None:
+    """A mode of a target: the one that is wanted, else the first; None where the target has none.
+
+    Raises:
+        UsageError: the target does not offer it.
+    """
+    if wanted is None:
+        return modes[0] if modes else None
+    if wanted not in modes:
+        message = f"{target} has no {option.removeprefix('--')} {wanted!r}"
+        fix = f"use one of: {', '.join(modes)}" if modes else f"leave {option} out for this target"
+        raise UsageError(message, where=option, fix=fix)
+    return wanted
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,17 @@ from norse_export.passes.calibrate import response, some, work_of
 from norse_export.passes.integers import observe, refusals
 from norse_export.passes.lower import input_ranges, lower
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered
-from norse_export.passes.plans import Built, Plan, QuantiseChoice, best_measured, built, least_error, plan_of, unclipped
+from norse_export.passes.plans import (
+    Built,
+    Plan,
+    QuantiseChoice,
+    best_measured,
+    built,
+    least_error,
+    offered,
+    plan_of,
+    unclipped,
+)
 from norse_export.passes.prices import LayerPrice, Measured, layer_prices, measure
 from norse_export.program.laws import Law
 
@@ -63,6 +73,8 @@ def quantise(
         UsageError: bits for a layer that the model does not have; calibration inputs that do not fit the model.
     """
     choice = choice or QuantiseChoice()
+    offered(choice.precision, "--precision", (), "the generic law")
+    offered(choice.chip, "--chip", (), "the generic law")
     if calibration is not None:
         calibration = checked_inputs(graph, calibration)
         ranges = ranges or input_ranges(calibration)

@@ -50,7 +50,8 @@ class IntegerChoice:
     weight_bits: 2 to 16, or 1 for weights of -1 and +1. layer_bits: weight bits of single layers, by node name.
     state_bits, decay_bits: widths of the states and of the decays. per_channel: a scale for each output channel.
     calibration: a file of rasters on which the scales are chosen; None: the rasters stored in the model. search: look
-    for the scale with the best spike parity, else take the largest weight for the largest number.
+    for the scale with the best spike parity, else take the largest weight for the largest number. precision, chip: a
+    mode and a chip of a target that offers several.
     """
 
     weight_bits: int | None = None
@@ -60,6 +61,8 @@ class IntegerChoice:
     per_channel: bool = False
     calibration: Path | None = None
     search: bool = True
+    precision: str | None = None
+    chip: str | None = None
 
 
 def chosen_inputs(inputs: InputChoice | str | Path | None) -> InputChoice:

@@ -107,7 +107,8 @@ def _refuse_unused(integers: IntegerChoice, targets: Sequence[Target]) -> None:
     names = ", ".join(target.name for target in targets)
     raise UsageError(
         f"bits, scales and calibration are for targets of integers; {names} takes the model's own numbers",
-        where="--weight-bits, --bits, --state-bits, --decay-bits, --per-channel, --calib, --no-search",
+        where="--weight-bits, --bits, --state-bits, --decay-bits, --per-channel, --calib, --no-search, --precision, "
+        "--chip",
         fix="leave them out, or export to a target of integers (norse-export targets)",
     )
 

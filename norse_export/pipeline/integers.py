@@ -77,7 +77,9 @@ def integers_of(
         for name, one in ({} if given is None else input_ranges(given)).items():
             held = ranges.get(name, one)
             ranges[name] = replace(one, low=min(one.low, held.low), high=max(one.high, held.high))
-    wanted = QuantiseChoice(law, choice.layer_bits, choice.per_channel, choice.search)
+    wanted = QuantiseChoice(
+        law, choice.layer_bits, choice.per_channel, choice.search, precision=choice.precision, chip=choice.chip
+    )
     lowering: Lowering = getattr(target, "lower", quantise)
     made = lowering(model.discrete, wanted, rasters, ranges=ranges or None)
     metadata = {"law": _text(law), "scales": _scales(choice, told), **made.graph.metadata, **origin}

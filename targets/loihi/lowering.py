@@ -26,7 +26,7 @@ from norse_export.passes.integers import observe
 from norse_export.passes.linear import ConvWeights, with_rows_scaled
 from norse_export.passes.lower import input_ranges, lower
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered, Projection
-from norse_export.passes.plans import QuantiseChoice
+from norse_export.passes.plans import QuantiseChoice, offered
 from norse_export.passes.prices import layer_prices, measure
 from norse_export.passes.quantise import SEARCH_WORK, Quantised
 from norse_export.program.laws import Law
@@ -77,6 +77,8 @@ def lowered_to_chip(
 
 def _refuse_choices(choice: QuantiseChoice) -> None:
     """Widths are the chip's; a scale for each channel would need a threshold for each."""
+    offered(choice.precision, "--precision", ("even8",), "loihi")
+    offered(choice.chip, "--chip", ("loihi2",), "loihi")
     plain = choice.law == Law() and not choice.bits and not choice.per_channel
     if not plain:
         message = "bits and scales of channels are the chip's: 8-bit weights, 24-bit states, one scale for a layer"

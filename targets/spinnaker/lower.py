@@ -22,6 +22,7 @@ from norse_export.passes import lower as generic
 from norse_export.passes.calibrate import some
 from norse_export.passes.linear import ConvWeights
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered
+from norse_export.passes.plans import offered
 from norse_export.passes.prices import Measured, layer_prices, measure
 from norse_export.passes.quantise import SEARCH_WORK, QuantiseChoice, Quantised
 from norse_export.passes.scales import WeightPrice
@@ -82,6 +83,8 @@ def lower(
 
 
 def _check_choice(choice: QuantiseChoice) -> None:
+    offered(choice.precision, "--precision", (), "spinnaker")
+    offered(choice.chip, "--chip", ("spinnaker1",), "spinnaker")
     if choice.law.reset == "subtract":
         message, fix = "a reset by subtraction: the chip resets to a value", "train with a reset to a value"
         raise UnsupportedError(message, where="law", fix=fix, kind="reset")
