@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,11 @@ from norse_export.files.limits import Limits
 from norse_export.formats.node_codec import corrupt
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
-from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.run import Run
 from norse_export.ir.stages import ContinuousNode
 
 Array = NDArray[Any]
-_STATES: dict[type, tuple[str, ...]] = {CubaLIF: ("v", "i"), CubaLI: ("v", "i"), LIF: ("v",), LI: ("v",), IF: ("v",)}
-_SPIKING = (CubaLIF, LIF, IF)
 _WIDEST_BYTES = 8  # of a value while the graph runs: float64
 _MAX_DIMENSIONS = 16
 
@@ -103,9 +101,9 @@ def check_agreement(graph: Graph[ContinuousNode], inputs: Mapping[str, Array], r
     if len(leading) != 2 or 0 in leading:
         raise corrupt("the stored inputs have no step or no sample", where)
     rasters = {
-        "inputs": (inputs, _shapes(graph, leading, Input)),
-        "spikes": (reference.spikes, _shapes(graph, leading, *_SPIKING)),
-        "outputs": (reference.outputs, _shapes(graph, leading, Output)),
+        "inputs": (inputs, _shapes(graph, leading, lambda node: isinstance(node, Input))),
+        "spikes": (reference.spikes, _shapes(graph, leading, _spikes)),
+        "outputs": (reference.outputs, _shapes(graph, leading, lambda node: isinstance(node, Output))),
     }
     for what, (found, shapes) in rasters.items():
         if {name: array.shape for name, array in found.items()} != shapes:
@@ -116,7 +114,7 @@ def check_agreement(graph: Graph[ContinuousNode], inputs: Mapping[str, Array], r
     if any(array.dtype != np.bool_ for array in reference.spikes.values()):
         raise corrupt("the stored spikes are no truth values", where)
     expected = {
-        name: dict.fromkeys(_STATES[type(node)], (leading[1], *node.shape))
+        name: dict.fromkeys(node.kind.dynamics.state, (leading[1], *node.shape))
         for name, node in graph.nodes.items()
         if isinstance(node, NeuronModel)
     }
@@ -125,6 +123,12 @@ def check_agreement(graph: Graph[ContinuousNode], inputs: Mapping[str, Array], r
         raise corrupt("the stored final states are not those of the graph", where)
 
 
-def _shapes(graph: Graph[ContinuousNode], leading: tuple[int, ...], *kinds: type) -> dict[str, tuple[int, ...]]:
-    """Shape of the raster [T, B, ...] that each node of these kinds sends."""
-    return {name: (*leading, *node.output_shape) for name, node in graph.nodes.items() if isinstance(node, kinds)}
+def _spikes(node: ContinuousNode) -> bool:
+    return isinstance(node, NeuronModel) and node.spikes
+
+
+def _shapes(
+    graph: Graph[ContinuousNode], leading: tuple[int, ...], chosen: Callable[[ContinuousNode], bool]
+) -> dict[str, tuple[int, ...]]:
+    """Shape of the raster [T, B, ...] that each chosen node sends."""
+    return {name: (*leading, *node.output_shape) for name, node in graph.nodes.items() if chosen(node)}

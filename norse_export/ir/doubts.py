@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from norse_export.errors import Finding
-from norse_export.ir.arrays import FloatArray, compact, first_true
+from norse_export.ir.arrays import compact, first_true
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Linear, Scale
-from norse_export.ir.neurons import IF, LIF, CubaLIF, NeuronModel
+from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
 
@@ -24,24 +24,22 @@ def _of_node(name: str, node: ContinuousNode) -> Iterator[Finding]:
         yield Finding("zero_layer", "warning", name, "every weight of the layer is 0: nothing passes it", fix)
     if isinstance(node, NeuronModel):
         yield from _overshooting(name, node)
-    if isinstance(node, CubaLIF | LIF | IF):
-        yield from _always_firing(name, node)
+        if node.spikes:
+            yield from _always_firing(name, node)
 
 
 def _overshooting(name: str, node: NeuronModel) -> Iterator[Finding]:
-    for field, tau in (("alpha", "tau_mem"), ("beta", "tau_syn")):
-        coefficient: FloatArray | None = getattr(node, field, None)
-        if coefficient is None or (index := first_true(compact(coefficient) > 1)) is None:
+    for field, tau in node.kind.rates.items():
+        if field in node.kind.free or (index := first_true(compact(node[field]) > 1)) is None:
             continue
-        message = f"dt/{tau}{list(index)} = {coefficient[index]:g} is above 1: each step overshoots its goal"
+        message = f"dt/{tau}{list(index)} = {node[field][index]:g} is above 1: each step overshoots its goal"
         yield Finding("tau", "warning", name, message, f"choose dt <= {tau}, or give {tau} in seconds (not ms)")
 
 
-def _always_firing(name: str, node: CubaLIF | LIF | IF) -> Iterator[Finding]:
-    for field in ("v_reset",) if isinstance(node, IF) else ("v_leak", "v_reset"):
-        level: FloatArray = getattr(node, field)
-        index = first_true(compact(node.v_th) <= compact(level))
-        if index is not None:
-            message = f"v_th{list(index)} = {node.v_th[index]:g} is not above {field} = {level[index]:g}"
+def _always_firing(name: str, node: NeuronModel) -> Iterator[Finding]:
+    for field in ("v_leak", "v_rest", "v_reset"):
+        level = node.get(field)
+        if level is not None and (index := first_true(compact(node["v_th"]) <= compact(level))) is not None:
+            message = f"v_th{list(index)} = {node['v_th'][index]:g} is not above {field} = {level[index]:g}"
             yield Finding("threshold", "warning", name, message, "check the threshold: the neuron fires by itself")
             return

@@ -1,30 +1,32 @@
-"""Populations of neurons in continuous time, as the user trained them. Names and equations are NIR's.
+"""Populations of neurons in continuous time, as the user trained them: one node, and a table of kinds.
 
-Common to all. Shapes: parameters [*shape], one value for each neuron. Units: tau_* and dt in seconds; v_*, i in the
-trained model's own unit; r, w_in dimensionless unless said. A neuron spikes when v > v_th (strict), then v = v_reset.
+Common to all. Shapes: parameters [*shape], one value for each neuron; matrices [N, N]. Units: tau_* and dt in seconds;
+v_*, i in the trained model's own unit; r, w_in dimensionless unless said. Names and equations are NIR's where NIR has
+the kind, else Norse's.
 
-Coefficients are the framework's own: `alpha = dt/tau_mem` and `beta = dt/tau_syn`, rounded to the float type in which
-the model computes. Where they are not given they follow from tau; a front end gives them as the framework computes
-them, and tau is then dt/coefficient in float64, which rounds back to a float32 coefficient exactly.
+Coefficients are the framework's own: a rate such as `alpha = dt/tau_mem`, rounded to the float type in which the model
+computes. Where they are not given they follow from tau; a front end gives them as the framework computes them, and tau
+is then dt/coefficient in float64, which rounds back to a float32 coefficient exactly.
+
+`v0` is the membrane before the first step, and so for each state; `i0` is the current after its decay (Norse's i).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.errors import GraphError
-from norse_export.ir.arrays import FloatArray, compact, first_true, per_neuron, spread
+from norse_export.ir.arrays import FloatArray, checked, compact, first_true, per_neuron, spread
 from norse_export.ir.graph import Shape
-from norse_export.ir.shapes import KeepsShape, OnePort, check_dt
-
-
-def _one() -> FloatArray:
-    return np.ones((), np.float32)
-
+from norse_export.ir.shapes import KeepsShape, check_dt
+from norse_export.program.families import DYNAMICS, NORSE, RECURRENT_PORT, Dynamics, Rule
 
 _COEFFICIENT_TOLERANCE = 1e-6  # relative: further apart, tau and coefficient do not belong together
 SAME_DT = 1e-9  # relative: two time steps nearer than this are the same
@@ -32,60 +34,185 @@ _UNIT_GAIN_ULPS = 2  # a product of gains this near to 1 is 1: it was made as ta
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Population(OnePort, KeepsShape):
-    """What all populations share: their shape, their time step, the float type of their arithmetic."""
+class Kind:
+    """A kind of neuron: a row of the table below.
 
+    name: NIR's, else Norse's. dynamics: its step. rates: coefficients and the time constants that dt is divided by.
+    defaults: parameters that need not be given. starts: of each state, the parameter that it starts from, or a number.
+    gains: optional physical factors of what arrives, and `gain` what they come to in a step. signed: time constants that
+    may be negative. free: coefficients that may be 2 or more, being no leak. Called with values, a kind gives a
+    population.
+    """
+
+    name: str
+    dynamics: Dynamics
+    rates: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    starts: Mapping[str, str | float] = field(default_factory=dict)
+    gains: tuple[str, ...] = ()
+    gain: Callable[[NeuronModel], NDArray[np.float64]] | None = None
+    signed: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
+
+    def __call__(self, **values: Any) -> NeuronModel:
+        """A population of this kind: shape, dt, and its parameters by name; see NeuronModel."""
+        own = ("shape", "dt", "dtype", "recurrent", "rule")
+        return NeuronModel(
+            kind=self,
+            values={n: v for n, v in values.items() if n not in own},
+            **{name: values[name] for name in own if name in values},
+        )
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Parameters of the step that are no rates."""
+        return tuple(name for name in self.dynamics.parameters if name not in self.rates)
+
+    @property
+    def initial(self) -> Mapping[str, str]:
+        """Names of the initial values: state variable -> "v0" for "v"."""
+        return {name: f"{name}0" for name in self.dynamics.state}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of every value that a population of this kind has, in the order in which they are listed."""
+        return (*self.rates.values(), *self.gains, *self.levels, *self.rates, *self.initial.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class NeuronModel(KeepsShape):
+    """A population: its kind, shape, time step, and values by name; `node["v_th"]` gives one of them.
+
+    values: time constants in seconds, levels, gains, coefficients and initial states; those that the kind has a default
+    for may be missing, gains may be None. dtype: the float type of its arithmetic. recurrent: with a second port, r,
+    whose sum is added behind that of x.
+
+    Raises:
+        GraphError: a value is missing, unknown, impossible, or of the wrong shape.
+    """
+
+    kind: Kind
     shape: Shape
     dt: float
     dtype: str = "float32"
-    v0: FloatArray | None = None
+    values: Mapping[str, FloatArray]
+    recurrent: bool = False
+    rule: Rule = NORSE
 
-    def _freeze(self, *names: str) -> None:
-        kind = type(self).__name__
-        check_dt(self.dt, kind)
+    def __post_init__(self) -> None:
+        where = self.kind.name
+        check_dt(self.dt, where)
         if self.dtype not in ("float32", "float64"):
-            raise GraphError(f"dtype {self.dtype}", where=kind, fix="use float32 or float64", kind="dtype")
+            raise GraphError(f"dtype {self.dtype}", where=where, fix="use float32 or float64", kind="dtype")
         if any(size < 1 for size in self.shape):
-            raise GraphError(
-                f"a population of shape {self.shape}", where=kind, fix="remove the empty layer", kind="shape"
-            )
-        for name in names:
-            value = getattr(self, name)
-            if value is None:
-                continue
-            object.__setattr__(self, name, per_neuron(value, self.shape, where=kind, field=name))
+            fix = "remove the empty layer"
+            raise GraphError(f"a population of shape {self.shape}", where=where, fix=fix, kind="shape")
+        given = {name: value for name, value in self.values.items() if value is not None}
+        if unknown := [name for name in given if name not in self.kind.names]:
+            raise TypeError(f"{where} has no {', '.join(unknown)}")
+        made = {name: self._time_constant(given, name) for name in self.kind.rates.values()}
+        made |= {
+            name: self._level(given, name) for name in (*self.kind.gains, *self.kind.levels) if self._has(given, name)
+        }
+        made |= {name: self._coefficient(given, made, name) for name in self.kind.rates}
+        made |= {name: self._start(given, made, state) for state, name in self.kind.initial.items()}
+        object.__setattr__(self, "values", MappingProxyType(made))
+        if self.recurrent and np.any(compact(self.gain) != 1.0):
+            message = f"a recurrent population with a gain of its input ({', '.join(self.kind.gains)}) other than 1"
+            raise GraphError(message, where=where, fix="fold the gain into the weights", kind="gain")
 
-    def _set_coefficient(self, name: str, tau_name: str) -> None:
-        """Fill in dt/tau where it is not given, and check it against tau where it is."""
-        kind, given = type(self).__name__, getattr(self, name)
-        tau = _checked_tau(getattr(self, tau_name), self.shape, kind, tau_name)
-        object.__setattr__(self, tau_name, tau)
+    def __getitem__(self, name: str) -> FloatArray:
+        return self.values[name]
+
+    def get(self, name: str) -> FloatArray | None:
+        """A value by its name; None for a gain that is not given, and for what the kind does not have."""
+        return self.values.get(name)
+
+    def changed(self, **values: Any) -> NeuronModel:
+        """The same population with other values; None: as if it were not given."""
+        own = ("shape", "dt", "dtype", "recurrent", "rule")
+        kept = {name: value for name, value in self.values.items() if name not in values}
+        fresh = {name: value for name, value in values.items() if name not in own}
+        fields = {name: values.get(name, getattr(self, name)) for name in own}
+        return NeuronModel(kind=self.kind, values={**kept, **fresh}, **fields)
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """Those of the dynamics, and r where the population is recurrent."""
+        return (*self.kind.dynamics.ports, RECURRENT_PORT) if self.recurrent else self.kind.dynamics.ports
+
+    @property
+    def spikes(self) -> bool:
+        """Whether the population spikes."""
+        return "v_th" in self.kind.dynamics.parameters
+
+    @property
+    def gain(self) -> NDArray[np.float64]:
+        """What an input is multiplied by in a step, [*shape]."""
+        gain = np.ones(()) if self.kind.gain is None else unit_gain(self.kind.gain(self))
+        return np.broadcast_to(gain, self.shape)
+
+    def _has(self, given: Mapping[str, Any], name: str) -> bool:
+        return name in given or name not in self.kind.gains or name in self.kind.defaults
+
+    def _level(self, given: Mapping[str, Any], name: str) -> FloatArray:
+        kind, matrices = self.kind, self.kind.dynamics.matrices
+        if name not in given and name not in kind.defaults:
+            raise TypeError(f"{kind.name} needs {name}")
+        value = given[name] if name in given else np.asarray(kind.defaults[name], np.float32)
+        if name not in matrices:
+            return per_neuron(value, self.shape, where=kind.name, field=name)
+        cells = prod(self.shape)
+        matrix = checked(value, where=kind.name, field=name)
+        if matrix.shape != (cells, cells):
+            message = f"{name} has shape {matrix.shape}, the population has {cells} neurons"
+            raise GraphError(message, where=kind.name, fix=f"give [{cells}, {cells}]", kind="shape")
+        return matrix
+
+    def _time_constant(self, given: Mapping[str, Any], name: str) -> FloatArray:
+        if name not in given:
+            raise TypeError(f"{self.kind.name} needs {name}")
+        return _checked_tau(given[name], self.shape, self.kind.name, name, signed=name in self.kind.signed)
+
+    def _start(self, given: Mapping[str, Any], made: Mapping[str, FloatArray], state: str) -> FloatArray:
+        name, start = f"{state}0", self.kind.starts.get(state, 0.0)
+        value = given.get(name)
+        if value is None:
+            value = made[start] if isinstance(start, str) else np.asarray(start, np.float32)
+        return per_neuron(value, self.shape, where=self.kind.name, field=name)
+
+    def _coefficient(self, given: Mapping[str, Any], made: Mapping[str, FloatArray], name: str) -> FloatArray:
+        """dt/tau where it is not given, and checked against tau where it is."""
+        where, tau_name, value = self.kind.name, self.kind.rates[name], given.get(name)
+        tau = made[tau_name]
         with np.errstate(over="ignore", under="ignore"):  # an infinite coefficient is refused below
             derived = np.float64(self.dt) / compact(tau)  # 0 where tau is infinite
-            exact = derived if given is None else compact(per_neuron(given, self.shape, where=kind, field=name))
-            value = np.broadcast_to(exact.astype(self.dtype), self.shape)
-        if given is not None:
-            apart = np.abs(compact(value) - derived) > _COEFFICIENT_TOLERANCE * derived
+            exact = derived if value is None else compact(per_neuron(value, self.shape, where=where, field=name))
+            found = np.broadcast_to(exact.astype(self.dtype), self.shape)
+        if value is not None:
+            apart = np.abs(compact(found) - derived) > _COEFFICIENT_TOLERANCE * np.abs(derived)
             if (index := first_true(apart)) is not None:
-                message = f"{name}{list(index)} = {value[index]:g} is not dt/{tau_name} = {self.dt / tau[index]:g}"
-                raise GraphError(message, where=kind, fix="give tau and dt that belong together", kind="coefficient")
-        if (index := first_true(compact(value) >= 2)) is not None:
+                message = f"{name}{list(index)} = {found[index]:g} is not dt/{tau_name} = {self.dt / tau[index]:g}"
+                raise GraphError(message, where=where, fix="give tau and dt that belong together", kind="coefficient")
+        too_large = np.abs(compact(found)) >= (np.inf if name in self.kind.free else 2)
+        if (index := first_true(too_large)) is not None:
             raise GraphError(
                 f"{tau_name}{list(index)} = {tau[index]:g} s is half of dt = {self.dt:g} s or less: the step diverges",
-                where=kind,
+                where=where,
                 fix=f"choose dt < {tau_name}, or give {tau_name} in seconds (not ms)",
                 kind="tau",
             )
-        object.__setattr__(self, name, value)
+        return found
 
 
-def _checked_tau(value: Any, shape: Shape, kind: str, field: str) -> FloatArray:
+def _checked_tau(value: Any, shape: Shape, kind: str, field: str, *, signed: bool) -> FloatArray:
     """A time constant: positive; infinite is legal and means a coefficient of exactly 0."""
     tau = np.asarray(value)
     if tau.dtype not in (np.float32, np.float64):
         raise GraphError(f"{field} has dtype {tau.dtype}", where=kind, fix="use float32 or float64", kind="dtype")
     tau = spread(tau, shape, where=kind, field=field)
-    if (index := first_true(~(compact(tau) > 0))) is not None:
+    possible = compact(tau) != 0 if signed else compact(tau) > 0
+    if (index := first_true(~possible | np.isnan(compact(tau)))) is not None:
         raise GraphError(
             f"{field}{list(index)} = {tau[index]}: a time constant must be above 0",
             where=kind,
@@ -101,173 +228,139 @@ def unit_gain(gain: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(near, 1.0, gain)
 
 
-def _synaptic_gain(node: CubaLIF | CubaLI) -> NDArray[np.float64]:
-    gain = compact(node.r).astype(np.float64)
-    if node.w_in is not None:
-        gain = gain * (compact(node.w_in) * (np.float64(node.dt) / compact(node.tau_syn)))
-    return np.broadcast_to(unit_gain(gain), node.shape)
+def _resistance(node: NeuronModel) -> NDArray[np.float64]:
+    return compact(node["r"]).astype(np.float64)
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class CubaLIF(_Population):
-    """Current-based leaky integrate-and-fire population.
-
-        tau_syn di/dt = -i + w_in x        tau_mem dv/dt = (v_leak - v) + r i
-
-    Norse's LIF is r = 1 and w_in = tau_syn/dt, which None stands for: an input is added to i as it is.
-    With `recurrent` there are two ports, x and r, added in this order.
-    i0 is the current before the first step, after its decay (Norse's i).
-    Source: nir.CubaLIF; norse.torch.functional.lif.lif_feed_forward_step and lif_step.
-    """
-
-    tau_mem: FloatArray
-    tau_syn: FloatArray
-    v_leak: FloatArray
-    v_th: FloatArray
-    v_reset: FloatArray
-    r: FloatArray = field(default_factory=_one)
-    w_in: FloatArray | None = None
-    alpha: FloatArray | None = None
-    beta: FloatArray | None = None
-    i0: FloatArray | None = None
-    recurrent: bool = False
-
-    def __post_init__(self) -> None:
-        _default(self, v0=self.v_leak, i0=np.zeros((), np.float32))
-        self._freeze("v_leak", "v_th", "v_reset", "r", "w_in", "v0", "i0")
-        self._set_coefficient("alpha", "tau_mem")
-        self._set_coefficient("beta", "tau_syn")
-        if self.recurrent and np.any(compact(self.gain) != 1.0):
-            message = "a recurrent population with r w_in dt/tau_syn other than 1"
-            raise GraphError(message, where="CubaLIF", fix="fold the gain into the weights", kind="gain")
-
-    @property
-    def ports(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on `recurrent`
-        """x, and r where the population is recurrent."""
-        return ("x", "r") if self.recurrent else ("x",)
-
-    @property
-    def gain(self) -> NDArray[np.float64]:
-        """What an input is multiplied by before it is added to the current: r w_in dt/tau_syn."""
-        return _synaptic_gain(self)
+def _synaptic_gain(node: NeuronModel) -> NDArray[np.float64]:
+    """r w_in dt/tau_syn; without w_in an input is added as it is."""
+    w_in = node.get("w_in")
+    if w_in is None:
+        return _resistance(node)
+    return _resistance(node) * (compact(w_in) * (np.float64(node.dt) / compact(node["tau_syn"])))
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class CubaLI(_Population):
-    """Current-based leaky integrator; sends v.
-
-        tau_syn di/dt = -i + w_in x        tau_mem dv/dt = (v_leak - v) + r i
-
-    Source: nir.CubaLI; norse.torch.functional.leaky_integrator.li_feed_forward_step.
-    """
-
-    tau_mem: FloatArray
-    tau_syn: FloatArray
-    v_leak: FloatArray
-    r: FloatArray = field(default_factory=_one)
-    w_in: FloatArray | None = None
-    alpha: FloatArray | None = None
-    beta: FloatArray | None = None
-    i0: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        _default(self, v0=self.v_leak, i0=np.zeros((), np.float32))
-        self._freeze("v_leak", "r", "w_in", "v0", "i0")
-        self._set_coefficient("alpha", "tau_mem")
-        self._set_coefficient("beta", "tau_syn")
-
-    @property
-    def gain(self) -> NDArray[np.float64]:
-        """What an input is multiplied by before it is added to the current: r w_in dt/tau_syn."""
-        return _synaptic_gain(self)
+def _rate_gain(node: NeuronModel) -> NDArray[np.float64]:
+    """r dt; without r an input is added as it is."""
+    r = node.get("r")
+    return np.ones(()) if r is None else compact(r) * np.float64(node.dt)
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class LIF(_Population):
-    """Leaky integrate-and-fire population without a synapse.
+_MEMBRANE, _SYNAPSE = {"alpha": "tau_mem"}, {"beta": "tau_syn"}
+_FROM_LEAK: dict[str, str | float] = {"v": "v_leak"}
 
-        tau_mem dv/dt = (v_leak - v) + r x
+#: Current-based leaky integrate-and-fire: tau_syn di/dt = -i + w_in x, tau_mem dv/dt = (v_leak - v) + r i; a spike when
+#: v > v_th, then v = v_reset. Norse's LIF is r = 1 and w_in = tau_syn/dt, which None stands for. Source: nir.CubaLIF.
+CubaLIF = Kind(
+    name="CubaLIF",
+    dynamics=DYNAMICS["cuba_lif"],
+    rates={**_MEMBRANE, **_SYNAPSE},
+    defaults={"r": 1.0},
+    starts=_FROM_LEAK,
+    gains=("r", "w_in"),
+    gain=_synaptic_gain,
+)
+#: Current-based leaky integrator, without a threshold; sends v. Source: nir.CubaLI, Norse's LI.
+CubaLI = Kind(
+    name="CubaLI",
+    dynamics=DYNAMICS["cuba_li"],
+    rates={**_MEMBRANE, **_SYNAPSE},
+    defaults={"r": 1.0},
+    starts=_FROM_LEAK,
+    gains=("r", "w_in"),
+    gain=_synaptic_gain,
+)
+#: Leaky integrate-and-fire without a synapse: tau_mem dv/dt = (v_leak - v) + r x. Source: nir.LIF, Norse's LIFBox.
+LIF = Kind(
+    name="LIF",
+    dynamics=DYNAMICS["lif"],
+    rates=_MEMBRANE,
+    defaults={"r": 1.0},
+    starts=_FROM_LEAK,
+    gains=("r",),
+    gain=_resistance,
+)
+#: Leaky integrator without a synapse; sends v. Source: nir.LI, Norse's LIBox.
+LI = Kind(
+    name="LI",
+    dynamics=DYNAMICS["li"],
+    rates=_MEMBRANE,
+    defaults={"r": 1.0},
+    starts=_FROM_LEAK,
+    gains=("r",),
+    gain=_resistance,
+)
+#: Integrate-and-fire without a leak: dv/dt = r x, r in 1/s. Norse's IAF adds its input once a step: r = 1/dt, which
+#: None stands for. Source: nir.IF.
+IF = Kind(name="IF", dynamics=DYNAMICS["if"], starts={"v": "v_reset"}, gains=("r",), gain=_rate_gain)
+#: CubaLIF whose threshold b rises by b_spike with each spike: tau_ada db/dt = v_th - b. Source: Norse's LSNN.
+LSNN = Kind(
+    name="LSNN",
+    dynamics=DYNAMICS["lsnn"],
+    rates={**_MEMBRANE, **_SYNAPSE, "zeta": "tau_ada"},
+    starts={**_FROM_LEAK, "b": "v_th"},
+)
+#: CubaLIF that rests for rho_reset steps after a spike. Source: Norse's LIFRefrac.
+LIFRefrac = Kind(name="LIFRefrac", dynamics=DYNAMICS["lif_refrac"], rates={**_MEMBRANE, **_SYNAPSE}, starts=_FROM_LEAK)
+#: Exponential LIF: tau_mem dv/dt = (v_leak - v) + delta_t exp((v - v_th)/delta_t) + i. Source: Norse's LIFEx.
+LIFEx = Kind(name="LIFEx", dynamics=DYNAMICS["lif_ex"], rates={**_MEMBRANE, **_SYNAPSE}, starts=_FROM_LEAK)
+#: LIFEx less an adaptation current: tau_ada da/dt = a_v (v - v_leak) - a, and a + a_spike with each spike. Source:
+#: Norse's LIFAdEx.
+LIFAdEx = Kind(
+    name="LIFAdEx",
+    dynamics=DYNAMICS["lif_adex"],
+    rates={**_MEMBRANE, **_SYNAPSE, "zeta": "tau_ada"},
+    starts=_FROM_LEAK,
+)
+#: LIFAdEx that rests for rho_reset steps after a spike. Source: Norse's LIFAdExRefrac.
+LIFAdExRefrac = Kind(
+    name="LIFAdExRefrac",
+    dynamics=DYNAMICS["lif_adex_refrac"],
+    rates={**_MEMBRANE, **_SYNAPSE, "zeta": "tau_ada"},
+    starts=_FROM_LEAK,
+)
+#: CubaLIF compartments, coupled: dv/dt += g v, g [N, N] in 1/s; step is dt as a number. Source: Norse's LIFMC.
+LIFMC = Kind(name="LIFMC", dynamics=DYNAMICS["lif_mc"], rates={**_MEMBRANE, **_SYNAPSE}, starts=_FROM_LEAK)
+#: Coupled compartments that rest for rho_reset steps after a spike; g dimensionless. Source: Norse's LIFMCRefrac.
+LIFMCRefrac = Kind(
+    name="LIFMCRefrac", dynamics=DYNAMICS["lif_mc_refrac"], rates={**_MEMBRANE, **_SYNAPSE}, starts=_FROM_LEAK
+)
+#: Izhikevich's neuron: tau_mem dv/dt = square v^2 + linear v + constant - u + x; tau_ada du/dt = u_v v - u, and
+#: u + u_spike with each spike. tau_mem = 1/tau_inv, tau_ada = 1/(tau_inv a): negative where a is. Source: Norse's
+#: Izhikevich.
+Izhikevich = Kind(
+    name="Izhikevich",
+    dynamics=DYNAMICS["izhikevich"],
+    rates={**_MEMBRANE, "zeta": "tau_ada"},
+    signed=("tau_ada",),
+    free=("alpha", "zeta"),
+)
+#: Conductance-based LIF: c_m dv/dt = g_l (v_rest - v) + g_e (e_e - v) + g_i (e_i - v). Source: Norse's CobaLIF.
+CobaLIF = Kind(
+    name="CobaLIF",
+    dynamics=DYNAMICS["coba_lif"],
+    rates={"gamma": "c_m", "beta_e": "tau_syn_e", "beta_i": "tau_syn_i"},
+    free=("gamma",),
+)
 
-    Source: nir.LIF; norse.torch.functional.lif_box.lif_box_feed_forward_step with reset_value.
-    """
-
-    tau_mem: FloatArray
-    v_leak: FloatArray
-    v_th: FloatArray
-    v_reset: FloatArray
-    r: FloatArray = field(default_factory=_one)
-    alpha: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        _default(self, v0=self.v_leak)
-        self._freeze("v_leak", "v_th", "v_reset", "r", "v0")
-        self._set_coefficient("alpha", "tau_mem")
-
-    @property
-    def gain(self) -> NDArray[np.float64]:
-        """What an input is multiplied by: r."""
-        return np.broadcast_to(unit_gain(compact(self.r).astype(np.float64)), self.shape)
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class LI(_Population):
-    """Leaky integrator without a synapse; sends v.
-
-        tau_mem dv/dt = (v_leak - v) + r x
-
-    Source: nir.LI; norse.torch.functional.leaky_integrator_box.li_box_feed_forward_step.
-    """
-
-    tau_mem: FloatArray
-    v_leak: FloatArray
-    r: FloatArray = field(default_factory=_one)
-    alpha: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        _default(self, v0=self.v_leak)
-        self._freeze("v_leak", "r", "v0")
-        self._set_coefficient("alpha", "tau_mem")
-
-    @property
-    def gain(self) -> NDArray[np.float64]:
-        """What an input is multiplied by: r."""
-        return np.broadcast_to(unit_gain(compact(self.r).astype(np.float64)), self.shape)
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class IF(_Population):
-    """Integrate-and-fire population without a leak.
-
-        dv/dt = r x            r in 1/s
-
-    Norse's IAF adds its input once a step: r = 1/dt, which None stands for.
-    Source: nir.IF; norse.torch.functional.iaf.iaf_feed_forward_step.
-    """
-
-    v_th: FloatArray
-    v_reset: FloatArray
-    r: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        _default(self, v0=self.v_reset)
-        self._freeze("v_th", "v_reset", "r", "v0")
-
-    @property
-    def gain(self) -> NDArray[np.float64]:
-        """What an input is multiplied by before it is added to v: r dt."""
-        gain = np.ones(()) if self.r is None else unit_gain(compact(self.r) * np.float64(self.dt))
-        return np.broadcast_to(gain, self.shape)
-
-
-NeuronModel = CubaLIF | CubaLI | LIF | LI | IF
-
-
-def _default(node: NeuronModel, **values: FloatArray) -> None:
-    for name, value in values.items():
-        if getattr(node, name) is None:
-            object.__setattr__(node, name, value)
-
-
-def array_fields(node: NeuronModel) -> tuple[str, ...]:
-    """Names of the fields that hold one value for each neuron."""
-    return tuple(f.name for f in fields(node) if isinstance(getattr(node, f.name), np.ndarray))
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            CubaLIF,
+            CubaLI,
+            LIF,
+            LI,
+            IF,
+            LSNN,
+            LIFRefrac,
+            LIFEx,
+            LIFAdEx,
+            LIFAdExRefrac,
+            LIFMC,
+            LIFMCRefrac,
+            Izhikevich,
+            CobaLIF,
+        )
+    }
+)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from norse_export.errors import GraphError
-from norse_export.ir.arrays import FloatArray, per_neuron
+from norse_export.ir.arrays import FloatArray, checked, per_neuron
 from norse_export.ir.fixed import FixedInput, Population, Synapses
 from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.shapes import KeepsShape, check_dt
 from norse_export.program.families import FAMILIES
 from norse_export.program.program import Family
@@ -21,7 +21,8 @@ from norse_export.program.program import Family
 class Neuron(KeepsShape):
     """A population whose step is a program: one update a step, with nothing implicit.
 
-    parameters and initial_state: one value for each neuron, [*shape], in the float type of the model.
+    parameters and initial_state: one value for each neuron, [*shape], in the float type of the model; of the family's
+    matrices [N, N].
     """
 
     family: Family
@@ -38,8 +39,13 @@ class Neuron(KeepsShape):
             if tuple(values) != names:
                 message = f"family {self.family.name} has {field} {names}, got {tuple(values)}"
                 raise GraphError(message, where="Neuron", fix="give every one of them, in this order")
-            arrays = {n: per_neuron(v, self.shape, where="Neuron", field=n) for n, v in values.items()}
+            arrays = {name: self._array(name, value) for name, value in values.items()}
             object.__setattr__(self, field, MappingProxyType(arrays))
+
+    def _array(self, name: str, value: FloatArray) -> FloatArray:
+        if name in self.family.matrices:
+            return checked(value, where="Neuron", field=name, ndim=2)
+        return per_neuron(value, self.shape, where="Neuron", field=name)
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -58,13 +64,8 @@ FixedNode = FixedInput | Synapses | Population | Layer
 
 __all__ = [
     "FAMILIES",
-    "IF",
-    "LI",
-    "LIF",
     "ContinuousNode",
     "Conv",
-    "CubaLI",
-    "CubaLIF",
     "DiscreteNode",
     "FixedInput",
     "FixedNode",
@@ -72,6 +73,7 @@ __all__ = [
     "Input",
     "Linear",
     "Neuron",
+    "NeuronModel",
     "Output",
     "Pool",
     "Population",

@@ -6,10 +6,9 @@ import numpy as np
 
 from norse_export.ir.arrays import FloatArray, compact
 from norse_export.ir.graph import Graph
-from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.stages import ContinuousNode, DiscreteNode, Neuron
-from norse_export.program.families import FAMILIES
+from norse_export.program.families import family
 
 
 def discretise(graph: Graph[ContinuousNode]) -> Graph[DiscreteNode]:
@@ -22,33 +21,19 @@ def discretise(graph: Graph[ContinuousNode]) -> Graph[DiscreteNode]:
 
 
 def _rule(name: str, node: ContinuousNode) -> DiscreteNode:
-    match node:
-        case Input() | Output() | Sum() | Scale() | Linear() | Conv() | Pool() | Flatten():
-            return node
-        case CubaLIF():
-            family = "cuba_lif_recurrent" if node.recurrent else "cuba_lif"
-            return _neuron(node, family, ("alpha", "beta", "v_leak", "v_th", "v_reset"), ("v0", "i0"))
-        case CubaLI():
-            return _neuron(node, "cuba_li", ("alpha", "beta", "v_leak"), ("v0", "i0"))
-        case LIF():
-            return _neuron(node, "lif", ("alpha", "v_leak", "v_th", "v_reset"), ("v0",))
-        case LI():
-            return _neuron(node, "li", ("alpha", "v_leak"), ("v0",))
-        case IF():
-            return _neuron(node, "if", ("v_th", "v_reset"), ("v0",))
+    return _neuron(node) if isinstance(node, NeuronModel) else node
 
 
-def _neuron(node: NeuronModel, family: str, parameters: tuple[str, ...], state: tuple[str, ...]) -> Neuron:
-    values: dict[str, FloatArray] = {name: _cast(getattr(node, name), node.dtype) for name in parameters}
-    gain = node.gain
-    if np.any(compact(gain) != 1.0):
-        family = f"{family}_gain"
-        values = {"gain": _cast(gain, node.dtype), **values}
+def _neuron(node: NeuronModel) -> Neuron:
+    kind, gain = node.kind, node.gain
+    gained = bool(np.any(compact(gain) != 1.0))
+    values = {"gain": gain} if gained else {}
+    values |= {name: node[name] for name in kind.dynamics.parameters}
     return Neuron(
-        family=FAMILIES[family],
+        family=family(kind.dynamics.name, recurrent=node.recurrent, gain=gained, rule=node.rule),
         shape=node.shape,
-        parameters=values,
-        initial_state={field.removesuffix("0"): _cast(getattr(node, field), node.dtype) for field in state},
+        parameters={name: _cast(value, node.dtype) for name, value in values.items()},
+        initial_state={state: _cast(node[name], node.dtype) for state, name in kind.initial.items()},
         dt=node.dt,
     )
 

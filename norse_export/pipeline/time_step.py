@@ -57,9 +57,9 @@ def _listed(values: Iterable[float]) -> str:
 
 
 def _stepping(name: str, node: NeuronModel, dt: float) -> NeuronModel:
-    derived: dict[str, Any] = {field: None for field in ("alpha", "beta") if hasattr(node, field)}
+    derived: dict[str, Any] = dict.fromkeys(node.kind.rates)
     with locating(name):
-        return replace(node, dt=dt, **derived)
+        return node.changed(dt=dt, **derived)
 
 
 @contextmanager

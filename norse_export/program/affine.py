@@ -6,7 +6,11 @@ computation, so the leak damps an error as it damps the state; a radius never ca
 
 Every operation rounds by at most u |result| + tiny, the result being that of the operands as the other computation has
 them: u (|value| + error), with the error before rounding. `tiny` is what a result below the normal range may lose,
-whether it is rounded to a subnormal number or flushed to zero.
+whether it is rounded to a subnormal number or flushed to zero. An operation on values that every computation shares
+(parameters, counters of steps, spikes) does not round where its result has a place in the float type.
+
+A comparison of shared values has one outcome. The one comparison of others decides on the spike: its outcome is given,
+and the margin by which it was decided is kept.
 
 Source: L. de Figueiredo, J. Stolfi, Affine arithmetic: concepts and applications, Numerical Algorithms 37, 2004; the
 model of rounding is that of N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 2.2.
@@ -21,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.program.operations import Op
+from norse_export.program.operations import Instruction, Op
 from norse_export.program.program import Program
 
 Array = NDArray[Any]
@@ -57,10 +61,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class BoundedStep:
-    """State and output after a step, each with its error bound; `margin` is threshold quantity minus threshold."""
+    """State and output after a step, each with its error bound; `margin` is threshold quantity minus threshold.
+
+    An error of exactly 0.0 is a value that every computation shares. Where no spike was possible, the margin is minus
+    infinity.
+    """
 
     state: tuple[Array, ...]
-    state_error: tuple[Array, ...]
+    state_error: tuple[Error, ...]
     output: Array
     output_error: Array
     margin: Array | None
@@ -68,16 +76,12 @@ class BoundedStep:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rounding:
-    """How far each operation of the other computation may round, and how far its sources may be off."""
+class _Decision:
+    """A comparison whose outcome is given: the spike, or what it becomes with a condition that is shared."""
 
-    u: float
-    tiny: float
-    errors: Mapping[str, Error]
-
-    def rounded(self, value: Array, linear: Linear, radius: Error) -> Spread:
-        before = Spread(value, linear, radius)
-        return Spread(value, linear, radius + (self.u * (np.abs(value) + before.error(self.errors)) + self.tiny))
+    outcome: Array
+    margin: Array
+    error: Array
 
 
 def bounded_step(
@@ -95,52 +99,180 @@ def bounded_step(
     spikes: bool, None for a family that does not spike. tiny: the smallest normal number of that run's float type.
 
     Raises:
-        ValueError: the program compares values elsewhere than at its threshold, or has an operation on integers.
+        ValueError: the program compares values that may be off elsewhere than at its threshold, or has an operation
+            whose error is not known: a division by such a value, an operation on integers.
     """
     given = {**ports, **state}
-    rounding = _Rounding(u, tiny, {name: error for name, (_, error) in given.items()})
-    values: list[Spread] = []
-    margin: Spread | None = None
+    errors = {name: error for name, (_, error) in given.items()}
+    machine = _Machine(u, tiny, errors, given, parameters, spikes, _deciding(program))
+    values: list[Spread | _Decision] = []
     for number, step in enumerate(program.instructions):
-        operands = [values[operand] for operand in step.operands]
+        values.append(machine.result(number, step, [values[operand] for operand in step.operands]))
+    return _bounded(program, values, errors)
+
+
+def _deciding(program: Program) -> frozenset[int]:
+    """Comparisons that the spike is made of: itself, or what it is the conjunction of."""
+    found, left = set[int](), [] if program.spike is None else [program.spike]
+    while left:
+        number = left.pop()
+        step = program.instructions[number]
+        if step.op is Op.AND:
+            left.extend(step.operands)
+        elif step.op in (Op.GREATER, Op.GREATER_EQUAL):
+            found.add(number)
+    return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """One step: how far each operation of the other computation may round, and how far its sources may be off."""
+
+    u: float
+    tiny: float
+    errors: Mapping[str, Error]
+    given: Mapping[str, tuple[Array, Error]]
+    parameters: Mapping[str, Array]
+    spikes: Array | None
+    deciding: frozenset[int]
+
+    def result(self, number: int, step: Instruction, operands: list[Spread | _Decision]) -> Spread | _Decision:
+        """The value of one instruction."""
         match step.op:
             case Op.PORT | Op.STATE:
-                value, error = given[step.name]
-                shared = isinstance(error, float) and error == 0.0
-                result = Spread(value, {} if shared else {step.name: 1.0})
+                value, error = self.given[step.name]
+                return Spread(value, {} if isinstance(error, float) and error == 0.0 else {step.name: 1.0})
             case Op.PARAMETER:
-                result = Spread.exact(parameters[step.name])
-            case Op.ADD:
-                result = rounding.rounded(*_sum(operands[0], operands[1], 1.0))
-            case Op.SUB:
-                result = rounding.rounded(*_sum(operands[0], operands[1], -1.0))
-            case Op.MUL:
-                result = rounding.rounded(*_product(operands[0], operands[1], rounding.errors))
-            case Op.GREATER:
-                if number != program.spike or spikes is None:
-                    raise ValueError("a comparison that is not the spike cannot be bounded")
-                margin = Spread(*_sum(operands[0], operands[1], -1.0))  # a comparison does not round
-                result = Spread.exact(spikes)
+                return Spread.exact(self.parameters[step.name])
+            case Op.CONSTANT:
+                return Spread.exact(np.asarray(float(step.constants[0])))
             case Op.WHERE:
-                result = _choice(*operands)
+                condition, *choices = operands
+                return _choice(condition, *map(_number, choices))
+            case Op.AND:
+                return _both(*operands)
+            case Op.GREATER | Op.GREATER_EQUAL | Op.EQUAL:
+                return self.comparison(number, step.op, *map(_number, operands))
+            case Op.OR | Op.NOT:
+                return Spread.exact(_LOGICAL[step.op](*(_shared(operand).value for operand in operands)))
+        return self.arithmetic(step.op, [_number(operand) for operand in operands])
+
+    def comparison(self, number: int, op: Op, a: Spread, b: Spread) -> Spread | _Decision:
+        """The outcome, where all share it; else that of the spikes, and the margin."""
+        if number in self.deciding and self.spikes is not None:
+            margin = Spread(*_sum(a, b, -1.0))  # a comparison does not round
+            return _Decision(self.spikes, margin.value, np.broadcast_to(margin.error(self.errors), margin.value.shape))
+        if not (a.is_exact and b.is_exact):
+            raise ValueError("a comparison that is not the spike cannot be bounded")
+        return Spread.exact(_LOGICAL[op](a.value, b.value))
+
+    def arithmetic(self, op: Op, operands: list[Spread]) -> Spread:
+        """A number made of numbers."""
+        exact = all(operand.is_exact for operand in operands)
+        match op:
+            case Op.NEG:
+                return Spread(*_scaled(operands[0], -1.0))
+            case Op.ABS | Op.MIN | Op.MAX:
+                value = _EXTREME[op](*(operand.value for operand in operands))
+                return Spread(value, {}, 0.0 if exact else self._largest_error(operands))
+            case Op.ADD:
+                made = _sum(operands[0], operands[1], 1.0)
+            case Op.SUB:
+                made = _sum(operands[0], operands[1], -1.0)
+            case Op.MUL:
+                made = _product(operands[0], operands[1], self.errors)
+            case Op.DIV if operands[1].is_exact:
+                made = _quotient(operands[0], operands[1].value)
+            case Op.EXP:
+                return self._exponential(operands[0])
+            case Op.MATMUL if operands[0].is_exact:
+                return self._matmul(operands[0].value, operands[1])
             case _:
-                raise ValueError(f"the rounding error of {step.op} is not known")
-        values.append(result)
-    return _bounded(program, values, margin, rounding.errors)
+                raise ValueError(f"the rounding error of {op} is not known")
+        if exact and self._has_place(made[0]):
+            return Spread.exact(made[0])
+        return self._rounded(*made)
+
+    def _largest_error(self, operands: list[Spread]) -> Error:
+        return np.max(np.broadcast_arrays(*(operand.error(self.errors) for operand in operands)), axis=0)
+
+    def _rounded(self, value: Array, linear: Linear, radius: Error, roundings: float = 1.0) -> Spread:
+        before = Spread(value, linear, radius)
+        rounding = roundings * self.u * (np.abs(value) + before.error(self.errors)) + self.tiny
+        return Spread(value, linear, radius + rounding)
+
+    def _has_place(self, value: Array) -> bool:
+        """Whether a result of shared values is one that no run rounds; of float64 runs it is the same in all of them."""
+        if self.u < _SINGLE:
+            return True
+        return bool(np.all((value == value.astype(np.float32)) & ((value == 0) | (np.abs(value) >= self.tiny))))
+
+    def _exponential(self, x: Spread) -> Spread:
+        """e^(x + d) = e^x (1 + d + ...): the first order is linear; libraries are within two units in the last place."""
+        value, error = np.exp(x.value), x.error(self.errors)
+        linear = {source: value * sensitivity for source, sensitivity in x.linear.items()}
+        beyond = value * (np.expm1(error) - error) + value * np.asarray(x.radius)
+        return self._rounded(value, linear, beyond, _ROUNDINGS_OF_EXP)
+
+    def _matmul(self, matrix: Array, x: Spread) -> Spread:
+        """n terms, n roundings of their sum; a neuron's error spreads to others, so nothing stays linear."""
+        error = np.broadcast_to(x.error(self.errors), x.value.shape)
+        sizes = np.matmul(np.abs(x.value) + error, np.abs(matrix).T)
+        radius = np.matmul(error, np.abs(matrix).T)
+        terms = matrix.shape[-1]
+        return Spread(np.matmul(x.value, matrix.T), {}, radius + terms * (self.u * sizes + self.tiny))
 
 
-def _bounded(program: Program, values: list[Spread], margin: Spread | None, errors: Mapping[str, Error]) -> BoundedStep:
-    def error(spread: Spread) -> Array:
-        return np.broadcast_to(spread.error(errors), spread.value.shape)
+_SINGLE = 2.0**-30  # a unit roundoff above this is of float32
+_ROUNDINGS_OF_EXP = 4.0  # two units in the last place, each of up to two unit roundoffs
+_LOGICAL: dict[Op, Any] = {
+    Op.GREATER: np.greater,
+    Op.GREATER_EQUAL: np.greater_equal,
+    Op.EQUAL: np.equal,
+    Op.OR: np.logical_or,
+    Op.NOT: np.logical_not,
+}
+_EXTREME: dict[Op, Any] = {Op.ABS: np.abs, Op.MIN: np.minimum, Op.MAX: np.maximum}
 
-    after, output = [values[number] for number in program.state], values[program.output]
+
+def _number(value: Spread | _Decision) -> Spread:
+    if isinstance(value, _Decision):
+        raise ValueError("a spike that is taken for a number cannot be bounded")
+    return value
+
+
+def _shared(value: Spread | _Decision) -> Spread:
+    if isinstance(value, _Decision) or not value.is_exact:
+        raise ValueError("a condition that is made of the spike cannot be bounded")
+    return value
+
+
+def _both(a: Spread | _Decision, b: Spread | _Decision) -> Spread | _Decision:
+    """a and b: where the shared one of them does not hold, there is no spike however the other is decided."""
+    if isinstance(b, _Decision):
+        a, b = b, a
+    condition = _shared(b).value
+    if isinstance(a, _Decision):
+        return _Decision(a.outcome & condition, np.where(condition, a.margin, -np.inf), a.error)
+    return Spread.exact(np.logical_and(_shared(a).value, condition))
+
+
+def _bounded(program: Program, values: list[Spread | _Decision], errors: Mapping[str, Error]) -> BoundedStep:
+    after, sent = [_number(values[number]) for number in program.state], values[program.output]
+    decided = None if program.spike is None else values[program.spike]
+    if isinstance(sent, _Decision):
+        output, output_error = sent.outcome, np.zeros(sent.outcome.shape)
+    else:
+        output, output_error = sent.value, np.broadcast_to(sent.error(errors), sent.value.shape)
     return BoundedStep(
         state=tuple(spread.value for spread in after),
-        state_error=tuple(map(error, after)),
-        output=output.value,
-        output_error=error(output),
-        margin=None if margin is None else margin.value,
-        margin_error=None if margin is None else error(margin),
+        state_error=tuple(
+            0.0 if spread.is_exact else np.broadcast_to(spread.error(errors), spread.value.shape) for spread in after
+        ),
+        output=output,
+        output_error=output_error,
+        margin=decided.margin if isinstance(decided, _Decision) else None,
+        margin_error=decided.error if isinstance(decided, _Decision) else None,
     )
 
 
@@ -151,18 +283,32 @@ def _sum(a: Spread, b: Spread, sign: float) -> tuple[Array, Linear, Error]:
     return a.value + sign * b.value, linear, a.radius + b.radius
 
 
+def _scaled(a: Spread, factor: Error) -> tuple[Array, Linear, Error]:
+    linear = {source: sensitivity * factor for source, sensitivity in a.linear.items()}
+    return np.asarray(a.value * factor), linear, a.radius * np.abs(factor)
+
+
 def _product(a: Spread, b: Spread, errors: Mapping[str, Error]) -> tuple[Array, Linear, Error]:
-    value = a.value * b.value
+    """(a + d)(b + e) = ab + a e + b d + d e: the terms of first order are linear."""
     for exact, other in ((a, b), (b, a)):
         if exact.is_exact:
-            linear = {source: sensitivity * exact.value for source, sensitivity in other.linear.items()}
-            return value, linear, np.abs(exact.value) * other.radius
-    error_a, error_b = a.error(errors), b.error(errors)
-    return value, {}, np.abs(a.value) * error_b + np.abs(b.value) * error_a + error_a * error_b
+            return _scaled(other, exact.value)
+    linear = {source: sensitivity * b.value for source, sensitivity in a.linear.items()}
+    for source, sensitivity in b.linear.items():
+        linear[source] = linear.get(source, 0.0) + sensitivity * a.value
+    radius = np.abs(a.value) * b.radius + np.abs(b.value) * a.radius + a.error(errors) * b.error(errors)
+    return a.value * b.value, linear, radius
 
 
-def _choice(condition: Spread, chosen: Spread, otherwise: Spread) -> Spread:
-    z = condition.value
+def _quotient(a: Spread, divisor: Array) -> tuple[Array, Linear, Error]:
+    linear = {source: sensitivity / divisor for source, sensitivity in a.linear.items()}
+    return a.value / divisor, linear, a.radius / np.abs(divisor)
+
+
+def _choice(condition: Spread | _Decision, chosen: Spread, otherwise: Spread) -> Spread:
+    z = condition.outcome if isinstance(condition, _Decision) else _shared(condition).value
+    if chosen.is_exact and otherwise.is_exact:
+        return Spread.exact(np.where(z, chosen.value, otherwise.value))
     sources = {**chosen.linear, **otherwise.linear}
     return Spread(
         np.where(z, chosen.value, otherwise.value),

@@ -49,7 +49,7 @@ def _result(step: Instruction, given: list[Any], values: Mapping[str, Array], t:
         case Op.CLOCK:
             return np.int64(t)
         case Op.CONSTANT:
-            return np.int64(step.constants[0])
+            return step.constants[0]  # a plain int takes the type of what it meets
         case Op.SHIFT_RIGHT:
             return operations.shift_right(given[0], step.constants[0], Rounding(step.rounding or ""), *given[1:])
         case Op.MUL_SHIFT:
@@ -72,6 +72,9 @@ _PLAIN: dict[Op, Any] = {
     Op.ADD: np.add,
     Op.SUB: np.subtract,
     Op.MUL: np.multiply,
+    Op.DIV: np.divide,
+    Op.EXP: np.exp,
+    Op.MATMUL: operations.matmul,
     Op.NEG: np.negative,
     Op.ABS: np.abs,
     Op.MIN: np.minimum,

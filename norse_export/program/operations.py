@@ -4,6 +4,8 @@ A step is a plain function of values. On arrays the operations below are numpy's
 interpreter. On `Symbol`s the same call leaves a straight-line list of `Instruction`s: the one form from which every
 other execution (error bounds, compiled kernels, ranges, documentation) is derived.
 
+`/`, `exp` and `matmul` are of real numbers alone; a step of integers has none of them.
+
 Integers are exact: a sum or product of integers is that of whole numbers, whatever its size, and ranges.py proves that
 64 bits hold it. What narrows or rounds is an operation of its own, with its width and its rounding in its name and
 arguments; there is no other place for either. Arrays of integers are int64.
@@ -32,6 +34,9 @@ class Op(StrEnum):
     ADD = "add"
     SUB = "sub"
     MUL = "mul"
+    DIV = "div"
+    EXP = "exp"
+    MATMUL = "matmul"
     NEG = "neg"
     ABS = "abs"
     MIN = "min"
@@ -128,6 +133,9 @@ class Symbol:
     def __mul__(self, other: Symbol | int) -> Symbol:
         return self.tape.record(Op.MUL, self, other)
 
+    def __truediv__(self, other: Symbol | int) -> Symbol:
+        return self.tape.record(Op.DIV, self, other)
+
     def __neg__(self) -> Symbol:
         return self.tape.record(Op.NEG, self)
 
@@ -178,6 +186,18 @@ def maximum(a: Any, b: Any) -> Any:
     """The larger of two numbers."""
     tape = _tape(a, b)
     return tape.record(Op.MAX, a, b) if tape else np.maximum(a, b)
+
+
+def exp(a: Any) -> Any:
+    """e to the power of a; its last bit differs from one library to another."""
+    tape = _tape(a)
+    return tape.record(Op.EXP, a) if tape else np.exp(a)
+
+
+def matmul(matrix: Any, a: Any) -> Any:
+    """The matrix, a parameter [N, N], times the values [..., N] of a population: sum over k of matrix[n, k] a[..., k]."""
+    tape = _tape(matrix, a)
+    return tape.record(Op.MATMUL, matrix, a) if tape else np.matmul(a, np.swapaxes(matrix, -1, -2))
 
 
 def shift_left(a: Any, bits: int) -> Any:

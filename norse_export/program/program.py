@@ -92,7 +92,8 @@ class Family:
 
     The step is called as `step(*ports, *state, [t], *random, **parameters)`: t is the number of the step, counted from
     0, for a family with a clock; each name in `random` is a stream of random numbers of 32 bits, one for each neuron
-    and step. Its keyword-only arguments are the parameters.
+    and step. Its keyword-only arguments are the parameters: `matrices` are [N, N], over the N neurons of a population,
+    all others have one value for each neuron.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Family:
     state: tuple[str, ...]
     clock: bool = False
     random: tuple[str, ...] = ()
+    matrices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         arguments = signature(self.step).parameters.values()

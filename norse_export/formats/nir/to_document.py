@@ -12,7 +12,7 @@ from norse_export.errors import UnsupportedError
 from norse_export.ir.arrays import FloatArray
 from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.neurons import IF, CubaLIF, NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
 from .conv_form import written_form
@@ -90,8 +90,8 @@ def _conv(node: Conv) -> tuple[str, Fields, Notes, Conv | None]:
 def _node(node: _AllButConv) -> tuple[str, Fields, Notes]:
     """NIR's type, its fields, and our notes."""
     match node:
-        case CubaLIF() | CubaLI() | LIF() | LI() | IF():
-            return type(node).__name__, _physics(node), _neuron_notes(node)
+        case NeuronModel():
+            return node.kind.name, _physics(node), _neuron_notes(node)
         case Input():
             return "Input", {"shape": _sizes(node.shape)}, {"dtype": node.dtype}
         case Output():
@@ -117,46 +117,40 @@ def _node(node: _AllButConv) -> tuple[str, Fields, Notes]:
 
 def _physics(node: NeuronModel) -> Fields:
     """The fields of NIR's neurons; where a gain follows from dt, its physical value."""
-    match node:
-        case CubaLIF():
-            levels = {"v_leak": node.v_leak, "v_threshold": node.v_th, "v_reset": node.v_reset}
-            return {"tau_mem": node.tau_mem, "tau_syn": node.tau_syn, "r": node.r, "w_in": w_in_of(node), **levels}
-        case CubaLI():
-            taus = {"tau_mem": node.tau_mem, "tau_syn": node.tau_syn}
-            return {**taus, "r": node.r, "w_in": w_in_of(node), "v_leak": node.v_leak}
-        case LIF():
-            levels = {"v_leak": node.v_leak, "v_threshold": node.v_th, "v_reset": node.v_reset}
-            return {"tau": node.tau_mem, "r": node.r, **levels}
-        case LI():
-            return {"tau": node.tau_mem, "r": node.r, "v_leak": node.v_leak}
-        case IF():
-            r = np.broadcast_to(unit_rate(node.dt), node.shape) if node.r is None else node.r
-            return {"r": r, "v_threshold": node.v_th, "v_reset": node.v_reset}
+    taus = list(node.kind.rates.values())
+    fields: Fields = {name: node[name] for name in taus} if len(taus) > 1 else {"tau": node[name] for name in taus}
+    if node.kind is IF:
+        r = node.get("r")
+        fields["r"] = np.broadcast_to(unit_rate(node.dt), node.shape) if r is None else r
+    else:
+        fields["r"] = node["r"]
+    if "w_in" in node.kind.gains:
+        fields["w_in"] = w_in_of(node)
+    return fields | {_NIR_NAMES.get(name, name): node[name] for name in node.kind.levels}
 
 
-def w_in_of(node: CubaLIF | CubaLI) -> FloatArray:
+_NIR_NAMES = {"v_th": "v_threshold"}
+
+
+def w_in_of(node: NeuronModel) -> FloatArray:
     """NIR's w_in; of a population whose input is added as it is, tau_syn/dt."""
-    return unit_w_in(node.tau_syn, node.dt) if node.w_in is None else node.w_in
+    w_in = node.get("w_in")
+    return unit_w_in(node["tau_syn"], node.dt) if w_in is None else w_in
 
 
 def _neuron_notes(node: NeuronModel) -> Notes:
     notes: Notes = {"dt": node.dt, "dtype": node.dtype}
-    for name in ("v0", "i0"):
-        if (state := getattr(node, name, None)) is not None:
-            notes |= packed_array(name, state, node.dtype)
-    for name, tau_name in (("alpha", "tau_mem"), ("beta", "tau_syn")):
-        given = getattr(node, name, None)
-        if given is not None and not np.array_equal(given, coefficient(getattr(node, tau_name), node.dt, node.dtype)):
-            notes |= packed_array(name, given, node.dtype)
-    match node:
-        case CubaLIF():
-            notes |= {"w_in": None if node.w_in is not None else "tau_syn/dt", "recurrent": int(node.recurrent)}
-        case CubaLI(w_in=None):
-            notes["w_in"] = "tau_syn/dt"
-        case IF(r=None):
-            notes["r"] = "1/dt"
-        case _:
-            pass
+    for name in node.kind.initial.values():
+        notes |= packed_array(name, node[name], node.dtype)
+    for name, tau_name in node.kind.rates.items():
+        if not np.array_equal(node[name], coefficient(node[tau_name], node.dt, node.dtype)):
+            notes |= packed_array(name, node[name], node.dtype)
+    if "w_in" in node.kind.gains and node.get("w_in") is None:
+        notes["w_in"] = "tau_syn/dt"
+    if node.kind is IF and node.get("r") is None:
+        notes["r"] = "1/dt"
+    if node.recurrent or node.kind is CubaLIF:
+        notes["recurrent"] = int(node.recurrent)
     return notes
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from norse_export.errors import Finding, UsageError
 from norse_export.ir.arrays import FloatArray
 from norse_export.ir.graph import Shape
-from norse_export.ir.neurons import IF, LI, LIF, SAME_DT, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.neurons import IF, KINDS, SAME_DT, NeuronModel
 
 from .document import NIRNode
 from .gains import coefficient, unit_rate, unit_w_in
@@ -79,18 +79,16 @@ def neuron_of(node: NIRNode, notes: Notes, shape: Shape, step: Step, *, ports: b
     if "v_threshold" in fields:
         values["v_th"] = fields["v_threshold"]
         values["v_reset"] = fields.get("v_reset", np.zeros((), fields["v_threshold"].dtype))  # as nir takes it
-    if node.type == "IF":
-        return IF(**values, r=_rate(fields["r"], notes, step))
+    kind, values["recurrent"] = KINDS[node.type], ports and notes.integer("recurrent") == 1
+    if kind is IF:
+        return kind(**values, r=_rate(fields["r"], notes, step))
     values |= {"v_leak": fields["v_leak"], "r": fields["r"]}
-    if node.type in ("LIF", "LI"):
+    if "tau_syn" not in kind.rates.values():
         add_coefficient(fields["tau"], "tau_mem", "alpha")
-        return LIF(**values) if node.type == "LIF" else LI(**values)
+        return kind(**values)
     add_coefficient(fields["tau_mem"], "tau_mem", "alpha")
     add_coefficient(fields["tau_syn"], "tau_syn", "beta")
-    values |= {"w_in": _w_in(fields, notes, step), "i0": notes.array("i0", dtype)}
-    if node.type == "CubaLI":
-        return CubaLI(**values)
-    return CubaLIF(**values, recurrent=ports and notes.integer("recurrent") == 1)
+    return kind(**values, w_in=_w_in(fields, notes, step), i0=notes.array("i0", dtype))
 
 
 def changed(node: NIRNode, notes: Notes) -> Iterator[Finding]:

@@ -10,12 +10,14 @@ import numpy as np
 from norse_export.errors import Finding
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Input, Output, Pool
-from norse_export.ir.neurons import LI, LIF, CubaLI, CubaLIF
+from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.stages import ContinuousNode
+from norse_export.program.families import NORSE
 
 from .conv_form import MAX_WRITTEN_NUMBERS, too_large, written_numbers
 from .names import name_fault
 from .notes import LOOP_DELAY_STEPS
+from .to_neurons import NEURONS
 
 _TARGETS_IN_A_SWEEP = 4096  # bits for each node: 50 MB for 100,000 nodes
 
@@ -56,12 +58,22 @@ def _node_findings(name: str, node: ContinuousNode) -> Iterator[Finding]:
             )
             fix = f"use a kernel nearer to a square, or fewer groups: {MAX_WRITTEN_NUMBERS:,} numbers may be written"
             yield Finding("conv_size", "error", name, message, fix)
-        case CubaLIF() | CubaLI():
-            yield from _infinite(name, tau_mem=node.tau_mem, tau_syn=node.tau_syn)
-        case LIF() | LI():
-            yield from _infinite(name, tau_mem=node.tau_mem)
+        case NeuronModel():
+            yield from _neuron(name, node)
         case _:
             pass
+
+
+def _neuron(name: str, node: NeuronModel) -> Iterator[Finding]:
+    if node.kind.name not in NEURONS:
+        message = f"{node.kind.name}: NIR has no primitive for this kind of neuron"
+        fix = "export to a target that carries its step: norse-export targets lists them"
+        yield Finding("family", "error", name, message, fix)
+    elif node.rule != NORSE:
+        message = f"{node.kind.name} with another rule than NIR's ({node.rule.suffix.strip('_').replace('_', ' ')})"
+        yield Finding("rule", "error", name, message, "use a reset to v_reset and a strict threshold")
+    else:
+        yield from _infinite(name, **{tau: node[tau] for tau in node.kind.rates.values()})
 
 
 def _infinite(name: str, **taus: np.ndarray) -> Iterator[Finding]:
