@@ -6,17 +6,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import cast
 
 from norse_export.errors import ExportError, MissingDependencyError, UnknownTargetError, UsageError
-from norse_export.target import Stage, Target
+from norse_export.target import ReadableTarget, Stage, Target
 
 GROUP = "norse_export.targets"
 OWN = "norse-export"
 
 _PROTOCOL = ("name", "stage", "suffix", "folder", "description", "check", "emit", "run", "runners")
 _TARGETS = {
-    "sim": "norse_export.targets.sim:SimTarget",
     "nir": "norse_export.targets.nir:NirTarget",
+    "sim": "norse_export.targets.sim:SimTarget",
     "loihi": "norse_export.targets.loihi:LoihiTarget",
     "spinnaker": "norse_export.targets.spinnaker:SpinnakerTarget",
 }
@@ -57,6 +59,22 @@ def load(name: str) -> Target:
         target: Target = plug_in.load()()
         _require_target(target, name)
     return target
+
+
+def holder(path: Path) -> ReadableTarget | None:
+    """The target that a file or folder is an artefact of, told by its content; None: it is nobody's.
+
+    A target of another package that fails is passed over: the file need not be its own.
+    """
+    for name in names():
+        try:
+            target = load(name)
+            with blaming(name):
+                if hasattr(target, "holds") and cast(ReadableTarget, target).holds(path):
+                    return cast(ReadableTarget, target)
+        except MissingDependencyError:
+            continue
+    return None
 
 
 @contextmanager

@@ -18,7 +18,18 @@ from norse_export.ir.stages import FixedNode
 
 Array = NDArray[Any]
 
-__all__ = ["Compared", "Limit", "Readable", "Recording", "Run", "Stage", "Target", "VendorReport", "Vendors"]
+__all__ = [
+    "Compared",
+    "Limit",
+    "Readable",
+    "ReadableTarget",
+    "Recording",
+    "Run",
+    "Stage",
+    "Target",
+    "VendorReport",
+    "Vendors",
+]
 
 
 class Stage(StrEnum):
@@ -66,7 +77,11 @@ class Target(Protocol):
 
 
 class Readable(Protocol):
-    """A part that a target may have: its artefacts can be run and inspected without the model."""
+    """A part that a target may have: its artefacts can be run, inspected and compared without the model.
+
+    The metadata of the graph say what a reader should know: "law" in words, and "skew", where what a layer or output
+    sends is late, as a JSON object from its name to a number of steps.
+    """
 
     def holds(self, path: Path) -> bool:
         """Whether a file or folder is an artefact of this target, by its content; never raises."""
@@ -80,6 +95,10 @@ class Readable(Protocol):
 
     def recorded(self, path: Path) -> Mapping[str, Array] | None:
         """The rasters [T, B, *shape] that are stored in an artefact; None where there are none."""
+
+
+class ReadableTarget(Target, Readable, Protocol):
+    """A target whose artefacts can be read back."""
 
 
 class Recording(Protocol):

@@ -1,22 +1,26 @@
-"""parity where one side is an artefact of `sim`: a price against a model, equality against all of whole numbers."""
+"""parity where one side is an artefact of whole numbers: a price against a model or another chip, equality else."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from norse_export.compare import Comparison, compare
 from norse_export.errors import Finding, UsageError
 from norse_export.interpret import checked_inputs
+from norse_export.ir.fixed import FixedInput
 from norse_export.ir.run import Run
-from norse_export.pipeline.artefacts import choose_rasters, read_artefact, run_artefact
+from norse_export.pipeline.artefacts import Held, choose_rasters, read_artefact, target_of
 from norse_export.pipeline.choices import InputChoice, LoadChoice
+from norse_export.pipeline.common import in_common
 from norse_export.pipeline.integers import price
-from norse_export.pipeline.loading import is_artefact, load_model
+from norse_export.pipeline.loading import load_model
+from norse_export.pipeline.model import Rasters
 from norse_export.pipeline.rasters import choose, summary_of
 from norse_export.pipeline.recorded import Recording, is_recording, read_recording
+from norse_export.pipeline.trace_parity import fitted, reshaped
 from norse_export.report.results import InputSummary
 
 
@@ -30,69 +34,79 @@ class ArtefactParity:
     findings: tuple[Finding, ...] = ()
 
 
-def compare_artefact(a: Path, b: Path, inputs: InputChoice, loading: LoadChoice) -> ArtefactParity:
-    """Compare two files, one of them or both an artefact of `sim`; `a` is the reference.
+def compare_artefact(a: Path, b: Path, inputs: InputChoice, loading: LoadChoice) -> ArtefactParity | None:
+    """Compare two files, one of them or both an artefact; `a` is the reference. None: neither is one.
 
     Raises:
         ExportError: one of the files or the rasters are wrong.
     """
-    artefact, other = (a, b) if is_artefact(a) else (b, a)
-    model = read_artefact(artefact, loading.limits)
+    targets = (target_of(a), target_of(b))
+    if targets == (None, None):
+        return None
+    if targets[0] is not None and targets[1] is not None:
+        return _two(read_artefact(a, targets[0], loading), read_artefact(b, targets[1], loading), inputs, loading)
+    artefact, other, target = (a, b, targets[0]) if targets[0] is not None else (b, a, targets[1])
+    if target is None:  # never: one of the two is an artefact
+        return None
     if is_recording(other, loading.limits):
         if inputs.file is not None or inputs.random_steps is not None:
             message = "the trace holds the inputs that it was recorded on"
             raise UsageError(message, where="--inputs, --random", fix="leave them out")
-        recording = read_recording(other, loading.limits)
-        rasters = checked_inputs(model.graph, recording.inputs)
-        own = run_artefact(model, rasters, states=True).run
-        held, recorded, findings = _shared(own, recording, other)
-        pair = (held, recorded) if artefact is a else (recorded, held)
-        return ArtefactParity(compare(*pair, rung=3), summary_of(other.name, rasters), findings=findings)
-    if is_artefact(other):
-        second = read_artefact(other, loading.limits)
-        given, summary, labels = choose_rasters(model, inputs, loading.limits)
-        runs = [run_artefact(one, given, states=True).run for one in (model, second)]
+        held = read_artefact(artefact, target, loading)
+        return _recorded(held, read_recording(other, loading.limits), other, first=artefact is a)
+    model = load_model(other, loading, inputs)
+    held = read_artefact(artefact, target, LoadChoice(limits=loading.limits))  # --dt and the like are the model's
+    chosen = choose(model, inputs, loading.limits)
+    comparison = price(chosen.truth.run, held.run(chosen.rasters), chosen.labels, held.skew)
+    return ArtefactParity(comparison, chosen.summary, chosen.searched, model.findings)
+
+
+def _two(first: Held, second: Held, inputs: InputChoice, loading: LoadChoice) -> ArtefactParity:
+    """Two artefacts: of one target bit for bit, of two their spikes and outputs, each layer at its own time."""
+    given, summary, labels = choose_rasters(first, inputs, loading.limits)
+    rasters = checked_inputs(second.graph, given)
+    if first.target.name == second.target.name:
+        runs = [one.run(given, states=True) for one in (first, second)]
         return ArtefactParity(compare(*runs, rung=3, labels=labels), summary)
-    chosen = choose(load_model(other, loading, inputs), inputs, loading.limits)
-    actual = run_artefact(model, chosen.rasters).run
-    comparison = price(chosen.truth.run, actual, chosen.labels)
-    return ArtefactParity(comparison, chosen.summary, chosen.searched)
+    late = max(first.skew.values(), default=0)
+    reference = _in_time(first.run(given), first.skew, late)
+    comparison = price(reference, _cut(second.run(rasters), late), labels, second.skew)
+    return ArtefactParity(comparison, summary)
 
 
-def _shared(own: Run, recording: Recording, path: Path) -> tuple[Run, Run, tuple[Finding, ...]]:
-    """Both runs with what both hold (spikes, outputs, every state of every population), and what only one holds."""
-    recorded = recording.run
-    held = {**recorded.observables, **recording.values}
-    populations = dict.fromkeys((*own.spikes, *own.observables))
-    names = [name for name in populations if name in recorded.spikes or name in held]
-    outputs = [name for name in own.outputs if name in recorded.outputs]
-    if not names and not outputs:
-        raise UsageError(
-            "the trace has no layer in common with the artefact",
-            where=path.name,
-            fix="compare a trace with the artefact that it was recorded from",
-        )
-    if any(raster.dtype.kind == "f" for variables in held.values() for raster in variables.values()):
-        raise UsageError(
-            "the trace holds states of floats, and the artefact has whole numbers in units of its own",
-            where=path.name,
-            fix="compare it with the model, or the model with the artefact",
-        )
+def _in_time(run: Run, skew: Mapping[str, int], late: int) -> Run:
+    """A run whose rasters all start when the model sends them; `late` steps shorter."""
 
-    def reduced(run: Run, states: Mapping[str, Mapping[str, Any]]) -> Run:
-        shared = {
-            name: {key: states[name][key] for key in sorted(own.observables.get(name, {})) if key in held[name]}
-            for name in names
-            if name in held
-        }
-        spikes = {name: run.spikes[name] for name in own.spikes if name in recorded.spikes}
-        return Run(spikes, {name: run.outputs[name] for name in outputs}, run.ran_by, shared)
+    def moved(rasters: Mapping[str, Any]) -> dict[str, Any]:
+        starts = {name: skew.get(name, 0) for name in rasters}
+        return {name: raster[starts[name] : len(raster) - late + starts[name]] for name, raster in rasters.items()}
 
-    missing = [*(n for n in populations if n not in names), *(n for n in own.outputs if n not in outputs)]
-    findings = tuple(
-        Finding(
-            "not_recorded", "warning", name, "the trace does not hold it: nothing is said about it", "record it too"
-        )
-        for name in missing
-    )
-    return reduced(own, own.observables), reduced(recorded, held), findings
+    return Run(moved(run.spikes), moved(run.outputs), run.ran_by)
+
+
+def _cut(run: Run, late: int) -> Run:
+    """A run without its last steps."""
+    return _in_time(run, {}, late)
+
+
+def _recorded(held: Held, recording: Recording, path: Path, *, first: bool) -> ArtefactParity:
+    """An artefact and a trace of it: of a chip, of a vendor's simulator, or of an earlier run."""
+    rasters = _played(held, recording, path)
+    own = held.run(rasters, states=True)
+    recorded = fitted(recording.run, own)
+    values = {name: recorded.observables.get(name, {}) for name in recorded.spikes} | dict(recording.values)
+    common = in_common(own, replace(recorded, observables=values), path.name)
+    pair = (common.first, common.second) if first else (common.second, common.first)
+    return ArtefactParity(compare(*pair, rung=3), summary_of(path.name, rasters), findings=common.findings)
+
+
+def _played(held: Held, recording: Recording, path: Path) -> Rasters:
+    """The rasters that a trace was recorded on, under the artefact's own names and in its shapes."""
+    nodes = {name: node for name, node in held.graph.nodes.items() if isinstance(node, FixedInput)}
+    given = dict(recording.inputs)
+    if not given:
+        raise UsageError("the trace holds no input raster", where=path.name, fix="record what went in, too")
+    if len(nodes) == len(given) == 1:
+        given = {next(iter(nodes)): next(iter(given.values()))}
+    fitting = {name: reshaped(raster, nodes[name].shape) if name in nodes else raster for name, raster in given.items()}
+    return checked_inputs(held.graph, fitting)

@@ -1,29 +1,27 @@
-"""Artefacts of `sim`: read, described and run as they stand, whatever model they were made of."""
+"""Artefacts: read, described and run as they stand, by their target, whatever model they were made of."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export import metrics
-from norse_export.engine.machine.config import config_from, read_config
-from norse_export.engine.machine.events import cycles
-from norse_export.engine.machine.load import load as machine_load
-from norse_export.engine.machine.wiring import check_wiring
-from norse_export.engine.network import FixedRun, compile_network
-from norse_export.errors import Finding, UsageError
+from norse_export import registry
+from norse_export.errors import InputFileError, UsageError
+from norse_export.files import strict_json
 from norse_export.files.checked import open_input
-from norse_export.files.digest import file_digest
-from norse_export.files.kind import Kind
+from norse_export.files.kind import Kind, kind_of
 from norse_export.files.limits import Limits
-from norse_export.formats.fixed_file import FixedModel, read_fixed
 from norse_export.interpret import checked_inputs
 from norse_export.ir.fixed import FixedInput, Population
+from norse_export.ir.graph import Graph
+from norse_export.ir.run import Run
+from norse_export.ir.stages import FixedNode
 from norse_export.pipeline.choices import InputChoice, LoadChoice
 from norse_export.pipeline.model import Rasters
 from norse_export.pipeline.rasters import (
@@ -36,129 +34,153 @@ from norse_export.pipeline.rasters import (
     read_rasters,
     summary_of,
 )
-from norse_export.report.results import ActivitySummary, EdgeSummary, InputSummary, InspectResult, NodeSummary
+from norse_export.pipeline.written import artefact_of
+from norse_export.report.results import EdgeSummary, InputSummary, InspectResult, NodeSummary
+from norse_export.target import ReadableTarget
 
 Array = NDArray[Any]
+# Files of these kinds are no artefact of any target, and no target is loaded to say so.
+_NEVER = (Kind.SAVED, Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.NPZ, Kind.NPY, Kind.CSV, Kind.EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
-class Cycles:
-    """Count cycles; machine: a TOML file of parameters, None takes those of the artefact."""
+class Held:
+    """An artefact that was read: its file or folder, the target that it is of, and the whole numbers in it."""
 
-    machine: Path | None = None
+    path: Path
+    target: ReadableTarget
+    graph: Graph[FixedNode]
+
+    @property
+    def name(self) -> str:
+        """What the file or folder is called."""
+        return self.path.name or str(self.path)
+
+    @property
+    def law(self) -> str:
+        """The arithmetic, in words."""
+        return self.graph.metadata.get("law", "whole numbers; the artefact says no more")
+
+    @property
+    def populations(self) -> dict[str, Population]:
+        """Every population, by name."""
+        return {name: node for name, node in self.graph.nodes.items() if isinstance(node, Population)}
+
+    @property
+    def skew(self) -> dict[str, int]:
+        """By how many steps what each layer and output sends is late; what is not named is not late.
+
+        Raises:
+            InputFileError: the artefact says no such thing.
+        """
+        text = self.graph.metadata.get("skew")
+        if text is None:
+            return {}
+        told = strict_json.loads(text, where=self.name, limits=Limits())
+        if not isinstance(told, dict) or not all(type(steps) is int and steps >= 0 for steps in told.values()):
+            message = f"corrupt: its skew is no table of steps: {text[:80]!r}"
+            raise InputFileError(message, where=self.name, fix="export the model again", kind="corrupt")
+        return told
+
+    def run(self, rasters: Rasters, *, states: bool = False) -> Run:
+        """Run it on rasters, by the target; states: every state after every step."""
+        target: Any = self.target
+        if states and is_dataclass(target) and any(field.name == "states" for field in fields(target)):
+            target = replace(target, states=True)  # type: ignore[type-var]
+        with registry.blaming(self.target.name):
+            done: Run = target.run(self.path, rasters)
+        return done
 
 
-def read_artefact(path: Path, limits: Limits) -> FixedModel:
-    """Read an artefact, its placement checked against its machine.
+def target_of(path: Path) -> ReadableTarget | None:
+    """The target that a file or folder is an artefact of; None for any other file.
 
     Raises:
-        InputFileError, LimitError, GraphError, UsageError, CapacityError: it is damaged, or contradicts itself.
+        InputFileError: there is no such file, it cannot be read, or it is a folder of none of the targets.
     """
-    with open_input(path) as file:
-        model = read_fixed(file, name=path.name, limits=limits)
-    check_wiring(model.graph, model.placement, config_from(model.machine, where=path.name))
-    return model
+    folder = os.path.isdir(path)
+    if not folder:
+        with open_input(path) as file:
+            if kind_of(file) in _NEVER:
+                return None
+    target = registry.holder(path)
+    if target is None and folder:
+        raise InputFileError(
+            "the folder is no artefact of any target",
+            where=str(path),
+            fix="give a model file, or a folder as norse-export wrote it, with all of its files",
+        )
+    return target
 
 
-def refuse_choices(path: Path, choice: LoadChoice) -> None:
-    """An artefact says all that a model file may leave open."""
+def read_artefact(path: Path, target: ReadableTarget, choice: LoadChoice) -> Held:
+    """Read an artefact of a target, checked as data of others.
+
+    Raises:
+        UsageError: the choice says what an artefact says itself.
+        InputFileError, LimitError, GraphError, CapacityError: it is damaged, or contradicts itself.
+    """
     if choice != LoadChoice(limits=choice.limits):
-        message = "an artefact of sim says its own dt and shapes, and holds no model to build"
+        message = f"an artefact of {target.name} says its own dt and shapes, and holds no model to build"
         raise UsageError(
             message, where=path.name, fix="leave out what describes a model (--dt, --factory and the like)"
         )
+    with registry.blaming(target.name):
+        return Held(path, target, target.read(path, choice.limits))
 
 
-def choose_rasters(model: FixedModel, choice: InputChoice, limits: Limits) -> tuple[Rasters, InputSummary, Any]:
-    """Rasters from a file, or random ones, with their origin and labels.
+def choose_rasters(held: Held, choice: InputChoice, limits: Limits) -> tuple[Rasters, InputSummary, Any]:
+    """Rasters from a file, those that the artefact holds, or random ones, with their origin and labels.
 
     Raises:
         UsageError: they do not fit the artefact's inputs.
     """
-    inputs = {name: node for name, node in model.graph.nodes.items() if isinstance(node, FixedInput)}
-    shapes = {name: node.shape for name, node in inputs.items()}
+    shapes = {name: node.shape for name, node in held.graph.nodes.items() if isinstance(node, FixedInput)}
     if choice.file is not None:
         given = read_rasters(choice.file, limits)
-        rasters: Rasters = checked_inputs(model.graph, matched(shapes, given))
-        check_labels(model.graph, given.labels, len(next(iter(rasters.values()))[0]), choice.file.name)
+        rasters: Rasters = checked_inputs(held.graph, matched(shapes, given))
+        check_labels(held.graph, given.labels, len(next(iter(rasters.values()))[0]), choice.file.name)
         return rasters, summary_of(choice.file.name, rasters), given.labels
-    steps, rates = (
-        (RANDOM_STEPS, RISING_RATES) if choice.random_steps is None else (choice.random_steps, (choice.rate,))
-    )
-    for rate in rates:
+    if choice.random_steps is None:
+        with registry.blaming(held.target.name):
+            recorded = held.target.recorded(held.path)
+        if recorded:
+            rasters = checked_inputs(held.graph, recorded)
+            return rasters, summary_of("stored in the artefact", rasters), None
+    return *_random(held, shapes, choice), None
+
+
+def _random(held: Held, shapes: Mapping[str, tuple[int, ...]], choice: InputChoice) -> tuple[Rasters, InputSummary]:
+    """Random rasters as they were asked for, or at the lowest rate at which every population fires."""
+    asked = choice.random_steps is not None
+    steps = choice.random_steps if choice.random_steps is not None else RANDOM_STEPS
+    for rate in (choice.rate,) if asked else RISING_RATES:
         rasters = {
             name: random_raster(shape, steps, choice.samples, rate, choice.seed + number)
             for number, (name, shape) in enumerate(shapes.items())
         }
-        if len(rates) == 1 or all(raster.any() for raster in run_artefact(model, rasters).run.spikes.values()):
+        if asked or all(raster.any() for raster in held.run(rasters).spikes.values()):
             break
-    return rasters, summary_of(random_words(rate, choice.seed), rasters), None
+    return rasters, summary_of(random_words(rate, choice.seed), rasters)
 
 
-def run_artefact(model: FixedModel, rasters: Rasters, *, states: bool = False) -> FixedRun:
-    """Run an artefact on the engine; with its states who fired is listed, too: `activity` is quicker with that."""
-    return compile_network(model.graph).run(rasters, states=states, events=states)
-
-
-def activity(
-    model: FixedModel, rasters: Rasters, done: FixedRun, wanted: Cycles | None
-) -> tuple[ActivitySummary, tuple[Finding, ...]]:
-    """What a run did and cost; with its cycles on the reference machine, if asked for."""
-    counts = done.activity
-    table: Mapping[str, object] | None = None
-    findings: tuple[Finding, ...] = ()
-    if wanted is not None:
-        path = wanted.machine
-        config = config_from(model.machine, where="machine") if path is None else read_config(path)
-        check_wiring(model.graph, model.placement, config)
-        spikes = {**rasters, **done.run.spikes} if done.events is None else done.events
-        report = cycles(machine_load(model.graph, model.placement, config), spikes, detail=False)
-        table, findings = report.summary(), report.findings()
-    made = ActivitySummary(
-        spikes=sum(int(np.count_nonzero(raster)) for raster in done.run.spikes.values()),
-        synaptic_operations=sum(counts.synaptic_operations.values()),
-        neuron_updates=sum(counts.neuron_updates.values()),
-        overflows=sum(sum(each.values()) for each in counts.overflows.values()),
-        saturated=sum(counts.saturated.values()),
-        footprint_bytes=metrics.footprint(model.graph).total,
-        activation_sparsity=metrics.activation_sparsity(done.run.spikes),
-        cycles=table,
-    )
-    return made, (*findings, *_overflows(counts.overflows))
-
-
-def inspect_artefact(path: Path, choice: LoadChoice) -> InspectResult:
-    """Describe an artefact: nodes, edges, law, placement, machine."""
-    refuse_choices(path, choice)
-    model = read_artefact(path, choice.limits)
-    with open_input(path) as file:
-        sha256, size = file_digest(file)
-    graph, placement = model.graph, model.placement
-    told = {**graph.metadata, "mesh": f"{placement.width} x {placement.height} cores"}
-    told |= {f"machine.{name}": str(value) for name, value in model.machine.items()}
+def inspect_artefact(held: Held) -> InspectResult:
+    """Describe an artefact: nodes, edges, law, what can run it here, and what else it says of itself."""
+    written, graph = artefact_of(held.path), held.graph
+    with registry.blaming(held.target.name):
+        recorded, runners = held.target.recorded(held.path), held.target.runners()
+    told = {**graph.metadata, "run_by": ", ".join(runners) or "nothing here"}
+    if recorded:
+        told["stored_input"] = ", ".join(f"{name} {list(raster.shape)}" for name, raster in recorded.items())
     return InspectResult(
-        file=path.name,
-        kind=Kind.FIXED.value,
-        sha256=sha256,
-        bytes=size,
+        file=held.name,
+        kind=f"an artefact of target {held.target.name}",
+        sha256=written.sha256,
+        bytes=written.bytes,
         nodes=tuple(_node(name, node) for name, node in graph.nodes.items()),
         edges=tuple(EdgeSummary(e.source, e.target, e.port, e.delay_steps) for e in graph.edges),
-        dt=tuple(dict.fromkeys(node.dt for node in graph.nodes.values() if isinstance(node, Population))),
+        dt=tuple(dict.fromkeys(node.dt for node in held.populations.values())),
         provenance=told,
-    )
-
-
-def _overflows(overflows: Mapping[str, Mapping[int, int]]) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(
-            "overflow",
-            "warning",
-            name,
-            f"{sum(counts.values())} values left the width of a state, and were narrowed as the law says",
-            "give states more bits (--state-bits), or calibrate on inputs like these (--calib)",
-        )
-        for name, counts in overflows.items()
-        if sum(counts.values())
     )
 
 

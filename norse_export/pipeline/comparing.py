@@ -7,8 +7,9 @@ from pathlib import Path
 from norse_export.compare import Comparison, compare
 from norse_export.errors import ExportError, ParityError
 from norse_export.interpret import interpret
+from norse_export.pipeline.artefact_parity import compare_artefact
 from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, chosen_inputs, silent
-from norse_export.pipeline.loading import is_artefact, load_model
+from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.rasters import choose
 from norse_export.pipeline.recorded import is_recording, read_recording
 from norse_export.pipeline.trace_parity import Side, compare_recorded
@@ -25,9 +26,10 @@ def parity(
 ) -> ParityResult:
     """Compare any two of: model file, artefact, recorded trace. `a` is the reference.
 
-    Of an artefact of whole numbers and a model the model is the reference, in either order.
+    Of an artefact of whole numbers and a model the model is the reference, in either order. It has a price
+    against the model, or against that of another target; two of one target, or one and a trace, have to be equal.
 
-    The rasters are the given ones, else those of a trace, else those stored in a model, else random ones.
+    The rasters are the given ones, else those of a trace, else those stored in a model or artefact, else random ones.
 
     Raises:
         ExportError: one of the files or the rasters are wrong. A difference stands in the result, as its error.
@@ -35,10 +37,8 @@ def parity(
     inputs, loading, report = chosen_inputs(inputs), loading or LoadChoice(), progress or silent
     first, second = Path(a), Path(b)
     report("load", 0.0)
-    if is_artefact(first) or is_artefact(second):
-        from norse_export.pipeline.artefact_parity import compare_artefact
-
-        found = compare_artefact(first, second, inputs, loading)
+    found = compare_artefact(first, second, inputs, loading)
+    if found is not None:
         error = _parity_error(found.comparison, searched=found.searched)
         report("done", 1.0)
         return ParityResult(first.name, second.name, found.summary, (found.comparison,), found.findings, error)

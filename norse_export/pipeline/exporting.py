@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING
 
 from norse_export import registry
 from norse_export.compare import Comparison
 from norse_export.errors import CapacityError, ExportError, Finding, UnsupportedError, UsageError
 from norse_export.files.atomic import check_output, writing_file, writing_folder
-from norse_export.files.digest import file_digest
 from norse_export.files.limits import Limits
 from norse_export.files.write_errors import reporting_write_errors
 from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice, Progress, chosen_inputs, silent
@@ -22,7 +19,8 @@ from norse_export.pipeline.model import Model
 from norse_export.pipeline.rasters import Chosen, choose
 from norse_export.pipeline.staging import observing, stage
 from norse_export.pipeline.verdict import require_equal, vacuous_warning
-from norse_export.report.results import Artefact, ExportResult, TargetExport
+from norse_export.pipeline.written import Digesting
+from norse_export.report.results import ExportResult, TargetExport
 from norse_export.target import Stage, Target
 
 if TYPE_CHECKING:
@@ -122,50 +120,6 @@ def blocking(findings: Sequence[Finding]) -> ExportError | None:
     return kind.of(errors)
 
 
-def artefact_of(path: Path) -> Artefact:
-    """Name, digest and size of what was written."""
-    return Artefact(str(path), *_content(path))
-
-
-class _Digesting:
-    """Digests a new file in a thread, while it is forced to the disk; it is opened before it takes its name."""
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1)
-        self._file: BinaryIO | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
-        if self._file is not None:
-            self._file.close()
-
-    def start(self, path: Path) -> None:
-        """Begin; a folder is left for later."""
-        if path.is_file():
-            self._file = path.open("rb")
-            self._digest = self._thread.submit(file_digest, self._file)
-
-    def artefact(self, path: Path) -> Artefact:
-        """What was written, under the name that it has now."""
-        if self._file is None:
-            return artefact_of(path)
-        return Artefact(str(path), *self._digest.result())
-
-
-def _content(path: Path) -> tuple[str, int]:
-    """sha256 and size of a file; of a folder, over the list of its files' names and sha256 sums."""
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        digests = [(str(file.relative_to(path)), *_content(file)) for file in files]
-        listing = "".join(f"{sha256}  {name}\n" for name, sha256, _ in digests)
-        return hashlib.sha256(listing.encode()).hexdigest(), sum(size for *_, size in digests)
-    with path.open("rb") as file:
-        return file_digest(file)
-
-
 def _paths(model: Path, targets: Sequence[Target], out: Path | None) -> list[Path]:
     names = [f"{model.stem}{target.suffix}" for target in targets]
     if len(targets) == 1:
@@ -186,7 +140,7 @@ def _export_one(order: _Order, target: Target, path: Path) -> TargetExport:
         if (error := blocking(findings)) is not None:
             raise error
         writing = writing_folder if target.folder else writing_file
-        with _Digesting() as digesting, writing(path, force=order.force, inputs=order.sources) as temporary:
+        with Digesting() as digesting, writing(path, force=order.force, inputs=order.sources) as temporary:
             with reporting_write_errors(path), registry.blaming(target.name):
                 target.emit(staged.graph, temporary)
             if order.chosen is not None:

@@ -16,6 +16,7 @@ from norse_export.files.digest import file_digest
 from norse_export.files.kind import Kind, kind_of
 from norse_export.ir.arrays import compact
 from norse_export.ir.neurons import NeuronModel
+from norse_export.pipeline.artefacts import inspect_artefact, read_artefact, target_of
 from norse_export.pipeline.choices import InputChoice, LoadChoice
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
@@ -32,20 +33,18 @@ _UNITS = {"tau_mem": " s", "tau_syn": " s"}
 
 
 def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectResult:
-    """Describe a model file, a .nir file, an artefact of `sim`, a recorded trace, or a file of torch.save (as it lies).
+    """Describe a model file, a .nir file, an artefact, a recorded trace, or a file of torch.save (as it lies).
 
     Raises:
         ExportError: the file cannot be read, or what is in it is impossible.
     """
     path, choice = Path(file), loading or LoadChoice()
+    if (target := target_of(path)) is not None:
+        return inspect_artefact(read_artefact(path, target, choice))
     with open_input(path) as opened:
         kind = kind_of(opened)
         if kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY) and choice.factory is None:
             return _torch_file(opened, path, choice)
-        if kind is Kind.FIXED:
-            from norse_export.pipeline.artefacts import inspect_artefact
-
-            return inspect_artefact(path, choice)
         if kind is Kind.HDF5 and is_recording(path, choice.limits):
             return _trace(opened, path, choice)
         sha256, size = file_digest(opened)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from norse_export import registry
 from norse_export.errors import Finding, InputFileError, UsageError
 from norse_export.files.checked import open_input
 from norse_export.files.digest import file_digest
@@ -31,12 +33,6 @@ def load(
     return load_model(Path(path), loading or LoadChoice(), chosen_inputs(inputs))
 
 
-def is_artefact(path: Path) -> bool:
-    """Whether a file is an artefact of `sim`; told by its content."""
-    with open_input(path) as file:
-        return kind_of(file) is Kind.FIXED
-
-
 def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
     """Read a model from a file. `inputs` are needed by files that are traced on loading.
 
@@ -45,6 +41,8 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
         UsageError: the file leaves something open that has to be given (dt, an example input, a factory).
         UnsupportedError, GraphError: the model in it.
     """
+    if os.path.isdir(path):
+        raise _no_model(path)
     with open_input(path) as file, in_seconds(choice):
         kind = kind_of(file)
         name = path.name
@@ -53,7 +51,10 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
             case Kind.SAVED:
                 model = _saved(file, name, choice)
             case Kind.HDF5:
-                model = _nir(file, name, choice)
+                try:
+                    model = _nir(file, name, choice)
+                except InputFileError as error:
+                    raise (_no_model(path) if registry.holder(path) is not None else error) from None
             case Kind.TORCH_ZIP | Kind.TORCH_LEGACY:
                 model = load_torch_file(file, name, choice, inputs)
             case Kind.EMPTY:
@@ -65,11 +66,7 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
                     fix=f"give a model, and this beside it: norse-export MODEL --target T --inputs {name}",
                 )
             case Kind.FIXED:
-                raise InputFileError(
-                    f"{kind.value} holds whole numbers, and no model to export",
-                    where=name,
-                    fix="give the model that it was made of; norse-export run and inspect take the artefact",
-                )
+                raise _no_model(path)
             case Kind.ONNX:
                 raise InputFileError("ONNX models are not supported as an input", where=name, fix=SAVE)
             case _:
@@ -81,6 +78,19 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
                 )
     model = replace(model, findings=(*model.findings, *doubts(model.graph)))
     return _with_suffix_warning(model, path, kind)
+
+
+def _no_model(path: Path) -> InputFileError:
+    """The error for an artefact of whole numbers, or any other folder, in the place of a model."""
+    target = registry.holder(path)
+    if target is None:
+        message, fix = "the input is a folder, and no artefact of any target", "give the model's file"
+        return InputFileError(message, where=str(path), fix=fix, kind="directory")
+    return InputFileError(
+        f"an artefact of target {target.name} holds whole numbers, and no model to export",
+        where=path.name,
+        fix="give the model that it was made of; norse-export run, inspect and parity take the artefact",
+    )
 
 
 def _refuse_unused(choice: LoadChoice, kind: Kind) -> None:

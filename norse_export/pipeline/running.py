@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.compare import decisions
-from norse_export.errors import UsageError
+from norse_export.errors import Finding, UsageError
 from norse_export.files.atomic import check_output, writing_file
+from norse_export.files.checked import open_input
+from norse_export.files.kind import Kind, kind_of
+from norse_export.files.limits import Limits
 from norse_export.files.write_errors import reporting_write_errors
 from norse_export.interpret import interpret
-from norse_export.ir.fixed import Population
+from norse_export.ir.graph import Shape
 from norse_export.ir.neurons import NeuronModel
+from norse_export.pipeline.artefacts import Held, choose_rasters, read_artefact, target_of
 from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, chosen_inputs, silent
-from norse_export.pipeline.exporting import artefact_of
-from norse_export.pipeline.loading import is_artefact, load_model
-from norse_export.pipeline.model import Model
+from norse_export.pipeline.loading import load_model
+from norse_export.pipeline.model import Rasters
 from norse_export.pipeline.rasters import choose
 from norse_export.pipeline.recorded import write_recording
-from norse_export.report.results import LayerActivity, RunResult
+from norse_export.pipeline.written import artefact_of
+from norse_export.report.results import ActivitySummary, LayerActivity, RunResult
 from norse_export.target import Run
-
-if TYPE_CHECKING:
-    from norse_export.pipeline.artefacts import Cycles
 
 Array = NDArray[Any]
 _LAW = "float: forward Euler, synapse first, strict threshold, reset to a value"
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A run, the rasters that it was made on, the time step of each population, and what is told of it."""
+
+    run: Run
+    rasters: Rasters
+    dts: Mapping[str, float]
+    result: RunResult
 
 
 def run(
@@ -43,7 +56,7 @@ def run(
     force: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Run a model on the interpreter or an artefact of `sim` on its engine, every state recorded.
+    """Run a model on the interpreter, or an artefact as its target runs it, every state recorded.
 
     trace: a file for all of it as NIR graph data. count_cycles: also on the reference machine (artefacts of `sim`); its
     parameters are those of the TOML file `machine`, or the artefact's own.
@@ -52,96 +65,95 @@ def run(
         ExportError: the file, the rasters or the output are wrong.
     """
     inputs, loading, report = chosen_inputs(inputs), loading or LoadChoice(), progress or silent
-    path = Path(file)
+    path, counted = Path(file), count_cycles or machine is not None
     if trace is not None:
         check_output(Path(trace), force=force, inputs=(path,))
     report("load", 0.0)
-    if is_artefact(path):
-        from norse_export.pipeline.artefacts import Cycles
-
-        cycles = Cycles(None if machine is None else Path(machine)) if count_cycles or machine is not None else None
-        return _run_artefact(path, inputs, loading, trace, force=force, cycles=cycles, report=report)
-    if count_cycles or machine is not None:
-        message = "cycles are counted of whole numbers on the reference machine, and this is a model of floats"
+    target = target_of(path)
+    if counted and (target is None or not _is_counted(path)):
+        message = "cycles are counted of whole numbers on the reference machine, and this is no artefact of sim"
         raise UsageError(message, where="--cycles", fix="export it to sim first: norse-export MODEL --target sim")
+    if target is None:
+        done = _model(path, inputs, loading, report)
+    else:
+        held = read_artefact(path, target, loading)
+        report("run", 0.3)
+        done = _artefact(
+            held, inputs, loading.limits, cycles=counted, machine=None if machine is None else Path(machine)
+        )
+    written = None
+    if trace is not None:
+        report("write", 0.8)
+        with writing_file(Path(trace), force=force, inputs=(path,)) as temporary, reporting_write_errors(Path(trace)):
+            write_recording(temporary, done.run, done.rasters, done.dts)
+        written = artefact_of(Path(trace))
+    report("done", 1.0)
+    return replace(done.result, trace=written)
+
+
+def _model(path: Path, inputs: InputChoice, loading: LoadChoice, report: Progress) -> _Done:
+    """A model of floats, on the interpreter."""
     model = load_model(path, loading, inputs)
     report("run", 0.3)
     chosen = choose(model, inputs, loading.limits)
-    result = interpret(model.discrete, chosen.rasters, states=True)
-    written = None
-    if trace is not None:
-        report("write", 0.8)
-        with writing_file(Path(trace), force=force, inputs=(path,)) as temporary, reporting_write_errors(Path(trace)):
-            write_recording(temporary, result, chosen.rasters, _dts(model))
-        written = artefact_of(Path(trace))
-    report("done", 1.0)
-    return RunResult(
+    done = interpret(model.discrete, chosen.rasters, states=True)
+    populations = {name: node for name in model.graph.order if isinstance(node := model.graph.nodes[name], NeuronModel)}
+    result = RunResult(
         file=model.name,
-        ran_by=result.ran_by,
+        ran_by=done.ran_by,
         law=_LAW,
         inputs=chosen.summary,
-        layers=tuple(
-            _layer_activity(name, model.graph.nodes[name].output_shape, result) for name in _populations(model)
-        ),
-        trace=written,
-        accuracy=_accuracy(result, chosen.labels),
+        layers=_layers(((name, node.output_shape) for name, node in populations.items()), done),
+        trace=None,
+        accuracy=_accuracy(done, chosen.labels),
         findings=model.findings,
     )
+    return _Done(done, chosen.rasters, {name: node.dt for name, node in populations.items()}, result)
 
 
-def _run_artefact(
-    path: Path,
-    inputs: InputChoice,
-    loading: LoadChoice,
-    trace: str | Path | None,
-    *,
-    force: bool,
-    cycles: Cycles | None,
-    report: Progress,
-) -> RunResult:
-    from norse_export.pipeline import artefacts
+def _artefact(held: Held, inputs: InputChoice, limits: Limits, *, cycles: bool, machine: Path | None) -> _Done:
+    """An artefact, as its target runs it; what can be counted (artefacts of `sim`) is counted."""
+    rasters, summary, labels = choose_rasters(held, inputs, limits)
+    activity: ActivitySummary | None = None
+    findings: tuple[Finding, ...] = ()
+    if _is_counted(held.path):
+        from norse_export.pipeline.counting import Cycles, counted_run
 
-    artefacts.refuse_choices(path, loading)
-    model = artefacts.read_artefact(path, loading.limits)
-    report("run", 0.3)
-    rasters, summary, labels = artefacts.choose_rasters(model, inputs, loading.limits)
-    done = artefacts.run_artefact(model, rasters, states=True)
-    counted, findings = artefacts.activity(model, rasters, done, cycles)
-    populations = {name: node for name, node in model.graph.nodes.items() if isinstance(node, Population)}
-    written = None
-    if trace is not None:
-        report("write", 0.8)
-        dts = {name: node.dt for name, node in populations.items()}
-        with writing_file(Path(trace), force=force, inputs=(path,)) as temporary, reporting_write_errors(Path(trace)):
-            write_recording(temporary, done.run, rasters, dts)
-        written = artefact_of(Path(trace))
-    report("done", 1.0)
-    return RunResult(
-        file=path.name,
-        ran_by=done.run.ran_by,
-        law=model.graph.metadata.get("law", "whole numbers; the file says no more"),
+        counted = counted_run(held.path, limits, rasters, Cycles(machine) if cycles else None)
+        done, activity, findings = counted.run, counted.activity, counted.findings
+    else:
+        done = held.run(rasters, states=True)
+    result = RunResult(
+        file=held.name,
+        ran_by=done.ran_by,
+        law=held.law,
         inputs=summary,
-        layers=tuple(_layer_activity(name, populations[name].shape, done.run) for name in populations),
-        trace=written,
-        accuracy=_accuracy(done.run, labels),
+        layers=_layers(((name, node.shape) for name, node in held.populations.items()), done),
+        trace=None,
+        accuracy=_accuracy(done, labels),
         findings=findings,
-        activity=counted,
+        activity=activity,
     )
+    return _Done(done, rasters, {name: node.dt for name, node in held.populations.items()}, result)
 
 
-def _populations(model: Model) -> list[str]:
-    return [name for name in model.graph.order if isinstance(model.graph.nodes[name], NeuronModel)]
+def _is_counted(path: Path) -> bool:
+    """Whether a file holds a placement on the reference machine, beside its whole numbers."""
+    if path.is_dir():
+        return False
+    with open_input(path) as file:
+        return kind_of(file) is Kind.FIXED
 
 
-def _dts(model: Model) -> dict[str, float]:
-    return {name: node.dt for name, node in model.graph.nodes.items() if isinstance(node, NeuronModel)}
+def _layers(populations: Iterable[tuple[str, Shape]], done: Run) -> tuple[LayerActivity, ...]:
+    return tuple(_layer(name, shape, done) for name, shape in populations)
 
 
-def _layer_activity(name: str, shape: tuple[int, ...], result: Run) -> LayerActivity:
-    raster = result.spikes.get(name)
+def _layer(name: str, shape: Shape, done: Run) -> LayerActivity:
+    raster = done.spikes.get(name)
     states = {
         variable: (float(values.min()), float(values.max()))
-        for variable, values in result.observables.get(name, {}).items()
+        for variable, values in done.observables.get(name, {}).items()
     }
     return LayerActivity(
         node=name,

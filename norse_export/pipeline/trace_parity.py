@@ -66,7 +66,7 @@ def compare_recorded(a: Side, b: Side, inputs: InputChoice, loading: LoadChoice)
         raise UsageError("neither file is a trace", where=a.path.name, fix="compare the two models")
     rasters, summary = _rasters(model, recording, inputs, loading)
     run = interpret(model.discrete, rasters, states=True)
-    recorded = _fitted(recording.run, run)
+    recorded = fitted(recording.run, run)
     findings = tuple(_one_sided(run, recorded))
     shared_run, shared = _reduced(run, recorded), _reduced(recorded, run)
     if not shared.spikes and not shared.outputs:
@@ -99,19 +99,19 @@ def _rasters(
     given = recording.inputs
     if len(nodes) == len(given) == 1:
         given = {next(iter(nodes)): next(iter(given.values()))}
-    rasters = {name: _reshaped(raster, nodes[name].shape) for name, raster in given.items() if name in nodes}
+    rasters = {name: reshaped(raster, nodes[name].shape) for name, raster in given.items() if name in nodes}
     raster = next(iter(given.values()))
     return rasters, InputSummary("recorded in the trace", int(raster.shape[0]), int(raster.shape[1]))
 
 
-def _reshaped(raster: Array, shape: tuple[int, ...]) -> Array:
+def reshaped(raster: Array, shape: tuple[int, ...]) -> Array:
     """Features in the model's shape, where their number is the same; traces of others are flat."""
     if raster.shape[2:] == shape or int(np.prod(raster.shape[2:])) != int(np.prod(shape)):
         return raster
     return raster.reshape(*raster.shape[:2], *shape)
 
 
-def _fitted(recorded: Run, run: Run) -> Run:
+def fitted(recorded: Run, run: Run) -> Run:
     """The recorded run with the model's names and shapes, where they can be told."""
     if set(recorded.spikes) == {CSV_POPULATION} and CSV_POPULATION not in run.spikes and len(run.spikes) == 1:
         (name,) = run.spikes
@@ -120,13 +120,11 @@ def _fitted(recorded: Run, run: Run) -> Run:
             spikes={name: recorded.spikes[CSV_POPULATION]},
             observables={name: recorded.observables.get(CSV_POPULATION, {})},
         )
-    spikes = {n: _reshaped(r, run.spikes[n].shape[2:]) if n in run.spikes else r for n, r in recorded.spikes.items()}
-    outputs = {
-        n: _reshaped(r, run.outputs[n].shape[2:]) if n in run.outputs else r for n, r in recorded.outputs.items()
-    }
+    spikes = {n: reshaped(r, run.spikes[n].shape[2:]) if n in run.spikes else r for n, r in recorded.spikes.items()}
+    outputs = {n: reshaped(r, run.outputs[n].shape[2:]) if n in run.outputs else r for n, r in recorded.outputs.items()}
     observables = {
         name: {
-            key: _reshaped(r, run.observables[name][key].shape[2:]) if key in run.observables.get(name, {}) else r
+            key: reshaped(r, run.observables[name][key].shape[2:]) if key in run.observables.get(name, {}) else r
             for key, r in variables.items()
         }
         for name, variables in recorded.observables.items()

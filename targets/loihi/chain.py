@@ -19,9 +19,10 @@ from norse_export.ir.stages import FixedNode
 
 from .foreign import foreign
 from .law import ALIGN_BITS, DECAY_UNITY, SYNAPSE_STEPS
-from .weights import arriving, holds_8_bits
+from .weights import arrive_together, arriving, holds_8_bits
 
 Array = NDArray[Any]
+_RESCALE = "rescale the layer"
 _CHAIN = "use one input, and layers in a row; export branches to another target"
 
 
@@ -116,19 +117,19 @@ def _netx_faults(layer: ChainLayer) -> list[Finding]:
     if isinstance(layer.synapses, ConvSynapses):
         if not holds_8_bits(layer.synapses.weight.astype(np.int64)):
             message = "weights of a kernel that 8-bit synapses do not hold: netx takes them as they are"
-            found.append(Finding("weights", "error", layer.name, message, "rescale the layer"))
+            found.append(Finding("weights", "error", layer.name, message, _RESCALE))
     else:
-        arrays = {"weights": layer.synapses.weight}
-        if layer.recurrent is not None and layer.recurrent.weight.any():
-            arrays["recurrent weights"] = layer.recurrent.weight
-        for what, weight in arrays.items():
-            whole = weight.astype(np.int64)
-            if not whole.any():
-                message = f"all {what} are 0 in whole numbers: netx divides by the largest"
-                found.append(Finding("zero_weights", "error", layer.name, message, "remove the layer, or its scale"))
-            elif not np.array_equal(arriving(whole), whole):
-                message = f"netx would change the {what}"
-                found.append(Finding("netx_weights", "error", layer.name, message, "rescale the layer"))
+        weight = layer.synapses.weight.astype(np.int64)
+        recurrent = None if layer.recurrent is None else layer.recurrent.weight.astype(np.int64)
+        if not weight.any():
+            message = "all weights are 0 in whole numbers: netx divides by the largest"
+            found.append(Finding("zero_weights", "error", layer.name, message, "remove the layer, or its scale"))
+        elif recurrent is not None and recurrent.any():
+            if not arrive_together(weight, recurrent):
+                message = "netx would change the weights, which it takes together with the recurrent ones"
+                found.append(Finding("netx_weights", "error", layer.name, message, _RESCALE))
+        elif not np.array_equal(arriving(weight), weight):
+            found.append(Finding("netx_weights", "error", layer.name, "netx would change the weights", _RESCALE))
     if i_decay(layer) < 1:
         message = "no decay of the current: netx makes du = -1 of it, and no register holds that"
         found.append(Finding("decay_range", "error", layer.name, message, "use a shorter tau_syn"))

@@ -203,13 +203,27 @@ def _dense(read: _Described, name: str, *, recurrent: bool) -> LavaLayer:
     if recurrent:
         if delays is not None:
             raise read.refused("delays in a recurrent layer", "write it without delays")
-        recurrence = _optimised(_matrix(read, "weight_rec", size))
-    return LavaLayer(name, _optimised(weight, delays), _neurons(read, spatial=False), recurrence)
+        loaded, recurrence = together(weight, _matrix(read, "weight_rec", size))
+        return LavaLayer(name, loaded, _neurons(read, spatial=False), recurrence)
+    return LavaLayer(name, _projection(*optimised(weight), delays), _neurons(read, spatial=False))
 
 
-def _optimised(weight: IntArray, delays: IntArray | None = None) -> Projection:
-    used, bits, exponent = optimised(weight)
-    return Projection(sort="dense", weight=used, num_weight_bits=bits, weight_exp=exponent, delays=delays)
+def together(forward: IntArray, recurrent: IntArray) -> tuple[Projection, Projection]:
+    """The two synapses of a recurrent layer: netx derives bits and exponent from both matrices side by side.
+
+    The sign mode Lava takes from each matrix by itself. So one whose weights have one sign may have more bits than its
+    mode: next to mixed weights of which some are odd and beyond 127, all of it becomes 0.
+
+    Raises:
+        UnsupportedError: all weights are 0.
+    """
+    used, bits, exponent = optimised(np.hstack((forward, recurrent)))
+    sources = forward.shape[1]
+    return _projection(used[:, :sources], bits, exponent), _projection(used[:, sources:], bits, exponent)
+
+
+def _projection(weight: IntArray, bits: int, exponent: int, delays: IntArray | None = None) -> Projection:
+    return Projection(sort="dense", weight=weight, num_weight_bits=bits, weight_exp=exponent, delays=delays)
 
 
 def _matrix(read: _Described, key: str, size: int) -> IntArray:

@@ -32,7 +32,7 @@ from . import law
 from .law import IntArray
 from .limits import THRESHOLD_MAX
 from .registers import UNIT, Registers
-from .weights import largest_scale, settled, whole, with_values
+from .weights import largest_scale, settled, settled_together, whole, with_values
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -91,8 +91,7 @@ class Seen:
 def made(plan: Plan, scale: float) -> Made:
     """The layer with that scale."""
     links, low, high = {}, 0, 0
-    for p in plan.projections:
-        synapses = _synapses(p.weights, scale, plan.sources[p.source], plan.node.shape)
+    for p, synapses in zip(plan.projections, _all_synapses(plan, scale), strict=True):
         links[p.name] = Link(p.source, "a", p.delay_steps, synapses)
         least, greatest = synapse_sums(synapses, (0, 1)).delivered
         low, high = low + least, high + greatest
@@ -184,6 +183,20 @@ def _row_sums(weights: Weights, sign: int, shape: Shape) -> Floats:
     values = np.maximum(sign * _values(weights), 0)
     sums = values.reshape(len(values), -1).sum(axis=1)
     return np.repeat(sums, prod(shape) // len(sums))
+
+
+def _all_synapses(plan: Plan, scale: float) -> list[Synapses]:
+    """The synapses of every projection; those of a recurrent layer on one grid, since netx takes them together."""
+    found = [_synapses(p.weights, scale, plan.sources[p.source], plan.node.shape) for p in plan.projections]
+    loops = [p.source == plan.name for p in plan.projections]
+    if sorted(loops) != [False, True]:
+        return found
+    forward, recurrent = found[loops.index(False)], found[loops.index(True)]
+    if isinstance(forward, DenseSynapses) and isinstance(recurrent, DenseSynapses):
+        pair = settled_together(forward.weight.astype(np.int64), recurrent.weight.astype(np.int64))
+        kept = [replace(one, weight=_narrow(w)) for one, w in zip((forward, recurrent), pair, strict=True)]
+        return kept[::-1] if loops[0] else [*kept]
+    return found
 
 
 def _synapses(weights: Weights, scale: float, source: Shape, target: Shape) -> Synapses:

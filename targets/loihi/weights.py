@@ -20,7 +20,7 @@ from norse_export.passes.linear import DenseWeights, Weights, as_sparse
 from . import law
 from .law import IntArray
 from .limits import MIXED_MAX, MIXED_MIN, MIXED_ODD_MAX, MIXED_ODD_MIN, ONE_SIGN_MAX
-from .netx import optimised
+from .netx import optimised, together
 
 Floats = NDArray[np.float64]
 MAX_DENSE = 1 << 26  # weights of one layer written as a matrix
@@ -64,7 +64,37 @@ def settled(weight: IntArray) -> IntArray:
 
 def arriving(weight: IntArray) -> IntArray:
     """What Lava adds up for weights of a .net file that are not all 0, before its shift of sums is undone exactly."""
-    used, bits, exponent = optimised(weight)
+    return _undone(*optimised(weight))
+
+
+def settled_together(forward: IntArray, recurrent: IntArray) -> tuple[IntArray, IntArray]:
+    """The two matrices of a recurrent layer, which netx looks at side by side: as `settled`, and on one grid.
+
+    Recurrent weights that are all 0 are left out of the file.
+    """
+    if not recurrent.any():
+        return settled(forward), recurrent
+    sources = forward.shape[1]
+    both = whole(np.hstack((forward, recurrent)).astype(np.float64), 1.0)
+    for _ in range(4):
+        if arrive_together(both[:, :sources], both[:, sources:]):
+            break
+        step = 1 if np.any(both & 1) else 2
+        both = np.maximum(both, int(both.min()) + step)
+    return both[:, :sources], both[:, sources:]
+
+
+def arrive_together(forward: IntArray, recurrent: IntArray) -> bool:
+    """Whether Lava adds up the weights of a recurrent layer as they stand in a .net file."""
+    loaded = together(forward, recurrent)
+    return all(
+        np.array_equal(_undone(one.weight, one.num_weight_bits, one.weight_exp), given)
+        for one, given in zip(loaded, (forward, recurrent), strict=True)
+    )
+
+
+def _undone(used: IntArray, bits: int, exponent: int) -> IntArray:
+    """What Lava adds up, before its shift of sums is undone exactly."""
     return law.effective_weights(used, law.sign_mode_of(used), bits) >> -exponent if exponent <= 0 else used
 
 

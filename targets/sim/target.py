@@ -16,6 +16,7 @@ from norse_export.engine.machine.wiring import check_wiring, read_by_host
 from norse_export.engine.network import compile_network
 from norse_export.errors import ExportError, Finding
 from norse_export.files.checked import open_input
+from norse_export.files.kind import Kind, kind_of
 from norse_export.files.limits import Limits
 from norse_export.formats.fixed_file import FixedModel, read_fixed, write_fixed
 from norse_export.ir.bounds import all_ranges
@@ -66,6 +67,28 @@ class SimTarget:
         with path.open("wb") as file:
             write_fixed(file, FixedModel(graph, self._placement(graph), machine))
 
+    def holds(self, path: Path) -> bool:
+        """Whether a file begins as one that `emit` wrote."""
+        try:
+            with open_input(path) as file:
+                return kind_of(file) is Kind.FIXED
+        except (ExportError, OSError):
+            return False
+
+    def read(self, path: Path, limits: Limits) -> Graph[FixedNode]:
+        """The graph in a file; its metadata tell of placement and machine, too, which are checked.
+
+        Raises:
+            InputFileError, LimitError, GraphError: it is damaged. UsageError, CapacityError: it contradicts itself.
+        """
+        model, _ = load(path, limits)
+        told = {"mesh": f"{model.placement.width} x {model.placement.height} cores"}
+        told |= {f"machine.{name}": str(value) for name, value in model.machine.items()}
+        return Graph(model.graph.nodes, model.graph.edges, {**model.graph.metadata, **told})
+
+    def recorded(self, path: Path) -> None:
+        """A file of this target holds no rasters."""
+
     def run(self, artefact: Path, inputs: Mapping[str, NDArray[Any]]) -> Run:
         """Run the file's graph on the engine; every other thing in it is read and checked."""
         model, _ = load(artefact)
@@ -79,8 +102,8 @@ class SimTarget:
         return place(graph, core_limits(self.machine), spikes=self.spikes)
 
 
-def load(artefact: Path) -> tuple[FixedModel, MachineConfig]:
-    """Read what `emit` wrote, and nothing else.
+def load(artefact: Path, limits: Limits | None = None) -> tuple[FixedModel, MachineConfig]:
+    """Read what `emit` wrote, and nothing else; without limits, as much as the file has bytes.
 
     Raises:
         InputFileError, LimitError, GraphError: it is damaged, or no such file.
@@ -88,9 +111,9 @@ def load(artefact: Path) -> tuple[FixedModel, MachineConfig]:
     """
     with open_input(artefact) as file:
         size = artefact.stat().st_size  # nothing in it is compressed, so that it declares no more than this
-        limits = Limits(max_bytes=max(size, Limits().max_bytes))
-        model = read_fixed(file, name=str(artefact), limits=limits)
-    config = config_from(model.machine, where=str(artefact))
+        limits = limits or Limits(max_bytes=max(size, Limits().max_bytes))
+        model = read_fixed(file, name=artefact.name, limits=limits)
+    config = config_from(model.machine, where=artefact.name)
     check_wiring(model.graph, model.placement, config)
     return model, config
 

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Runs the network of this folder on SpiNNaker through sPyNNaker, and compares its spikes with those expected.
 
-    python deploy.py --raster raster.safetensors                    on the machine of your own sPyNNaker configuration
-    python deploy.py --raster raster.safetensors --machine HOST     on the board of that name or address
-    python deploy.py --raster raster.safetensors --virtual          maps the network only: nothing runs
+    python deploy.py                     on the machine of your own sPyNNaker configuration
+    python deploy.py --machine HOST      on the board of that name or address
+    python deploy.py --virtual           maps the network only: nothing runs
+    python deploy.py --sample 3          another of the stored samples than the first, 0
+    python deploy.py --raster FILE       samples of your own
 
-Exit code: 0 where every spike and membrane is as expected (with --virtual: where the network was mapped), else 1.
+Exit code: 0 where every spike and membrane is as expected (with --virtual: where the network was mapped), 1 where one
+is not, 2 where it was called wrongly, or has nothing to play.
 
 It needs sPyNNaker (pip install 'sPyNNaker==1!7.4.1') and numpy, and not norse-export. With --machine or --virtual it
-writes a configuration of its own and leaves yours alone. A raster, with what is to be expected of it, is written by
-norse_export.targets.spinnaker.write_raster. A step of the network is 1 ms.
+writes a configuration of its own and leaves yours alone. It plays a sample of recording.safetensors, which lies beside
+it; norse_export.targets.spinnaker.write_raster writes such a file for other rasters. A step of the network is 1 ms.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from typing import Any
 import numpy as np
 
 FOLDER = Path(__file__).resolve().parent
+STORED = FOLDER / "recording.safetensors"
 STEP_MS = 1.0
 ONE = 2.0**15  # of s16.15
 TYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1", "BOOL": "|b1"}
@@ -48,19 +52,24 @@ STATES = ("v", "isyn_exc", "isyn_inh", "refract_timer")  # the last in steps
 def main(arguments: list[str] | None = None) -> int:
     """Build the network, run it, compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--raster", type=Path, required=True, help="what to play, and what to expect")
+    parser.add_argument("--raster", type=Path, default=STORED, help="what to play, and what to expect")
+    parser.add_argument("--sample", type=int, default=0, help="which of the samples to play, from 0")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--machine", help="name or address of a board")
     where.add_argument("--virtual", action="store_true", help="map the network onto a virtual board; nothing runs")
     parser.add_argument("--board", type=int, default=5, help="version of the board: 5 (48 chips) or 3 (4 chips)")
     chosen = parser.parse_args(arguments)
-    raster = chosen.raster.resolve()
-    if chosen.machine or chosen.virtual:
-        configure(chosen.machine, chosen.board)
-    metadata, tensors = read(FOLDER / "network.safetensors")
-    network = json.loads(metadata["norse_export_spinnaker"])
-    _, expected = read(raster)
-    sim = importlib.import_module("pyNN.spiNNaker")
+    try:
+        metadata, tensors = read(FOLDER / "network.safetensors")
+        network = json.loads(metadata["norse_export_spinnaker"])
+        expected = sample(chosen.raster.resolve(), chosen.sample)
+        if chosen.machine or chosen.virtual:
+            configure(chosen.machine, chosen.board)
+        sim = importlib.import_module("pyNN.spiNNaker")
+    except ImportError as error:
+        return refuse(f"{error}: install sPyNNaker (pip install 'sPyNNaker==1!7.4.1')")
+    except (OSError, KeyError, ValueError) as error:
+        return refuse(str(error))
     sim.setup(timestep=STEP_MS)
     populations = build(sim, network, tensors, expected)
     steps = next(array.shape[0] for name, array in expected.items() if name.startswith("input."))
@@ -71,8 +80,24 @@ def main(arguments: list[str] | None = None) -> int:
     return int(wrong > 0)
 
 
+def sample(path: Path, number: int) -> dict[str, Any]:
+    """One of the samples that are stored, each array [T, n]."""
+    if not path.exists():
+        text = "this folder stores no raster (it was written with --no-verify); give one: --raster FILE"
+        raise FileNotFoundError(text if path == STORED else f"{path}: no such file")
+    metadata, tensors = read(path)
+    if "norse_export_spinnaker_recording" not in metadata:
+        raise ValueError(f"{path} holds no recording for this script")
+    count = min(array.shape[1] for array in tensors.values())
+    if not 0 <= number < count:
+        raise ValueError(f"--sample {number}: {path.name} holds {count}, from 0 to {count - 1}")
+    return {name: array[:, number] for name, array in tensors.items()}
+
+
 def configure(machine: str | None, board: int) -> None:
     """A configuration in a new home folder: sPyNNaker reads no other, and writes its reports there."""
+    if machine and (machine.split() != [machine] or "%" in machine):
+        raise ValueError(f"--machine {machine!r}: give a name or an address")
     home = Path(tempfile.mkdtemp(prefix="spinnaker-"))
     kind = f"machine_name = {machine}" if machine else "virtual_board = True"
     (home / ".spynnaker.cfg").write_text(
@@ -161,6 +186,12 @@ def compare(network: Any, populations: Any, expected: Any, steps: int) -> int:
         say(f"{entry['label']}: {wrong} of {wanted.size} {'membranes' if entry['readout'] else 'spikes'} differ")
         total += wrong
     return total
+
+
+def refuse(text: str) -> int:
+    """Tell why nothing was done."""
+    sys.stderr.write(f"deploy.py: {text}\n")
+    return 2
 
 
 def say(text: str) -> None:

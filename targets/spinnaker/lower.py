@@ -157,8 +157,15 @@ def _assembled(
                 edges += [Edge(source, nothing, "x", LEAST_DELAY), Edge(nothing, name, port)]
     for name, layer in lowered.host.items():
         nodes[name] = layers.rounded(layer, "float64") if isinstance(layer, Linear | Conv) else layer
-    metadata = {**lowered.metadata, "law": LAW, METADATA: json.dumps(told)}
-    return Graph(nodes, (*edges, *lowered.host_edges), metadata)
+    steps = sorted({node.dt for node in lowered.populations.values()})
+    metadata = {
+        **lowered.metadata,
+        "law": LAW,
+        "dt": ", ".join(map(repr, steps)),
+        "skew": json.dumps(dict(plan.sent)),
+        METADATA: json.dumps(told),
+    }
+    return Graph(nodes, (*edges, *plan.host_edges), metadata)
 
 
 def _connect(

@@ -3,14 +3,16 @@
 A population of depth k is `late` by k steps: by so many that every projection onto it has a delay of one step or more.
 The delays take up the differences, late[target] - late[source] more than in the model, so that every layer sees what it
 sees in the model, and recurrence, a step in Norse, is a step on the chip. Nothing of it shows but the stamps of spikes.
+What the host reads of layers of different depth it waits for: an edge of the host's part has the difference as a delay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from norse_export.errors import ExportError, Finding, UnsupportedError
+from norse_export.errors import Finding, UnsupportedError
+from norse_export.ir.graph import Edge
 from norse_export.passes.lowered import Lowered
 
 LEAST_DELAY = 1  # steps; derive: a spike of step t arrives in step t + 1 at the earliest
@@ -21,31 +23,31 @@ RECORDED_LATE = 1  # steps; of the membrane, which is recorded before its update
 class Schedule:
     """late: steps of each input and population. delays: of each projection on the chip, by its name.
 
-    sent: by how many steps what each population and host node sends, and each output, is late.
+    sent: by how many steps what each population and host node sends, and each output, is late. host_edges: of the
+    host's part, with delays after which all that arrives at a node is equally late.
     """
 
     late: Mapping[str, int]
     delays: Mapping[str, int]
     sent: Mapping[str, int]
+    host_edges: tuple[Edge, ...]
 
 
 def schedule(lowered: Lowered) -> Schedule:
-    """The least lateness with which every delay is possible, and outputs see sources of one step together.
+    """The least lateness with which every delay is possible.
 
     Raises:
-        UnsupportedError: a loop of several layers with too short delays; an output that mixes what cannot be aligned.
+        UnsupportedError: a loop of several layers with too short delays.
     """
     late = dict.fromkeys((*lowered.inputs, *lowered.populations), 0)
-    most = len(lowered.populations) * (1 + max((p.delay_steps for p in lowered.projections), default=0)) + 1
-    while True:
-        _relax(lowered, late, most)
-        sent = _sent(lowered, late)
-        if not _align(lowered, late, sent):
-            break
-        if max(late.values()) > 2 * most:
-            raise _unaligned("outputs")
+    _relax(lowered, late, len(lowered.populations) + 1)
+    sent = _sent(lowered, late)
     delays = {p.name: p.delay_steps + late[p.target] - late[p.source] for p in lowered.projections}
-    return Schedule(late, delays, {name: steps for name, steps in sent.items() if name not in lowered.inputs})
+    waiting = tuple(
+        replace(edge, delay_steps=edge.delay_steps + sent[edge.target] - sent[edge.source])
+        for edge in lowered.host_edges
+    )
+    return Schedule(late, delays, {name: steps for name, steps in sent.items() if name not in lowered.inputs}, waiting)
 
 
 def _relax(lowered: Lowered, late: dict[str, int], most: int) -> None:
@@ -76,21 +78,3 @@ def _sent(lowered: Lowered, late: Mapping[str, int]) -> dict[str, int]:
                 sent[name] = max((sent[source] for source in sources), default=0)
                 waiting.remove(name)
     return sent
-
-
-def _align(lowered: Lowered, late: dict[str, int], sent: Mapping[str, int]) -> bool:
-    """Make a population later that the host reads together with a later one; whether there was any."""
-    for edge in lowered.host_edges:
-        behind = sent[edge.target] - sent[edge.source]
-        if behind and edge.source not in lowered.populations:
-            raise _unaligned(edge.target)
-        if behind:
-            late[edge.source] += behind
-            return True
-    return False
-
-
-def _unaligned(where: str) -> ExportError:
-    message = "an output of what the chip sends in different steps"
-    fix = "give each of these an output of its own"
-    return UnsupportedError.of([Finding("unaligned", "error", where, message, fix)])

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from norse_export.errors import ExportError, Finding
 from norse_export.files.checked import open_input
 from norse_export.files.limits import Limits
-from norse_export.formats import safetensors_file
 from norse_export.interpret.fixed import emulate
 from norse_export.ir.bounds import all_ranges
-from norse_export.ir.fixed import Population
 from norse_export.ir.graph import Graph
 from norse_export.ir.run import Run
 from norse_export.ir.stages import DiscreteNode, FixedNode
@@ -25,11 +23,13 @@ from norse_export.passes.quantise import QuantiseChoice, Quantised
 from norse_export.target import Stage
 
 from . import limits, report
-from .artefact import Network, read, told, write
+from .artefact import KEY, told, write
 from .lower import lower
+from .reading import Network, read
+from .recording import expected, read_recording, write_played, write_recording
 
 NETWORK, SCRIPT, REPORT = "network.safetensors", "deploy.py", "report.json"
-RASTER_KEY = "norse_export_spinnaker_raster"
+_LOOKED_AT = 1 << 16  # bytes of a file's header in which its kind must stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,40 +89,53 @@ class SpinnakerTarget:
         """The emulation, which is part of norse-export."""
         return ("emulation",)
 
+    def holds(self, path: Path) -> bool:
+        """Whether a folder holds a network of the chip, by the first bytes of its file."""
+        try:
+            with open_input(path / NETWORK) as file:
+                return KEY.encode() in file.read(_LOOKED_AT)
+        except (ExportError, OSError, ValueError):
+            return False
 
-def load(artefact: Path) -> Network:
-    """Read what `emit` wrote.
+    def read(self, path: Path, limits: Limits) -> Graph[FixedNode]:
+        """The network of a folder.
+
+        Raises:
+            InputFileError, LimitError, GraphError: it is damaged, or no such folder.
+        """
+        return load(path, limits).graph
+
+    def recorded(self, path: Path) -> dict[str, NDArray[Any]] | None:
+        """The rasters that lie beside the network; None where it was written without."""
+        return read_recording(path, load(path), _room(path))
+
+    def record(self, artefact: Path, inputs: Mapping[str, NDArray[Any]], run: Run) -> None:
+        """Add the first samples, and what is to be expected of the chip: see recording.py."""
+        write_recording(artefact, load(artefact), inputs, run)
+
+
+def load(artefact: Path, limits: Limits | None = None) -> Network:
+    """Read what `emit` wrote; without limits as much as the folder's files hold, for nothing in them is compressed.
 
     Raises:
         InputFileError, LimitError, GraphError: it is damaged, or no such folder.
     """
     path = artefact / NETWORK
     with open_input(path) as file:
-        size = max(path.stat().st_size, Limits().max_bytes)  # nothing in it is compressed
-        return read(file, name=str(path), limits=Limits(max_bytes=size))
+        return read(file, name=str(path), limits=limits or _room(artefact))
 
 
-def write_raster(artefact: Path, inputs: Mapping[str, NDArray[Any]], path: Path, *, sample: int = 0) -> None:
-    """Write one sample of rasters [T, B, *shape] for deploy.py, with the spikes and membranes to expect of the chip.
+def _room(artefact: Path) -> Limits:
+    size = sum(file.stat().st_size for file in artefact.iterdir())
+    return Limits(max_bytes=max(size, Limits().max_bytes))
 
-    The file has, for each label, input.<label> and spikes.<label> [T, n], bool, and v.<label> [T, n], int32 in s16.15,
-    of layers that are read by their membranes.
-    """
+
+def write_raster(artefact: Path, inputs: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Write rasters [T, B, *shape] of your own for `deploy.py --raster`, with what is to be expected of the chip."""
     network = load(artefact)
-    one = {name: raster[:, sample : sample + 1] for name, raster in inputs.items()}
-    done = emulate(network.graph, one, states=True)
-    arrays = {}
-    for name, label in network.labels.items():
-        node = network.graph.nodes[name]
-        if not isinstance(node, Population):
-            arrays[f"input.{label}"] = one[name].astype(bool).reshape(len(one[name]), -1)
-        elif node.spikes:
-            arrays[f"spikes.{label}"] = done.spikes[name].astype(bool).reshape(len(done.spikes[name]), -1)
-        else:
-            seen = done.observables[name]["v_rec"]
-            arrays[f"v.{label}"] = seen.astype("int32").reshape(len(seen), -1)
+    run, membranes = expected(network, inputs)
     with path.open("wb") as file:
-        safetensors_file.write(file, arrays, {RASTER_KEY: json.dumps({"format": 1})})
+        write_played(file, network, inputs, run.spikes, membranes)
 
 
 __all__ = ["SpinnakerTarget", "load", "write_raster"]

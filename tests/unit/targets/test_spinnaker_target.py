@@ -289,6 +289,7 @@ class Chip(ModuleType):
 
     def setup(self, timestep: float) -> None:
         self.timestep = timestep
+        self.populations, self.projections = [], {}
 
     def end(self) -> None:
         pass
@@ -412,43 +413,76 @@ def script(folder: Path) -> Any:
     return module
 
 
+@pytest.fixture
+def recorded(folder: Path) -> Path:
+    """The folder with a recording of three samples."""
+    TARGET.record(folder, raster(3), TARGET.run(folder, raster(3)))
+    return folder
+
+
+@pytest.mark.parametrize("number", [0, 2])
 def test_the_script_deploys_what_the_emulation_runs(
-    folder: Path, chip: Chip, capsys: pytest.CaptureFixture[str]
+    recorded: Path, chip: Chip, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
-    played = folder / "raster.safetensors"
-    write_raster(folder, raster(), played, sample=1)
-    assert script(folder).main(["--raster", str(played)]) == 0
+    assert script(recorded).main(["--sample", str(number)]) == 0
     assert chip.timestep == 1.0
     told = capsys.readouterr().out
     assert "lif: 0 of 720 spikes differ" in told
     assert "li: 0 of 180 membranes differ" in told
 
 
-@pytest.mark.parametrize("kind", ["spikes.lif", "v.li"])
-def test_the_script_finds_a_single_cell_that_differs(folder: Path, chip: Chip, kind: str) -> None:
-    played = folder / "raster.safetensors"
+def test_the_script_plays_rasters_of_one_s_own(folder: Path, chip: Chip) -> None:
+    played = folder / "mine.safetensors"
     write_raster(folder, raster(), played)
-    deploy = script(folder)
+    assert script(folder).main(["--raster", str(played), "--sample", "1"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["spikes.lif", "v.li"])
+def test_the_script_finds_a_single_cell_that_differs(recorded: Path, chip: Chip, kind: str) -> None:
+    deploy = script(recorded)
+    played = recorded / "recording.safetensors"
     metadata, tensors = deploy.read(played)
     wrong = {name: array.copy() for name, array in tensors.items()}
-    wrong[kind][40, 2] ^= 1
+    wrong[kind][40, 0, 2] ^= 1
     with played.open("wb") as file:
         key = next(key for key in metadata if key != "sha256")
         safetensors_file.write(file, wrong, {key: metadata[key]})
-    assert deploy.main(["--raster", str(played)]) == 1
+    assert deploy.main([]) == 1
+    assert deploy.main(["--sample", "1"]) == 0
+
+
+def test_the_script_ends_with_2_where_it_can_play_nothing(
+    folder: Path, chip: Chip, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy = script(folder)
+
+    def refused(*arguments: str) -> str:
+        assert deploy.main(list(arguments)) == 2
+        return capsys.readouterr().err
+
+    assert "stores no raster" in refused()
+    assert "no such file" in refused("--raster", str(folder / "none"))
+    assert "no recording" in refused("--raster", str(folder / "network.safetensors"))
+    TARGET.record(folder, raster(), TARGET.run(folder, raster()))
+    assert "holds 2, from 0 to 1" in refused("--sample", "2")
+    assert "holds 2" in refused("--sample", "-1")
+    assert "give a name" in refused("--machine", "a\n[Mode]")
+    monkeypatch.setitem(sys.modules, "pyNN.spiNNaker", None)
+    assert "pip install" in refused()
+    with pytest.raises(SystemExit) as wrong:
+        deploy.main(["--virtual", "--machine", "here"])
+    assert wrong.value.code == 2
 
 
 def test_a_virtual_run_has_a_configuration_of_its_own(
-    folder: Path, chip: Chip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recorded: Path, chip: Chip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(home)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    played = folder / "raster.safetensors"
-    write_raster(folder, raster(), played)
-    assert script(folder).main(["--raster", str(played), "--virtual"]) == 0
+    assert script(recorded).main(["--virtual"]) == 0
     assert list(home.iterdir()) == []
     (written,) = tmp_path.glob("spinnaker-*/.spynnaker.cfg")
     assert "virtual_board = True" in written.read_text()
