@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from norse_export.ir.graph import Edge, Graph, Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.stages import IF, LI, LIF, ContinuousNode, CubaLI, CubaLIF
+from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF
+from norse_export.ir.stages import ContinuousNode
 
 Array = NDArray[Any]
 DT = 2.0**-10

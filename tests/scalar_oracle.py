@@ -11,7 +11,8 @@ from typing import Any
 
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.stages import IF, LI, LIF, ContinuousNode, CubaLI, CubaLIF
+from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF
+from norse_export.ir.stages import ContinuousNode
 
 Index = tuple[int, ...]
 Signal = dict[Index, float]  # of one sample of one step: index -> value
@@ -73,18 +74,18 @@ class Sample:
             if node.ports == ("x", "r"):
                 drive += self._arriving(name, "r", index, t)
             drive += state["i", index]
-            state["i", index] = drive * (1 - node.dt / float(node.tau_syn[index]))
-        if isinstance(node, IF):
+            state["i", index] = drive * (1 - node.dt / float(node["tau_syn"][index]))
+        if node.kind is IF:
             v = state["v", index] + drive
         else:
-            v = state["v", index] + node.dt / float(node.tau_mem[index]) * (
-                float(node.v_leak[index]) - state["v", index] + drive
+            v = state["v", index] + node.dt / float(node["tau_mem"][index]) * (
+                float(node["v_leak"][index]) - state["v", index] + drive
             )
         if isinstance(node, CubaLI | LI):
             state["v", index] = v
             return v
-        fired = v > float(node.v_th[index])
-        state["v", index] = float(node.v_reset[index]) if fired else v
+        fired = v > float(node["v_th"][index])
+        state["v", index] = float(node["v_reset"][index]) if fired else v
         return 1.0 if fired else 0.0
 
 
@@ -95,9 +96,9 @@ def _indices(shape: Index) -> Iterator[Index]:
 def _initial(node: ContinuousNode) -> Iterator[tuple[tuple[str, Index], float]]:
     if isinstance(node, CubaLIF | CubaLI | LIF | LI | IF):
         for index in _indices(node.shape):
-            yield ("v", index), float(node.v0[index])  # type: ignore[index]
+            yield ("v", index), float(node["v0"][index])  # type: ignore[index]
             if isinstance(node, CubaLIF | CubaLI):
-                yield ("i", index), float(node.i0[index])  # type: ignore[index]
+                yield ("i", index), float(node["i0"][index])  # type: ignore[index]
 
 
 def _linear(node: Linear, x: Signal) -> Signal:

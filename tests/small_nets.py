@@ -11,20 +11,21 @@ from numpy.typing import NDArray
 
 from norse_export.ir.graph import Edge, Graph, Shape
 from norse_export.ir.layers import Input, Linear, Output
-from norse_export.ir.stages import ContinuousNode, CubaLI, CubaLIF, DiscreteNode
+from norse_export.ir.neurons import CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.stages import ContinuousNode, DiscreteNode
 from norse_export.passes.discretise import discretise
 
 Array = NDArray[Any]
 DT = 1e-3
 
 
-def cuba_lif(shape: Shape, **changes: Any) -> CubaLIF:
+def cuba_lif(shape: Shape, **changes: Any) -> NeuronModel:
     """Norse's LIF with its default time constants, in the named changes different."""
     values = {"tau_mem": 1e-2, "tau_syn": 5e-3, "v_leak": 0.0, "v_th": 1.0, "v_reset": 0.0, **changes}
     return CubaLIF(shape=shape, **_numbers(values))
 
 
-def cuba_li(shape: Shape, **changes: Any) -> CubaLI:
+def cuba_li(shape: Shape, **changes: Any) -> NeuronModel:
     """Norse's LI with its default time constants."""
     return CubaLI(shape=shape, **_numbers({"tau_mem": 1e-2, "tau_syn": 5e-3, "v_leak": 0.0, **changes}))
 

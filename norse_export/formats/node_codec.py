@@ -21,8 +21,7 @@ from norse_export.program.families import NORSE, Rule
 
 Arrays = dict[str, NDArray[Any]]
 NODE_TYPES: dict[str, type[Layer]] = {
-    kind.__name__: kind
-    for kind in (Input, Output, Sum, Scale, Linear, Conv, Pool, Flatten)
+    kind.__name__: kind for kind in (Input, Output, Sum, Scale, Linear, Conv, Pool, Flatten)
 }
 _ARRAY = ("FloatArray", "FloatArray | None")
 

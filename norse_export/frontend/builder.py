@@ -8,7 +8,7 @@ from typing import Any
 
 from norse_export.errors import ExportError, Finding, UnsupportedError, locating
 from norse_export.ir.graph import Edge, Graph
-from norse_export.ir.layers import Output
+from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
@@ -131,10 +131,13 @@ class Builder:
 
     def structure(self) -> tuple[Any, ...]:
         """What has to be the same in every recording of one model: names, kinds, shapes, edges."""
-        nodes = tuple(
-            (name, type(node).__name__, node.input_shape, node.output_shape) for name, node in self.nodes.items()
-        )
+        nodes = tuple((name, kind_of(node), node.input_shape, node.output_shape) for name, node in self.nodes.items())
         return nodes, tuple(self.edges)
+
+
+def kind_of(node: ContinuousNode) -> str:
+    """The kind of a node, as users know it."""
+    return node.kind.name if isinstance(node, NeuronModel) else type(node).__name__
 
 
 def first_difference(one: Builder, other: Builder) -> str | None:
@@ -155,11 +158,11 @@ def _apart(one: Sequence[Any], other: Sequence[Any], words: Callable[[Any], str]
 
 
 def _leading_to_outputs(nodes: dict[str, ContinuousNode], edges: list[Edge]) -> Iterator[str]:
-    """Nodes that an output depends on; a population is always kept, so that its spikes are compared."""
+    """Nodes that an output depends on; a population is kept, so that its spikes are compared, and so is an input."""
     into: dict[str, list[str]] = {}
     for edge in edges:
         into.setdefault(edge.target, []).append(edge.source)
-    work = [name for name, node in nodes.items() if isinstance(node, NeuronModel | Output)]
+    work = [name for name, node in nodes.items() if isinstance(node, NeuronModel | Input | Output)]
     seen = set[str]()
     while work:
         name = work.pop()

@@ -1,25 +1,28 @@
-"""Norse modules -> populations. One rule a class; coefficients are taken as Norse computes them.
+"""Norse modules -> populations. One rule for all families; coefficients are taken as Norse computes them.
 
-Source of every update: norse 1.1.0, norse/torch/module/{lif,lif_box,leaky_integrator,leaky_integrator_box,iaf}.py.
+Source of every update: norse 1.1.0, norse/torch/module and norse/torch/functional (see norse_families.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.errors import MissingDependencyError
+from norse_export.errors import MissingDependencyError, UnsupportedError
 from norse_export.frontend.builder import Builder, Value
-from norse_export.frontend.leaf import Call, Rule, refused_axes
+from norse_export.frontend.leaf import Call, Rule, array, refused_axes
 from norse_export.frontend.norse_checks import parameter, problems, state_of
+from norse_export.frontend.norse_families import FAMILIES, Form, NorseFamily
 from norse_export.frontend.torch_save import import_norse
 from norse_export.ir.layers import Linear
-from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.neurons import CobaLIF, NeuronModel
+from norse_export.program.families import NORSE
+from norse_export.program.families import Rule as StepRule
 
 __all__ = ["rules", "sequence_classes", "state_of"]
 
@@ -27,132 +30,159 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """What a class of Norse's does: its node, the function of its step, and its leading axes (2: time and batch)."""
+class _Class:
+    """A class of Norse's: its family and form, and the function of its step; None where its forward calls it."""
 
-    make: Callable[[Call, tuple[int, ...]], NeuronModel]
+    family: NorseFamily
+    form: Form
     activation: Any
-    lead: int
 
 
 def rules() -> dict[type, Rule]:
     """The table: module class -> rule; empty where Norse is not installed."""
     try:
-        snn = import_norse()
+        import_norse()
     except MissingDependencyError:
         return {}
-    from norse.torch.functional import iaf, leaky_integrator, leaky_integrator_box, lif, lif_box
-
-    feed_forward = {
-        snn.LIFCell: _Kind(_cuba_lif, lif.lif_feed_forward_step, 1),
-        snn.LIF: _Kind(_cuba_lif, lif.lif_feed_forward_step, 2),
-        snn.LIFBoxCell: _Kind(_lif, lif_box.lif_box_feed_forward_step, 1),
-        snn.LICell: _Kind(_cuba_li, leaky_integrator.li_feed_forward_step, 1),
-        snn.LI: _Kind(_cuba_li, leaky_integrator.li_feed_forward_step, 2),
-        snn.LIBoxCell: _Kind(_li, leaky_integrator_box.li_box_feed_forward_step, 1),
-        snn.IAFCell: _Kind(_iaf, iaf.iaf_feed_forward_step, 1),
-        snn.IAF: _Kind(_iaf, iaf.iaf_feed_forward_step, 2),
-    }
-    recurrent = {
-        snn.LIFRecurrentCell: _Kind(_recurrent_lif, lif.lif_step, 1),
-        snn.LIFRecurrent: _Kind(_recurrent_lif, lif.lif_step, 2),
-    }
-    table: dict[type, Rule] = {module: partial(_population, kind=kind) for module, kind in feed_forward.items()}
-    return table | {module: partial(_recurrent, kind=kind) for module, kind in recurrent.items()}
+    return {cls: partial(_rule, found=found) for cls, found in _classes().items()}
 
 
 def sequence_classes() -> tuple[type, ...]:
     """Modules that take the whole raster, time first; empty where Norse is not installed."""
     try:
-        snn = import_norse()
+        import_norse()
     except MissingDependencyError:
         return ()
-    return (snn.LIF, snn.LIFRecurrent, snn.LI, snn.IAF)
+    return tuple(cls for cls, found in _classes().items() if found.form.lead == 2)
 
 
-def _population(call: Call, builder: Builder, *, kind: _Kind) -> Value:
-    if not _is_possible(call, builder, kind):
-        return Value(None, call.x.lead)
-    shape = tuple(call.result[0].shape[kind.lead :])
-    return builder.add(call.path, lambda: kind.make(call, shape), kind.lead, (call.x, "x"))
-
-
-def _recurrent(call: Call, builder: Builder, *, kind: _Kind) -> Value:
-    """(i + W_in x) + W_rec z, with the spikes z of the step before; Norse has no bias here."""
-    module, path, lead = call.module, call.path, kind.lead
-    if not _is_possible(call, builder, kind):
-        return Value(None, call.x.lead)
-    shape = tuple(call.result[0].shape[lead:])
-    if len(call.features) != 1:
-        return refused_axes(call, builder)
-    into = builder.add(f"{path}.input_weights", lambda: Linear(call.array(module.input_weights)), lead, (call.x, "x"))
-    out = builder.add(path, lambda: kind.make(call, shape), lead, (into, "x"))
-    back = builder.add(f"{path}.recurrent_weights", lambda: Linear(call.array(module.recurrent_weights)), lead)
-    if out.node is not None and back.node is not None:
-        builder.connect(out.node, back.node, "x", delay_steps=1)
-        builder.connect(back.node, out.node, "r", delay_steps=0)
-    return out
-
-
-def _is_possible(call: Call, builder: Builder, kind: _Kind) -> bool:
-    """Whether the rule for the module applies; all that stands against it becomes findings."""
-    errors = [*problems(call, activation=kind.activation, lead=kind.lead)]
-    for error in errors:
-        builder.note(error)
-    return not errors
-
-
-def _cuba_lif(call: Call, shape: tuple[int, ...]) -> NeuronModel:
-    return CubaLIF(
-        **_common(call, shape),
-        **_coefficients(call, ("mem", "alpha"), ("syn", "beta")),
-        **_levels(call, shape, "v_leak", "v_th", "v_reset"),
-    )
-
-
-def _recurrent_lif(call: Call, shape: tuple[int, ...]) -> NeuronModel:
-    return CubaLIF(
-        **_common(call, shape),
-        **_coefficients(call, ("mem", "alpha"), ("syn", "beta")),
-        **_levels(call, shape, "v_leak", "v_th", "v_reset"),
-        recurrent=True,
-    )
-
-
-def _cuba_li(call: Call, shape: tuple[int, ...]) -> NeuronModel:
-    coefficients = _coefficients(call, ("mem", "alpha"), ("syn", "beta"))
-    return CubaLI(**_common(call, shape), **coefficients, **_levels(call, shape, "v_leak"))
-
-
-def _lif(call: Call, shape: tuple[int, ...]) -> NeuronModel:
-    levels = _levels(call, shape, "v_leak", "v_th", "v_reset")
-    return LIF(**_common(call, shape), **_coefficients(call, ("mem", "alpha")), **levels)
-
-
-def _li(call: Call, shape: tuple[int, ...]) -> NeuronModel:
-    return LI(**_common(call, shape), **_coefficients(call, ("mem", "alpha")), **_levels(call, shape, "v_leak"))
-
-
-def _iaf(call: Call, shape: tuple[int, ...]) -> NeuronModel:
-    return IF(**_common(call, shape), **_levels(call, shape, "v_th", "v_reset"))
-
-
-def _common(call: Call, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"shape": shape, "dt": float(call.module.dt), "dtype": call.x_dtype}
-
-
-def _coefficients(call: Call, *names: tuple[str, str]) -> dict[str, Any]:
-    """dt * tau_inv as Norse multiplies it, in the type in which it is used; and tau = dt / coefficient in float64."""
-    module, found = call.module, dict[str, Array]()
-    rank = len(call.result[0].shape) - call.x.lead
-    for tau, coefficient in names:
-        product = module.dt * getattr(module.p, f"tau_{tau}_inv")
-        found[coefficient] = parameter(product, rank).astype(call.x_dtype)
-        with np.errstate(divide="ignore"):  # a coefficient of exactly 0 is legal: nothing leaks
-            found[f"tau_{tau}"] = np.float64(module.dt) / found[coefficient].astype(np.float64)
+def _classes() -> dict[type, _Class]:
+    found = {}
+    for family in FAMILIES:
+        module, functional = import_module(family.module), import_module(family.functional)
+        for name, form in family.classes.items():
+            step = family.step if form.weights else family.feed_forward
+            own_forward = bool(family.attributes) or family.kind is CobaLIF or form.weights == "input"
+            activation = None if own_forward or step is None else getattr(functional, step)
+            found[getattr(module, name)] = _Class(family, form, activation)
     return found
 
 
-def _levels(call: Call, shape: tuple[int, ...], *names: str) -> dict[str, Any]:
-    values = {name: parameter(getattr(call.module.p, name), len(shape)) for name in names}
-    return {name: value.astype(call.x_dtype) for name, value in values.items()}
+def _rule(call: Call, builder: Builder, *, found: _Class) -> Value:
+    """What arrives through its weights, the population, and what it sends itself: (i + W_in x) + W_rec z.
+
+    z are the spikes of the step before. Norse has no bias here.
+    """
+    form, path, module = found.form, call.path, call.module
+    errors = [*problems(call, found.family, form, activation=found.activation)]
+    for error in errors:
+        builder.note(error)
+    if errors:
+        return Value(None, call.x.lead)
+    if form.weights and len(call.features) != 1:
+        return refused_axes(call, builder)
+    make = partial(_population, call, found)
+    if found.family.kind is CobaLIF:
+        return _conductances(call, builder, make)
+    x = call.x
+    if form.weights:
+        weights = module.input_weights
+        x = builder.add(f"{path}.input_weights", lambda: Linear(call.array(weights)), form.lead, (x, "x"))
+    out = builder.add(path, make, form.lead, (x, "x"))
+    if form.weights == "recurrent":
+        _feed_back(call, builder, out, "recurrent_weights", call.array(module.recurrent_weights), "r")
+    return out
+
+
+def _conductances(call: Call, builder: Builder, make: Any) -> Value:
+    """Norse's CobaLIF leaves its input aside: its conductances jump by its own spikes alone (norse 1.1.0, and main)."""
+    out = builder.add(call.path, make, call.x.lead)
+    weights = call.array(call.module.recurrent_weights)
+    _feed_back(call, builder, out, "recurrent_weights.excitatory", np.maximum(weights, 0), "e")
+    _feed_back(call, builder, out, "recurrent_weights.inhibitory", np.maximum(-weights, 0), "i")
+    return out
+
+
+def _feed_back(call: Call, builder: Builder, out: Value, name: str, weights: Array, port: str) -> None:
+    back = builder.add(f"{call.path}.{name}", lambda: Linear(weights), call.x.lead)
+    if out.node is not None and back.node is not None:
+        builder.connect(out.node, back.node, "x", delay_steps=1)
+        builder.connect(back.node, out.node, port, delay_steps=0)
+
+
+def _population(call: Call, found: _Class) -> NeuronModel:
+    import torch
+
+    family, form, module, p = found.family, found.form, call.module, call.module.p
+    shape = tuple(call.result[0].shape[form.lead :])
+    dtype, dt = call.x_dtype, float(module.dt)
+    one = torch.ones(1, dtype=getattr(torch, dtype))
+    values: dict[str, Any] = {}
+    for coefficient, tau in family.kind.rates.items():
+        product = family.rates[coefficient](family.inner(p), module.dt, one)
+        values[coefficient] = parameter(product, len(shape)).astype(dtype)
+        with np.errstate(divide="ignore"):  # a coefficient of exactly 0 is legal: nothing leaks
+            values[tau] = np.float64(dt) / values[coefficient].astype(np.float64)
+    for level in family.levels:
+        values[level] = parameter(family.level(p, level), len(shape)).astype(dtype)
+    for name, attribute in family.attributes.items():
+        held = getattr(module, attribute)
+        values[name] = call.array(held) if hasattr(held, "detach") else np.asarray(held, dtype)
+    for state, value in _initial(call, found).items():
+        values[f"{state}0"] = parameter(value, len(shape)).astype(dtype)
+    recurrent = form.weights == "recurrent" and family.kind is not CobaLIF
+    return family.kind(shape=shape, dt=dt, dtype=dtype, recurrent=recurrent, rule=step_rule(p), **values)
+
+
+def _initial(call: Call, found: _Class) -> dict[str, Any]:
+    """The state before the first step, as the module itself makes it for one sample; empty where a state of zeros and
+    of the leak is built into its forward.
+    """
+    import torch
+
+    start = getattr(call.module, "initial_state", None)
+    if start is None:
+        return {}
+    shape = (*(1 for _ in range(found.form.lead)), *call.features)
+    x = torch.zeros(shape, dtype=getattr(torch, call.x_dtype))
+    state = start(x)
+    values = state_of((None, state))
+    if (
+        found.activation is not None
+        and found.form.lead == 1
+        and any(value.dtype != x.dtype for value in values.values())
+    ):
+        _check_first_step(call, found, x, state)
+    return {name: array(value) for name, value in values.items()}
+
+
+def _check_first_step(call: Call, found: _Class, x: Any, state: Any) -> None:
+    """Refuse a step from a state of another float type, where that changes what it gives.
+
+    A state of one number, without axes, does not take the type of what it is added to, before it meets an array.
+    """
+    module, weights = call.module, tuple[Any, ...]()
+    if found.form.weights:
+        weights = (module.input_weights, module.recurrent_weights)
+    steps = [found.activation(x, start, *weights, module.p, module.dt)[1] for start in (state, _typed(state, x.dtype))]
+    own, typed = (state_of((None, step)) for step in steps)
+    if any(not np.array_equal(array(own[name]), array(typed[name])) for name in own):
+        raise UnsupportedError(
+            f"{type(module).__name__} computes its first step partly in another float type than {call.x_dtype}",
+            where=call.path,
+            fix=f"give its parameters as {call.x_dtype}",
+            kind="dtype",
+        )
+
+
+def _typed(state: Any, dtype: Any) -> Any:
+    """The tuple with all tensors in one float type."""
+    made = {n: _typed(v, dtype) if hasattr(v, "_asdict") else v.to(dtype) for n, v in state._asdict().items()}
+    return type(state)(**made)
+
+
+def step_rule(p: Any) -> StepRule:
+    """The choices that a tuple of parameters makes: how the neuron is reset."""
+    from norse.torch.functional.reset import reset_subtract
+
+    return StepRule(reset="subtract") if getattr(p, "reset_method", None) is reset_subtract else NORSE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,20 +10,28 @@ from numpy.typing import NDArray
 
 from norse_export.errors import ExportError, GraphError, UnsupportedError
 from norse_export.frontend.leaf import Call, array
+from norse_export.frontend.norse_families import Form, NorseFamily
 
 Array = NDArray[Any]
 # Surrogate gradients whose forward pass is Heaviside's step (norse/torch/functional/threshold.py).
 HEAVISIDE = ("heaviside", "super", "triangle", "tanh", "circ", "heavi_erfc")
-# Classes whose initial_state fills v with v_leak rounded to float32, in whatever type the model computes.
-FLOAT32_START = ("LIF", "LIFRecurrentCell", "LIFRecurrent", "LI")
-_SEQUENCES = ("LIF", "LIFRecurrent", "LI", "IAF")
-_NUMBERS = ("tau_syn_inv", "tau_mem_inv", "v_leak", "v_th", "v_reset")
+_OPTIONS = ("method", "alpha", "reset_method")  # fields of parameter tuples that are no numbers of the neuron
 
 
-def state_of(result: Any) -> Mapping[str, Any]:
+def numbers_of(p: Any) -> dict[str, Any]:
+    """Every number in a tuple of parameters, of a tuple within it, too; alpha is of surrogate gradients alone."""
+    found: dict[str, Any] = {}
+    for name, value in p._asdict().items():
+        found |= numbers_of(value) if hasattr(value, "_asdict") else {} if name in _OPTIONS else {name: value}
+    return found
+
+
+def state_of(result: Any) -> dict[str, Any]:
     """State variables that a Norse module returned, by name; the recurrent spikes z are the output again."""
-    fields = result[1]._asdict()
-    return {name: value for name, value in fields.items() if name != "z"}
+    found: dict[str, Any] = {}
+    for name, value in result[1]._asdict().items():
+        found |= state_of((None, value)) if hasattr(value, "_asdict") else {} if name == "z" else {name: value}
+    return found
 
 
 def parameter(value: Any, rank: int) -> Array:
@@ -34,16 +42,16 @@ def parameter(value: Any, rank: int) -> Array:
     return found
 
 
-def problems(call: Call, *, activation: Any, lead: int) -> Iterator[ExportError]:
+def problems(call: Call, family: NorseFamily, form: Form, *, activation: Any) -> Iterator[ExportError]:
     """Everything that a rule for the module cannot or must not export.
 
-    activation: the step that the module's class comes with. lead: 1 for a module of one step, 2 for a sequence.
+    activation: the step that the module's class comes with; None where it has none.
     """
-    if (error := _time_axis(call, lead)) is not None:
+    if (error := _time_axis(call, family, form.lead)) is not None:
         yield error
         return
     yield from _replaced(call, activation)
-    yield from _shapes_and_types(call, lead)
+    yield from _shapes_and_types(call, form.lead)
     yield from _numbers(call)
 
 
@@ -51,7 +59,7 @@ def _unsupported(call: Call, kind: str, message: str, fix: str) -> UnsupportedEr
     return UnsupportedError(f"{type(call.module).__name__} {message}", where=call.path, fix=fix, kind=kind)
 
 
-def _time_axis(call: Call, lead: int) -> UnsupportedError | None:
+def _time_axis(call: Call, family: NorseFamily, lead: int) -> UnsupportedError | None:
     name = type(call.module).__name__
     if call.x.lead == lead:
         return None
@@ -60,34 +68,38 @@ def _time_axis(call: Call, lead: int) -> UnsupportedError | None:
         return _unsupported(call, "time_axis", message, f"use {name}Cell, or save with time='inside'")
     message = "takes one step, but is given a whole raster"
     sequence = name.removesuffix("Cell")
-    other = f"use {sequence}, or wrap" if sequence in _SEQUENCES else "wrap"
+    other = f"use {sequence}, or wrap" if sequence in family.classes else "wrap"
     fix = f"{other} it in Lift, or let forward take one step and save with time='outside'"
     return _unsupported(call, "time_axis", message, fix)
 
 
 def _replaced(call: Call, activation: Any) -> Iterator[UnsupportedError]:
     """Parts of the module that are not the ones its class comes with."""
-    from norse.torch.functional.reset import reset_value
+    from norse.torch.functional.reset import reset_subtract, reset_value
 
     module, p = call.module, call.module.p
     if (error := method_problem(module, call.path)) is not None:
         yield error
-    elif module.activation is not activation:
+    elif getattr(module, "activation", None) is not activation:
         message = f"with an activation of its own: {_name(module.activation)}"
-        yield _unsupported(call, "activation", message, f"use {activation.__name__}")
+        yield _unsupported(call, "activation", message, f"use {_name(activation)}")
     reset = getattr(p, "reset_method", reset_value)
-    if reset is not reset_value:
-        message = f"with reset_method={_name(reset)}: only a reset to v_reset is exported"
+    if reset not in (reset_value, reset_subtract):
+        message = f"with reset_method={_name(reset)}: resets to v_reset and by subtraction are exported"
         yield _unsupported(call, "reset_method", message, "use norse.torch.functional.reset.reset_value")
-    start = module.state_fallback
-    if getattr(start, "__func__", None) is not type(module).initial_state or start.__self__ is not module:
+    start = getattr(module, "state_fallback", None)
+    if start is not None and (
+        getattr(start, "__func__", None) is not type(module).initial_state or start.__self__ is not module
+    ):
         message = f"with an initial state of its own: {_name(start)}"
         yield _unsupported(call, "initial_state", message, "leave state_fallback as the class sets it")
 
 
 def method_problem(module: Any, path: str) -> UnsupportedError | None:
     """What stands against the threshold function of a module of Norse's."""
-    method = getattr(getattr(module, "p", None), "method", "super")
+    p = getattr(module, "p", None)
+    inner = next((value for value in p._asdict().values() if hasattr(value, "_asdict")), p) if p is not None else p
+    method = getattr(inner, "method", "super")
     if method in HEAVISIDE:
         return None
     message = f"{type(module).__name__} with method={method!r}"
@@ -95,9 +107,9 @@ def method_problem(module: Any, path: str) -> UnsupportedError | None:
 
 
 def _shapes_and_types(call: Call, lead: int) -> Iterator[UnsupportedError]:
-    sent, p, name = tuple(call.result[0].shape), call.module.p, type(call.module).__name__
+    sent, p = tuple(call.result[0].shape), call.module.p
     rank = len(sent) - lead
-    wide = [field for field in _NUMBERS if parameter(getattr(p, field, 0.0), rank).ndim > rank]
+    wide = [field for field, value in numbers_of(p).items() if parameter(value, rank).ndim > rank]
     if wide or sent[:lead] != call.x_shape[:lead]:
         message = f"has parameters with a batch axis: {', '.join(wide) or f'it gives {sent} for input {call.x_shape}'}"
         yield _unsupported(call, "parameter_shape", message, "give parameters of shape [N], or one number")
@@ -105,10 +117,6 @@ def _shapes_and_types(call: Call, lead: int) -> Iterator[UnsupportedError]:
     if types != {call.x_dtype}:
         message = f"computes in {', '.join(sorted(types))}, its input is {call.x_dtype}"
         yield _unsupported(call, "dtype", message, f"give its parameters as {call.x_dtype}")
-    v_leak = parameter(getattr(p, "v_leak", 0.0), rank)
-    if name in FLOAT32_START and call.x_dtype == "float64" and np.any(v_leak.astype(np.float32) != v_leak):
-        message = "starts from v_leak rounded to float32, and computes in float64"
-        yield _unsupported(call, "initial_state", message, "give a v_leak that is a float32 number")
 
 
 def _numbers(call: Call) -> Iterator[GraphError]:
@@ -117,8 +125,8 @@ def _numbers(call: Call) -> Iterator[GraphError]:
     dt = module.dt if not hasattr(module.dt, "detach") else array(module.dt)
     if np.size(dt) != 1 or not (np.isfinite(dt) and dt > 0):
         yield GraphError(f"dt = {module.dt} s", where=path, fix="dt is one positive number of seconds", kind="dt")
-    for name in _NUMBERS:
-        value = parameter(getattr(module.p, name, 0.0), 0)
+    for name, held in numbers_of(module.p).items():
+        value = parameter(held, 0)
         if not np.isfinite(value).all():
             fix = "the model is damaged: load a checkpoint from before its training diverged"
             yield GraphError(f"{name} holds NaN or infinity", where=path, fix=fix, kind="nan")

@@ -17,7 +17,7 @@ from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Output
 from norse_export.ir.rasters import model_dtype
 from norse_export.ir.run import Run
-from norse_export.ir.stages import IF, LIF, ContinuousNode, CubaLIF
+from norse_export.ir.stages import ContinuousNode, NeuronModel
 
 Array = NDArray[Any]
 
@@ -105,7 +105,7 @@ def reference_run(model: torch.nn.Module, raster: torch.Tensor, time: str, graph
         if name not in seen:
             continue
         sent = seen[name][1].joined(name, (*raster.shape[:2], *node.output_shape))
-        if isinstance(node, CubaLIF | LIF | IF):
+        if isinstance(node, NeuronModel) and node.spikes:
             spikes[name] = sent != 0
         state = seen[name][1].state
         shape = (raster.shape[1], *node.output_shape)

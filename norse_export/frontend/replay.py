@@ -1,8 +1,7 @@
 """Rung 0 on rasters that are not stored in a model file: torch's layers and Norse's own steps on the traced graph.
 
-Each layer and each step is the call that the model makes, on tensors of the same shapes, in the same order. Norse
-multiplies dt by the inverse time constant; called with dt = 1 and the coefficient in the place of the inverse, its step
-computes with the very coefficient that the model had.
+Each layer and each step is the call that the model makes, on tensors of the same shapes, in the same order
+(norse_steps.py tells how Norse's steps are called).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from norse_export.errors import GraphError
+from norse_export.frontend.norse_steps import step_of
 from norse_export.frontend.reference import describe
 from norse_export.frontend.trace import OVER_TIME
 from norse_export.ir.graph import Graph, Shape
@@ -103,7 +103,7 @@ class _Framework:
         )
         parameters = {key: self._own(value) for key, value in node.parameters.items()}
         gain = parameters.pop("gain", None)
-        advance = _STEPS[node.family.name.removesuffix("_gain")]
+        advance = step_of(node.family.name.removesuffix("_gain"))
         sent = []
         for step in zip(*ports, strict=True):
             out, state = advance(step if gain is None else (gain * step[0], *step[1:]), state, parameters)
@@ -146,61 +146,3 @@ def _apply(node: Layer, x: Any, own: Callable[[Array | None], Any]) -> Any:
             return mean * int(np.prod(node.kernel)) if node.kind == "sum" else mean
         case Flatten():
             return x.reshape(x.shape[0], *node.output_shape)
-
-
-def _cuba_lif(x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
-    from norse.torch.functional import lif
-
-    own = lif.LIFParameters(p["beta"], p["alpha"], p["v_leak"], p["v_th"], p["v_reset"])
-    z, after = lif.lif_feed_forward_step(x[0], lif.LIFFeedForwardState(*state), own, 1.0)
-    return z, (after.v, after.i)
-
-
-def _cuba_lif_recurrent(
-    x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]
-) -> tuple[Any, tuple[Any, ...]]:
-    """(i + x) + r: Norse adds the two products itself, so the first is added to i before its step."""
-    v, i = state
-    return _cuba_lif((x[1],), (v, i + x[0]), p)
-
-
-def _cuba_li(x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
-    from norse.torch.functional import leaky_integrator as li
-
-    own = li.LIParameters(p["beta"], p["alpha"], p["v_leak"])
-    v, after = li.li_feed_forward_step(x[0], li.LIState(*state), own, 1.0)
-    return v, (after.v, after.i)
-
-
-def _lif(x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
-    from norse.torch.functional import lif_box
-
-    own = lif_box.LIFBoxParameters(p["alpha"], p["v_leak"], p["v_th"], p["v_reset"])
-    z, after = lif_box.lif_box_feed_forward_step(x[0], lif_box.LIFBoxFeedForwardState(*state), own, 1.0)
-    return z, (after.v,)
-
-
-def _li(x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
-    from norse.torch.functional import leaky_integrator_box as li_box
-
-    own = li_box.LIBoxParameters(p["alpha"], p["v_leak"])
-    v, after = li_box.li_box_feed_forward_step(x[0], li_box.LIBoxState(*state), own, 1.0)
-    return v, (after.v,)
-
-
-def _if(x: tuple[Any, ...], state: tuple[Any, ...], p: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
-    from norse.torch.functional import iaf
-
-    own = iaf.IAFParameters(p["v_th"], p["v_reset"])
-    z, after = iaf.iaf_feed_forward_step(x[0], iaf.IAFFeedForwardState(*state), own, 1.0)
-    return z, (after.v,)
-
-
-_STEPS = {
-    "cuba_lif": _cuba_lif,
-    "cuba_lif_recurrent": _cuba_lif_recurrent,
-    "cuba_li": _cuba_li,
-    "lif": _lif,
-    "li": _li,
-    "if": _if,
-}

@@ -39,8 +39,8 @@ class Kind:
 
     name: NIR's, else Norse's. dynamics: its step. rates: coefficients and the time constants that dt is divided by.
     defaults: parameters that need not be given. starts: of each state, the parameter that it starts from, or a number.
-    gains: optional physical factors of what arrives, and `gain` what they come to in a step. signed: time constants that
-    may be negative. free: coefficients that may be 2 or more, being no leak. Called with values, a kind gives a
+    gains: optional physical factors of what arrives, and `gain` what they come to in a step. signed: time constants
+    that may be negative. free: coefficients that may be 2 or more, being no leak. Called with values, a kind gives a
     population.
     """
 

@@ -27,7 +27,7 @@ def _rule(name: str, node: ContinuousNode) -> DiscreteNode:
 def _neuron(node: NeuronModel) -> Neuron:
     kind, gain = node.kind, node.gain
     gained = bool(np.any(compact(gain) != 1.0))
-    values = {"gain": gain} if gained else {}
+    values: dict[str, FloatArray] = {"gain": gain} if gained else {}
     values |= {name: node[name] for name in kind.dynamics.parameters}
     return Neuron(
         family=family(kind.dynamics.name, recurrent=node.recurrent, gain=gained, rule=node.rule),

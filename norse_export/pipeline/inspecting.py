@@ -26,8 +26,7 @@ from norse_export.report.results import EdgeSummary, InspectResult, NodeSummary
 if TYPE_CHECKING:
     from norse_export.formats.traces import TraceNode
 
-_COEFFICIENTS = ("alpha", "beta")
-_TRAINED = ("tau_mem", "tau_syn", "v_leak", "v_th", "v_reset", "weight", "bias", "scale")  # all else follows from them
+_TRAINED = ("weight", "bias", "scale")  # all else of a layer follows from them
 _NO_TIME = 1e-30  # seconds: stands for the step of a file that says none; nothing that follows from it is shown
 _UNITS = {"tau_mem": " s", "tau_syn": " s"}
 
@@ -87,15 +86,18 @@ def _provenance(model: Model) -> dict[str, str]:
 
 
 def _node(name: str, node: Any, *, dated: bool) -> NodeSummary:
-    arrays = {field.name: getattr(node, field.name) for field in fields(node)}
-    hidden = () if dated else _COEFFICIENTS
-    arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray) and key not in hidden}
+    if isinstance(node, NeuronModel):
+        hidden, trained = () if dated else tuple(node.kind.rates), (*node.kind.rates.values(), *node.kind.levels)
+        arrays: dict[str, Any] = {key: value for key, value in node.values.items() if key not in hidden}
+    else:
+        arrays, trained = {field.name: getattr(node, field.name) for field in fields(node)}, _TRAINED
+    arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
     return NodeSummary(
         name=name,
-        type=type(node).__name__,
+        type=node.kind.name if isinstance(node, NeuronModel) else type(node).__name__,
         input_shape=node.input_shape,
         output_shape=node.output_shape,
-        parameters=sum(_numbers(node, arrays[key]) for key in _TRAINED if key in arrays),
+        parameters=sum(_numbers(node, arrays[key]) for key in trained if key in arrays),
         dt=node.dt if dated and isinstance(node, NeuronModel) else None,
         details=dict(_details(node, arrays)),
     )

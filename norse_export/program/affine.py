@@ -19,7 +19,7 @@ model of rounding is that of N. Higham, Accuracy and Stability of Numerical Algo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -77,11 +77,15 @@ class BoundedStep:
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """A comparison whose outcome is given: the spike, or what it becomes with a condition that is shared."""
+    """The comparison with the threshold. outcome: that of the spikes, where there could be one; else its own.
+
+    undecided: where the outcome is its own, and too near to the threshold to be that of every computation.
+    """
 
     outcome: Array
     margin: Array
     error: Array
+    undecided: Array | None = None
 
 
 def bounded_step(
@@ -104,16 +108,15 @@ def bounded_step(
     """
     given = {**ports, **state}
     errors = {name: error for name, (_, error) in given.items()}
-    machine = _Machine(u, tiny, errors, given, parameters, spikes, _deciding(program))
-    values: list[Spread | _Decision] = []
-    for number, step in enumerate(program.instructions):
-        values.append(machine.result(number, step, [values[operand] for operand in step.operands]))
-    return _bounded(program, values, errors)
+    machine = _Machine(program, u, tiny, errors, given, parameters, spikes, *_threshold(program))
+    for number in range(len(program.instructions)):
+        machine.value(number)
+    return _bounded(program, [machine.values[number] for number in range(len(program.instructions))], errors)
 
 
-def _deciding(program: Program) -> frozenset[int]:
-    """Comparisons that the spike is made of: itself, or what it is the conjunction of."""
-    found, left = set[int](), [] if program.spike is None else [program.spike]
+def _threshold(program: Program) -> tuple[frozenset[int], tuple[int, ...]]:
+    """The comparison that the spike is, alone or together with conditions; and those conditions."""
+    found, conditions, left = set[int](), list[int](), [] if program.spike is None else [program.spike]
     while left:
         number = left.pop()
         step = program.instructions[number]
@@ -121,13 +124,16 @@ def _deciding(program: Program) -> frozenset[int]:
             left.extend(step.operands)
         elif step.op in (Op.GREATER, Op.GREATER_EQUAL):
             found.add(number)
-    return frozenset(found)
+        else:
+            conditions.append(number)
+    return frozenset(found), tuple(conditions)
 
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
     """One step: how far each operation of the other computation may round, and how far its sources may be off."""
 
+    program: Program
     u: float
     tiny: float
     errors: Mapping[str, Error]
@@ -135,9 +141,18 @@ class _Machine:
     parameters: Mapping[str, Array]
     spikes: Array | None
     deciding: frozenset[int]
+    conditions: tuple[int, ...]
+    values: dict[int, Spread | _Decision] = field(default_factory=dict)
+
+    def value(self, number: int) -> Spread | _Decision:
+        """The value of one instruction, computed once: conditions of the spike are needed before their turn."""
+        if number not in self.values:
+            step = self.program.instructions[number]
+            self.values[number] = self.result(number, step, [self.value(operand) for operand in step.operands])
+        return self.values[number]
 
     def result(self, number: int, step: Instruction, operands: list[Spread | _Decision]) -> Spread | _Decision:
-        """The value of one instruction."""
+        """The value of one instruction, of its operands."""
         match step.op:
             case Op.PORT | Op.STATE:
                 value, error = self.given[step.name]
@@ -147,8 +162,7 @@ class _Machine:
             case Op.CONSTANT:
                 return Spread.exact(np.asarray(float(step.constants[0])))
             case Op.WHERE:
-                condition, *choices = operands
-                return _choice(condition, *map(_number, choices))
+                return _choice(operands[0], _number(operands[1]), _number(operands[2]), self.errors)
             case Op.AND:
                 return _both(*operands)
             case Op.GREATER | Op.GREATER_EQUAL | Op.EQUAL:
@@ -160,8 +174,14 @@ class _Machine:
     def comparison(self, number: int, op: Op, a: Spread, b: Spread) -> Spread | _Decision:
         """The outcome, where all share it; else that of the spikes, and the margin."""
         if number in self.deciding and self.spikes is not None:
-            margin = Spread(*_sum(a, b, -1.0))  # a comparison does not round
-            return _Decision(self.spikes, margin.value, np.broadcast_to(margin.error(self.errors), margin.value.shape))
+            apart = Spread(*_sum(a, b, -1.0))  # a comparison does not round
+            margin, error = apart.value, np.broadcast_to(apart.error(self.errors), apart.value.shape)
+            if not self.conditions:
+                return _Decision(self.spikes, margin, error)
+            possible = np.logical_and.reduce([_shared(self.value(number)).value for number in self.conditions])
+            own = margin > 0 if op is Op.GREATER else margin >= 0
+            undecided = ~possible & ~(np.abs(margin) > error)
+            return _Decision(np.where(possible, self.spikes, own), margin, error, undecided)
         if not (a.is_exact and b.is_exact):
             raise ValueError("a comparison that is not the spike cannot be bounded")
         return Spread.exact(_LOGICAL[op](a.value, b.value))
@@ -194,7 +214,10 @@ class _Machine:
         return self._rounded(*made)
 
     def _largest_error(self, operands: list[Spread]) -> Error:
-        return np.max(np.broadcast_arrays(*(operand.error(self.errors) for operand in operands)), axis=0)
+        largest: Error = 0.0
+        for operand in operands:
+            largest = np.maximum(largest, operand.error(self.errors))
+        return largest
 
     def _rounded(self, value: Array, linear: Linear, radius: Error, roundings: float = 1.0) -> Spread:
         before = Spread(value, linear, radius)
@@ -202,13 +225,13 @@ class _Machine:
         return Spread(value, linear, radius + rounding)
 
     def _has_place(self, value: Array) -> bool:
-        """Whether a result of shared values is one that no run rounds; of float64 runs it is the same in all of them."""
+        """Whether no run rounds a result of shared values; in float64 it is the same in all runs."""
         if self.u < _SINGLE:
             return True
         return bool(np.all((value == value.astype(np.float32)) & ((value == 0) | (np.abs(value) >= self.tiny))))
 
     def _exponential(self, x: Spread) -> Spread:
-        """e^(x + d) = e^x (1 + d + ...): the first order is linear; libraries are within two units in the last place."""
+        """e^(x + d) = e^x (1 + d + ...): the first order is linear; libraries are within two last places."""
         value, error = np.exp(x.value), x.error(self.errors)
         linear = {source: value * sensitivity for source, sensitivity in x.linear.items()}
         beyond = value * (np.expm1(error) - error) + value * np.asarray(x.radius)
@@ -236,8 +259,8 @@ _EXTREME: dict[Op, Any] = {Op.ABS: np.abs, Op.MIN: np.minimum, Op.MAX: np.maximu
 
 
 def _number(value: Spread | _Decision) -> Spread:
-    if isinstance(value, _Decision):
-        raise ValueError("a spike that is taken for a number cannot be bounded")
+    if not isinstance(value, Spread):
+        raise ValueError("a spike that is taken for a number cannot be bounded")  # noqa: TRY004  # of the program, no type
     return value
 
 
@@ -305,7 +328,12 @@ def _quotient(a: Spread, divisor: Array) -> tuple[Array, Linear, Error]:
     return a.value / divisor, linear, a.radius / np.abs(divisor)
 
 
-def _choice(condition: Spread | _Decision, chosen: Spread, otherwise: Spread) -> Spread:
+def _choice(condition: Spread | _Decision, chosen: Spread, otherwise: Spread, errors: Mapping[str, Error]) -> Spread:
+    if isinstance(condition, _Decision) and condition.undecided is not None and condition.undecided.any():
+        sure = _Decision(condition.outcome, condition.margin, condition.error)
+        made, apart = _choice(sure, chosen, otherwise, errors), np.abs(chosen.value - otherwise.value)
+        either = np.where(condition.undecided, apart + chosen.error(errors) + otherwise.error(errors), 0.0)
+        return Spread(made.value, made.linear, made.radius + either)
     z = condition.outcome if isinstance(condition, _Decision) else _shared(condition).value
     if chosen.is_exact and otherwise.is_exact:
         return Spread.exact(np.where(z, chosen.value, otherwise.value))

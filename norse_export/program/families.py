@@ -30,8 +30,8 @@ Ports = tuple[Any, ...]
 class Rule:
     """How a step is taken, where families leave a choice.
 
-    threshold: spike when v > v_th, or v >= v_th. reset: to v_reset, or v - v_th. order: whether what arrives reaches the
-    membrane in its own step (synapse_first), or the membrane sees the current of the step before (membrane_first).
+    threshold: spike when v > v_th, or v >= v_th. reset: to v_reset, or v - v_th. order: whether what arrives reaches
+    the membrane in its own step (synapse_first), or the membrane sees the current of the step before (membrane_first).
     """
 
     threshold: Literal["gt", "ge"] = "gt"

@@ -195,7 +195,7 @@ def exp(a: Any) -> Any:
 
 
 def matmul(matrix: Any, a: Any) -> Any:
-    """The matrix, a parameter [N, N], times the values [..., N] of a population: sum over k of matrix[n, k] a[..., k]."""
+    """The matrix, a parameter [N, N], times values [..., N]: sum over k of matrix[n, k] a[..., k]."""
     tape = _tape(matrix, a)
     return tape.record(Op.MATMUL, matrix, a) if tape else np.matmul(a, np.swapaxes(matrix, -1, -2))
 

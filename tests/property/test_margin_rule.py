@@ -20,8 +20,9 @@ from norse_export.engine import layers
 from norse_export.interpret import interpret, interpret_bounded
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Linear
+from norse_export.ir.neurons import CubaLIF
 from norse_export.ir.run import Run
-from norse_export.ir.stages import ContinuousNode, CubaLIF, Neuron
+from norse_export.ir.stages import ContinuousNode, Neuron
 from norse_export.passes.discretise import discretise
 
 Array = NDArray[Any]
@@ -113,7 +114,7 @@ def test_weights_rounded_to_float16_are_not_explained() -> None:
 def wrong(graph: Graph[ContinuousNode], fault: str) -> Any:
     """The network, discretised, with one small fault."""
     lif, linear = graph.nodes["1"], graph.nodes["0"]
-    assert isinstance(lif, CubaLIF)
+    assert lif.kind is CubaLIF
     assert isinstance(linear, Linear)
     if fault == "one weight":
         weight = linear.weight.copy()
@@ -122,13 +123,13 @@ def wrong(graph: Graph[ContinuousNode], fault: str) -> Any:
     elif fault == "no bias":
         changes = {"0": replace(linear, bias=None)}
     elif fault == "threshold":
-        changes = {"1": replace(lif, v_th=lif.v_th + np.float32(1e-3))}
+        changes = {"1": lif.changed(v_th=lif["v_th"] + np.float32(1e-3))}
     elif fault == "reset":
-        changes = {"1": replace(lif, v_reset=lif.v_reset + np.float32(0.01))}
+        changes = {"1": lif.changed(v_reset=lif["v_reset"] + np.float32(0.01))}
     elif fault == "time constant":
-        changes = {"1": replace(lif, tau_mem=lif.tau_mem * np.float32(1.0001), alpha=None)}
+        changes = {"1": lif.changed(tau_mem=lif["tau_mem"] * np.float32(1.0001), alpha=None)}
     elif fault == "initial state":
-        changes = {"1": replace(lif, i0=np.float32(0.5))}
+        changes = {"1": lif.changed(i0=np.float32(0.5))}
     else:
         changes = {}
     net: Any = discretise(Graph({**graph.nodes, **changes}, graph.edges))
@@ -144,7 +145,7 @@ def wrong(graph: Graph[ContinuousNode], fault: str) -> Any:
 def _almost_strict(node: Neuron) -> Neuron:
     """Spikes when v >= v_th, on potentials that are often exactly v_th."""
     below = np.nextafter(node.parameters["v_th"], np.float32(-np.inf))
-    return replace(node, parameters={**node.parameters, "v_th": below})
+    return node.changed(parameters={**node.parameters, "v_th": below})
 
 
 FAULTS = ("one weight", "no bias", "threshold", "reset", "time constant", "initial state", "delay")

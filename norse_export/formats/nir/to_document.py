@@ -117,8 +117,8 @@ def _node(node: _AllButConv) -> tuple[str, Fields, Notes]:
 
 def _physics(node: NeuronModel) -> Fields:
     """The fields of NIR's neurons; where a gain follows from dt, its physical value."""
-    taus = list(node.kind.rates.values())
-    fields: Fields = {name: node[name] for name in taus} if len(taus) > 1 else {"tau": node[name] for name in taus}
+    taus = tuple(node.kind.rates.values())
+    fields: Fields = {"tau" if len(taus) == 1 else name: node[name] for name in taus}
     if node.kind is IF:
         r = node.get("r")
         fields["r"] = np.broadcast_to(unit_rate(node.dt), node.shape) if r is None else r

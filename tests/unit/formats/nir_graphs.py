@@ -22,7 +22,7 @@ from norse_export.formats.nir.write import write
 from norse_export.frontend.trace import trace
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Output
-from norse_export.ir.neurons import CubaLIF
+from norse_export.ir.neurons import CubaLIF, NeuronModel
 
 F32 = np.float32
 
@@ -39,7 +39,7 @@ def chain(*nodes: Any, names: str | None = None, metadata: Mapping[str, str] | N
     return Graph(every, tuple(Edge(a, b) for a, b in pairwise(keys)), metadata or {})
 
 
-def lif(n: int = 3, **fields: Any) -> CubaLIF:
+def lif(n: int = 3, **fields: Any) -> NeuronModel:
     values: dict[str, Any] = {
         "shape": (n,), "dt": 1e-3, "tau_mem": np.array(0.01), "tau_syn": np.array(0.005),
         "v_leak": F32(0), "v_th": F32(1), "v_reset": F32(0),

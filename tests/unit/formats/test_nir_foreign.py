@@ -62,11 +62,11 @@ def test_a_recurrent_file_of_another_framework_is_read(tmp_path: Path) -> None:
     assert [edge.source for edge in graph.incoming("9")] == ["10", "lif.1"]
     neuron: Any = graph.nodes["lif.1"]
     assert neuron.dtype == "float64"
-    assert neuron.tau_mem.dtype == F32
-    assert np.array_equal(neuron.alpha, 1e-4 / np.full(3, F32(0.01), np.float64))
+    assert neuron["tau_mem"].dtype == F32
+    assert np.array_equal(neuron["alpha"], 1e-4 / np.full(3, F32(0.01), np.float64))
     assert np.allclose(neuron.gain, 1e-4 / 0.005)
-    assert not neuron.v_reset.any()
-    assert np.array_equal(neuron.v0, neuron.v_leak)
+    assert not neuron["v_reset"].any()
+    assert np.array_equal(neuron["v0"], neuron["v_leak"])
     assert graph.nodes["in"].dtype == "float64"  # type: ignore[union-attr]
     assert graph.nodes["in"].output_shape == (3,)
 
@@ -109,8 +109,8 @@ def test_old_files_without_v_reset_and_w_in_are_read() -> None:
         "out": NIRNode("Output", {"shape": np.array([2])}),
     }
     neuron: Any = graph_of_document(NIRDocument("", nodes, (("in", "n"), ("n", "out"))), dt=0.1).graph.nodes["n"]
-    assert np.array_equal(neuron.v_reset, [0, 0])
-    assert np.array_equal(neuron.w_in, [1, 1])
+    assert np.array_equal(neuron["v_reset"], [0, 0])
+    assert np.array_equal(neuron["w_in"], [1, 1])
 
 
 def test_single_numbers_are_spread_over_the_neurons() -> None:
@@ -126,8 +126,8 @@ def test_single_numbers_are_spread_over_the_neurons() -> None:
     assert isinstance(scale := graph.nodes["scale"], Scale)
     assert same(scale.scale, np.full((2, 3), 2.0))
     neuron: Any = graph.nodes["n"]
-    assert neuron.v_th.dtype == np.float64
-    assert neuron.r.dtype == F32
+    assert neuron["v_th"].dtype == np.float64
+    assert neuron["r"].dtype == F32
 
 
 def convolution(**fields: Any) -> nir.Conv2d:

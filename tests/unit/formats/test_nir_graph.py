@@ -253,7 +253,7 @@ def test_a_time_step_that_agrees_is_taken_from_the_file() -> None:
     document = document_of_graph(chain(lif()))
     node: Any = graph_of_document(document, dt=1e-3 * (1 + 5e-10)).graph.nodes["n0"]
     assert node.dt == 1e-3
-    assert node.w_in is None
+    assert node["w_in"] is None
 
 
 def test_a_time_step_that_differs_is_refused() -> None:
@@ -271,8 +271,8 @@ def test_override_takes_the_physics_with_another_step() -> None:
     loaded = graph_of_document(document, dt=5e-4, override=True)
     cuba: Any = loaded.graph.nodes["n0"]
     integrating: Any = loaded.graph.nodes["n1"]
-    assert same(cuba.alpha, np.full(3, 0.05, F32))
-    assert (cuba.w_in, integrating.r) == (None, None)  # as in Norse: an input is added as it is, with any dt
+    assert same(cuba["alpha"], np.full(3, 0.05, F32))
+    assert (cuba["w_in"], integrating["r"]) == (None, None)  # as in Norse: an input is added as it is, with any dt
     assert np.array_equal(cuba.gain, [1.0] * 3)
     assert np.array_equal(integrating.gain, [1.0] * 3)
     assert loaded.graph.metadata["dt_override"] == "0.001 -> 0.0005"
@@ -293,7 +293,7 @@ def test_override_gives_the_graph_that_a_change_of_dt_gives() -> None:
     """As for a model file: only dt and the coefficients change."""
     nodes = [lif(recurrent=False), CubaLI(**TAUS), LIF(**MEMBRANE), LI(shape=(3,), dt=1e-3, tau_mem=np.array(0.01),
              v_leak=F32(0)), IF(shape=(3,), dt=1e-3, v_th=F32(1), v_reset=F32(0))]  # fmt: skip
-    expected = chain(*(replace(node, dt=2e-3, **_rederived(node)) for node in nodes))
+    expected = chain(*(node.changed(dt=2e-3, **_rederived(node)) for node in nodes))
     loaded = graph_of_document(document_of_graph(chain(*nodes)), dt=2e-3, override=True).graph
     assert loaded.metadata["dt_override"] == "0.001 -> 0.002"
     assert differences(replace(loaded, metadata={}), expected) == []
@@ -304,7 +304,7 @@ def test_override_keeps_the_gains_of_a_recurrent_population() -> None:
     edges = (Edge("input", "n"), Edge("n", "n", "r", delay_steps=1), Edge("n", "output"))
     loaded = graph_of_document(document_of_graph(Graph(nodes, edges)), dt=2e-3, override=True)
     node: Any = loaded.graph.nodes["n"]
-    assert (node.recurrent, node.w_in, node.dt) == (True, None, 2e-3)
+    assert (node.recurrent, node["w_in"], node.dt) == (True, None, 2e-3)
 
 
 def test_override_keeps_gains_that_are_physics() -> None:
@@ -329,7 +329,7 @@ def with_fields(document: NIRDocument, **changes: dict[str, Any]) -> NIRDocument
 
 
 def without_notes(document: NIRDocument) -> NIRDocument:
-    nodes: Any = {name: replace(node, metadata={}) for name, node in document.nodes.items()}
+    nodes: Any = {name: node.changed(metadata={}) for name, node in document.nodes.items()}
     return replace(document, nodes=nodes, metadata={})
 
 
@@ -428,7 +428,7 @@ def test_a_node_that_was_added_makes_order_and_delays_be_found_anew() -> None:
     ]
     assert isinstance(neuron := loaded.graph.nodes["0"], CubaLIF)
     assert neuron.ports == ("x",)
-    assert neuron.alpha is not None
+    assert neuron["alpha"] is not None
     assert neuron.dt == 1e-3
 
 

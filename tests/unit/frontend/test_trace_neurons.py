@@ -165,10 +165,10 @@ def test_a_time_step_that_is_a_tensor_is_taken_as_norse_takes_it() -> None:
 def test_coefficients_are_norses_own_and_tau_gives_them_back() -> None:
     parameters = snn.LIFParameters(tau_mem_inv=_varied(371.0, (N,)), tau_syn_inv=_varied(133.0, (N,)))
     node = trace(snn.LIFCell(p=parameters, dt=0.0013), currents(3, 2, N)).graph.nodes["LIFCell"]
-    assert isinstance(node, CubaLIF)
+    assert node.kind is CubaLIF
     for tau, coefficient, inverse in (
-        (node.tau_mem, node.alpha, parameters.tau_mem_inv),
-        (node.tau_syn, node.beta, parameters.tau_syn_inv),
+        (node["tau_mem"], node["alpha"], parameters.tau_mem_inv),
+        (node["tau_syn"], node["beta"], parameters.tau_syn_inv),
     ):
         assert coefficient is not None
         assert np.array_equal(coefficient, (0.0013 * inverse).numpy())

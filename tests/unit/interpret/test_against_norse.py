@@ -15,7 +15,7 @@ from small_nets import chain, graph
 
 from norse_export.interpret import interpret
 from norse_export.ir.layers import Input, Linear, Output
-from norse_export.ir.stages import IF, LI, LIF, CubaLI, CubaLIF
+from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF
 from norse_export.passes.discretise import discretise
 
 Array = NDArray[Any]

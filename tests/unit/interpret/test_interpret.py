@@ -15,7 +15,8 @@ from small_nets import cuba_li, cuba_lif, discrete_chain, graph, grid_dense, spi
 from norse_export.errors import UsageError
 from norse_export.interpret import interpret
 from norse_export.ir.layers import Flatten, Input, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.stages import LI, DiscreteNode
+from norse_export.ir.neurons import LI
+from norse_export.ir.stages import DiscreteNode
 from norse_export.passes.discretise import discretise
 
 Array = NDArray[Any]

@@ -10,7 +10,7 @@ from small_nets import chain
 
 from norse_export.interpret import interpret
 from norse_export.ir.layers import Linear
-from norse_export.ir.stages import LIF
+from norse_export.ir.neurons import LIF
 from norse_export.passes.discretise import discretise
 
 F = np.float32

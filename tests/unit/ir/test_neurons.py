@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from small_nets import DT, cuba_li, cuba_lif
 
 from norse_export.errors import GraphError
-from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, array_fields, unit_gain
+from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel, array_fields, unit_gain
 from norse_export.ir.stages import Neuron
 from norse_export.program.families import FAMILIES
 
@@ -19,7 +18,7 @@ ONE = F(1)
 ULP = np.finfo(np.float64).eps
 
 
-def lif(**changes: Any) -> LIF:
+def lif(**changes: Any) -> NeuronModel:
     values = {"tau_mem": np.float64(1e-2), "v_leak": F(0), "v_th": ONE, "v_reset": F(0), **changes}
     return LIF(**{"shape": (3,), "dt": DT, **values})
 
@@ -31,33 +30,33 @@ def test_every_parameter_is_one_value_for_each_neuron_and_read_only() -> None:
         array = getattr(node, name)
         assert array.shape == (2, 3)
         assert not array.flags.writeable
-    np.testing.assert_array_equal(node.v_th, [[0, 1, 2], [0, 1, 2]])
+    np.testing.assert_array_equal(node["v_th"], [[0, 1, 2], [0, 1, 2]])
 
 
 def test_initial_states_are_the_frameworks() -> None:
     node = cuba_lif((2,), v_leak=0.25, v_reset=-1.0)
-    assert node.v0 is not None
-    assert node.i0 is not None
-    assert node.v0.tolist() == [0.25, 0.25]
-    assert node.i0.tolist() == [0, 0]
+    assert node["v0"] is not None
+    assert node["i0"] is not None
+    assert node["v0"].tolist() == [0.25, 0.25]
+    assert node["i0"].tolist() == [0, 0]
     integrate = IF(shape=(2,), dt=DT, v_th=ONE, v_reset=F(-1))
-    assert integrate.v0 is not None
-    assert integrate.v0.tolist() == [-1, -1]
+    assert integrate["v0"] is not None
+    assert integrate["v0"].tolist() == [-1, -1]
     given = cuba_lif((2,), v0=0.5, i0=2.0)
-    assert given.v0 is not None
-    assert given.i0 is not None
-    assert given.v0.tolist() == [0.5, 0.5]
-    assert given.i0.tolist() == [2, 2]
+    assert given["v0"] is not None
+    assert given["i0"] is not None
+    assert given["v0"].tolist() == [0.5, 0.5]
+    assert given["i0"].tolist() == [2, 2]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_coefficient_that_is_not_given_is_dt_over_tau_divided_in_float64(dtype: str) -> None:
     node = cuba_lif((1,), tau_mem=np.float64(0.003), tau_syn=np.float64(0.007), dtype=dtype)
-    assert node.alpha is not None
-    assert node.beta is not None
-    assert node.alpha.dtype == node.beta.dtype == dtype
-    assert node.alpha[0] == np.dtype(dtype).type(0.001 / 0.003)
-    assert node.beta[0] == np.dtype(dtype).type(0.001 / 0.007)
+    assert node["alpha"] is not None
+    assert node["beta"] is not None
+    assert node["alpha"].dtype == node["beta"].dtype == dtype
+    assert node["alpha"][0] == np.dtype(dtype).type(0.001 / 0.003)
+    assert node["beta"][0] == np.dtype(dtype).type(0.001 / 0.007)
 
 
 def test_tau_from_a_float32_coefficient_gives_it_back_exactly() -> None:
@@ -66,10 +65,10 @@ def test_tau_from_a_float32_coefficient_gives_it_back_exactly() -> None:
     for dt in (1e-3, 1e-4, 0.1, 1 / 3, *generator.uniform(1e-6, 1, 16)):
         alpha = np.exp(generator.uniform(np.log(1e-30), np.log(1.999), 5000)).astype(F)
         with_it = lif(shape=alpha.shape, dt=float(dt), tau_mem=dt / alpha.astype(np.float64), alpha=alpha)
-        without = replace(with_it, alpha=None)
-        assert with_it.alpha is not None
-        assert without.alpha is not None
-        assert with_it.alpha.tobytes() == without.alpha.tobytes() == alpha.tobytes()
+        without = with_it.changed(alpha=None)
+        assert with_it["alpha"] is not None
+        assert without["alpha"] is not None
+        assert with_it["alpha"].tobytes() == without["alpha"].tobytes() == alpha.tobytes()
 
 
 def test_recomputing_a_coefficient_from_the_time_constant_would_not() -> None:
@@ -81,8 +80,8 @@ def test_recomputing_a_coefficient_from_the_time_constant_would_not() -> None:
 
 def test_a_coefficient_of_zero_is_legal_and_means_an_infinite_time_constant() -> None:
     node = lif(tau_mem=np.array([1e-2, np.inf, 1e-2]))
-    assert node.alpha is not None
-    assert node.alpha.tolist() == [F(0.1), 0, F(0.1)]
+    assert node["alpha"] is not None
+    assert node["alpha"].tolist() == [F(0.1), 0, F(0.1)]
     assert lif(tau_mem=np.float64(np.inf), alpha=F(0)).alpha is not None
 
 
@@ -94,8 +93,8 @@ def test_a_coefficient_of_one_or_just_below_two_is_legal(tau: float) -> None:
 def test_a_float64_model_keeps_its_coefficient() -> None:
     alpha = np.nextafter(0.1, 1)
     node = lif(tau_mem=np.float64(DT / alpha), alpha=alpha, dtype="float64")
-    assert node.alpha is not None
-    assert node.alpha[0] == alpha
+    assert node["alpha"] is not None
+    assert node["alpha"][0] == alpha
 
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
@@ -144,11 +143,11 @@ def test_an_impossible_population_is_refused_by_field_index_and_value(
 @pytest.mark.parametrize("node", [cuba_lif((2,)), cuba_li((2,))])
 def test_the_synapse_is_checked_as_the_membrane_is(node: CubaLIF | CubaLI) -> None:
     with pytest.raises(GraphError, match=r"tau_syn\[\] = 0.0|tau_syn\[0\] = 0.0"):
-        replace(node, tau_syn=np.float64(0), beta=None)
+        node.changed(tau_syn=np.float64(0), beta=None)
     with pytest.raises(GraphError, match="half of dt"):
-        replace(node, tau_syn=np.float64(DT / 2), beta=None)
+        node.changed(tau_syn=np.float64(DT / 2), beta=None)
     with pytest.raises(GraphError, match="half of dt"):
-        replace(node, dt=1.0, alpha=None, beta=None)
+        node.changed(dt=1.0, alpha=None, beta=None)
 
 
 def test_a_gain_within_two_units_in_the_last_place_of_one_is_one() -> None:
@@ -194,7 +193,7 @@ def test_a_large_population_of_equal_neurons_takes_no_memory() -> None:
         IF(shape=shape, dt=DT, v_th=ONE, v_reset=F(0)),
     ]
     for node in populations:
-        assert replace(node, dt=node.dt).gain.strides == (0, 0)
+        assert node.changed(dt=node.dt).gain.strides == (0, 0)
         assert all(getattr(node, name).strides == (0, 0) for name in array_fields(node))
 
 

@@ -12,7 +12,8 @@ from small_nets import DT, chain, cuba_li, cuba_lif, dense, graph
 from norse_export.interpret import interpret
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Output, Pool, Scale, Sum
-from norse_export.ir.stages import IF, LI, LIF, Neuron
+from norse_export.ir.neurons import IF, LI, LIF, NeuronModel
+from norse_export.ir.stages import Neuron
 from norse_export.passes.discretise import discretise
 
 F = np.float32
@@ -20,15 +21,15 @@ FIRE = {"v_th": F(1), "v_reset": F(-0.5)}
 LEAK = {"tau_mem": np.float64(4e-3), "v_leak": F(0.25)}
 
 
-def lif(**changes: Any) -> LIF:
+def lif(**changes: Any) -> NeuronModel:
     return LIF(**{"shape": (3,), "dt": DT, **LEAK, **FIRE, **changes})
 
 
-def li(**changes: Any) -> LI:
+def li(**changes: Any) -> NeuronModel:
     return LI(**{"shape": (3,), "dt": DT, **LEAK, **changes})
 
 
-def integrate(**changes: Any) -> IF:
+def integrate(**changes: Any) -> NeuronModel:
     return IF(**{"shape": (3,), "dt": DT, **FIRE, **changes})
 
 
@@ -137,22 +138,22 @@ def test_a_constant_stays_one_number_in_memory() -> None:
 
 def euler(node: Any, x: list[float]) -> list[float]:
     """NIR's equations by forward Euler, synapse first: v before the reset, in float64."""
-    dt, v, i, found = node.dt, float(node.v0[0]), 0.0, []
+    dt, v, i, found = node.dt, float(node["v0"][0]), 0.0, []
     for value in x:
         drive = value
         if hasattr(node, "tau_syn"):
-            i += dt / float(node.tau_syn[0]) * (float(node.w_in[0]) * value)
+            i += dt / float(node["tau_syn"][0]) * (float(node["w_in"][0]) * value)
             drive = i
-        drive *= float(node.r[0])
+        drive *= float(node["r"][0])
         if hasattr(node, "tau_mem"):
-            v += dt / float(node.tau_mem[0]) * (float(node.v_leak[0]) - v + drive)
+            v += dt / float(node["tau_mem"][0]) * (float(node["v_leak"][0]) - v + drive)
         else:
             v += dt * drive
         if hasattr(node, "tau_syn"):
-            i -= dt / float(node.tau_syn[0]) * i
+            i -= dt / float(node["tau_syn"][0]) * i
         found.append(v)
-        if hasattr(node, "v_th") and v > float(node.v_th[0]):
-            v = float(node.v_reset[0])
+        if hasattr(node, "v_th") and v > float(node["v_th"][0]):
+            v = float(node["v_reset"][0])
     return found
 
 

@@ -20,7 +20,7 @@ from norse_export.interpret.fixed import emulate
 from norse_export.ir.fixed import ConvSynapses, DenseSynapses, Population, SparseSynapses
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.neurons import IF, LI, LIF
+from norse_export.ir.neurons import IF, LI, LIF, NeuronModel
 from norse_export.ir.stages import DiscreteNode
 from norse_export.passes.discretise import discretise
 from norse_export.passes.quantise import QuantiseChoice, Quantised, quantise
@@ -38,7 +38,7 @@ def whole(seed: int, *shape: int, most: int = 8) -> Array:
     return (np.random.default_rng(seed).integers(-most, most + 1, size=shape) / 8).astype(F)
 
 
-def integrate(shape: tuple[int, ...], **changes: Any) -> IF:
+def integrate(shape: tuple[int, ...], **changes: Any) -> NeuronModel:
     return IF(**{"shape": shape, "dt": DT, "v_th": F(1), "v_reset": F(-0.25), "v0": F(0.125), **changes})
 
 

@@ -17,7 +17,7 @@ from norse_export.interpret import interpret
 from norse_export.ir.fixed import ConvSynapses, DenseSynapses, Population
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool
-from norse_export.ir.neurons import IF, LI, LIF
+from norse_export.ir.neurons import IF, LI, LIF, NeuronModel
 from norse_export.passes.discretise import discretise
 from norse_export.passes.lowered import InputRange
 from norse_export.passes.plans import QuantiseChoice
@@ -55,16 +55,16 @@ def lowered(model: Graph[Any], inputs: dict[str, Any] | None = None, **choices: 
     return TARGET.lower(model, QuantiseChoice(**choices), inputs, ranges=None)
 
 
-def box(**changes: Any) -> LIF:
+def box(**changes: Any) -> NeuronModel:
     values = {"tau_mem": number(1e-2), "v_leak": number(0), "v_th": number(1), "v_reset": number(0), **changes}
     return LIF(shape=(8,), dt=1e-3, **values)
 
 
-def leaky_readout() -> LI:
+def leaky_readout() -> NeuronModel:
     return LI(shape=(3,), dt=1e-3, tau_mem=number(1e-2), v_leak=number(0))
 
 
-def summing() -> IF:
+def summing() -> NeuronModel:
     return IF(shape=(8,), dt=1e-3, v_th=number(4), v_reset=number(0))
 
 

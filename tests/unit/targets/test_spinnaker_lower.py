@@ -19,7 +19,7 @@ from norse_export.interpret.fixed import emulate
 from norse_export.ir.fixed import Population
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Input, Linear, Output, Pool
-from norse_export.ir.stages import IF, LI, LIF
+from norse_export.ir.neurons import IF, LI, LIF
 from norse_export.passes.discretise import discretise
 from norse_export.passes.quantise import QuantiseChoice, Quantised
 from norse_export.program.laws import Law
