@@ -182,16 +182,19 @@ def _loaded(blocks: list[Any]) -> dict[str, Any]:
     found = {}
     for number, block in enumerate(blocks):
         for part, name in ((block.synapse, "synapse"), (getattr(block, "synapse_rec", None), "recurrent")):
-            for key in ("weights", "weight", "weight_exp", "num_weight_bits"):
-                if hasattr(part, key):
-                    found[f"{name}.{key.rstrip('s') if key == 'weights' else key}_{number}"] = _value(part, key)
+            if part is None:
+                continue
+            weights = part.weights if hasattr(part, "weights") else part.weight
+            found[f"{name}.weight_{number}"] = _value(weights)
+            for key, default in (("weight_exp", 0), ("num_weight_bits", 8)):
+                value = part.proc_params.get(key)
+                found[f"{name}.{key}_{number}"] = np.asarray(default if value is None else value)
         for key in ("du", "dv", "vth", "bias_mant", "bias_exp"):
-            found[f"{key}_{number}"] = _value(block.neuron, key)
+            found[f"{key}_{number}"] = _value(getattr(block.neuron, key))
     return found
 
 
-def _value(part: Any, key: str) -> Any:
-    variable = getattr(part, key)
+def _value(variable: Any) -> Any:
     return np.asarray(getattr(variable, "init", variable))
 
 

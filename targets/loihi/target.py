@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from norse_export.errors import Finding, UnsupportedError
+from norse_export.errors import Finding, UnsupportedError, UsageError
 from norse_export.files.limits import Limits
 from norse_export.interpret.fixed import emulate
 from norse_export.ir.graph import Graph
@@ -18,7 +18,7 @@ from norse_export.ir.stages import DiscreteNode, FixedNode
 from norse_export.passes.lowered import InputRange
 from norse_export.passes.plans import QuantiseChoice
 from norse_export.passes.quantise import Quantised
-from norse_export.target import Stage
+from norse_export.target import Stage, VendorReport
 
 from .chain import chain_of
 from .fit import capacity_findings
@@ -29,6 +29,7 @@ from .netx import load_net
 from .recording import read_rasters, samples_of, write_recording
 from .replay import HOST, NET, is_folder, is_net, replayed_graph, takes_images
 from .report import write_report
+from .vendor import LAVA, lava_report
 
 RECORDING, REPORT, SCRIPT = "recording.nir", "report.json", "run_on_loihi.py"
 
@@ -43,6 +44,7 @@ class LoihiTarget:
     folder: bool = True
     description: str = "Intel Loihi 2: a .net file for lava-dl's netx, and a script that compares the chip; Lava's law"
     states: bool = False
+    vendors: tuple[str, ...] = (LAVA,)
 
     def lower(
         self,
@@ -121,6 +123,18 @@ class LoihiTarget:
             few = {name: raster[:, :samples] for name, raster in inputs.items()}
             run = replace(self, states=True).run(artefact, few)
         write_recording(artefact / RECORDING, part, inputs, run, images=takes_images(net))
+
+    def vendor_check(
+        self, vendor: str, artefact: Path, inputs: Mapping[str, NDArray[Any]], *, python: Path | None
+    ) -> VendorReport:
+        """What Intel's Lava makes of a folder or a `.net` file: `lava_report`.
+
+        Raises:
+            MissingDependencyError: Lava is not installed for that interpreter. UsageError: no such interpreter, vendor.
+        """
+        if vendor not in self.vendors:
+            raise UsageError(f"no vendor {vendor!r}", where="--vendor", fix=f"use {', '.join(self.vendors)}")
+        return lava_report(artefact, inputs, python)
 
 
 def _limits(path: Path) -> Limits:
