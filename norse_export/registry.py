@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -61,16 +61,41 @@ def load(name: str) -> Target:
     return target
 
 
+def chosen(asked: Sequence[str]) -> dict[str, Target | MissingDependencyError]:
+    """The targets of these names, each once, in the order of the table; "all" means every target.
+
+    One that fails, and was not asked for by name, is given as its error.
+
+    Raises:
+        UnknownTargetError: no such target. MissingDependencyError: one that was asked for by name fails.
+    """
+    wanted = dict.fromkeys(name for name in asked if name != "all")
+    return {
+        name: load(name) if name in wanted else _loaded(name)
+        for name in dict.fromkeys((*(names() if "all" in asked else ()), *wanted))
+    }
+
+
+def _loaded(name: str) -> Target | MissingDependencyError:
+    """The target, or why it cannot be loaded."""
+    try:
+        return load(name)
+    except MissingDependencyError as error:
+        return error
+
+
 def holder(path: Path) -> ReadableTarget | None:
     """The target that a file or folder is an artefact of, told by its content; None: it is nobody's.
 
     A target of another package that fails is passed over: the file need not be its own.
     """
     for name in names():
+        target = _loaded(name)
+        if isinstance(target, MissingDependencyError) or not hasattr(target, "holds"):
+            continue
         try:
-            target = load(name)
             with blaming(name):
-                if hasattr(target, "holds") and cast(ReadableTarget, target).holds(path):
+                if cast(ReadableTarget, target).holds(path):
                     return cast(ReadableTarget, target)
         except MissingDependencyError:
             continue

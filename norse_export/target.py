@@ -21,6 +21,7 @@ Array = NDArray[Any]
 __all__ = [
     "Compared",
     "Limit",
+    "Limited",
     "Readable",
     "ReadableTarget",
     "Recording",
@@ -95,6 +96,13 @@ class Readable(Protocol):
 
     def recorded(self, path: Path) -> Mapping[str, Array] | None:
         """The rasters [T, B, *shape] that are stored in an artefact; None where there are none."""
+
+
+class Limited(Protocol):
+    """A part that a target may have: it tells how much of its chip a network takes."""
+
+    def limits(self, graph: Graph[FixedNode]) -> tuple[Limit, ...]:
+        """Every resource that is limited: how much is used, how much there is, and who says so."""
 
 
 class ReadableTarget(Target, Readable, Protocol):

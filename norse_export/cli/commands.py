@@ -90,7 +90,7 @@ def program() -> None:
 
 @program.command("export")
 @options.file_argument("model")
-@options.targets(required=True, text="The target; repeat it for several (norse-export targets lists them).")
+@options.targets(required=True, text="The target, or all; repeat it for several (norse-export targets lists them).")
 @click.option(
     "-o",
     "--out",
@@ -101,13 +101,14 @@ def program() -> None:
 @options.inputs
 @options.integers
 @options.loading
+@options.vendor
 @click.option("--verify/--no-verify", default=True, help="Run the artefact and compare it (default), or only write it.")
 @options.force
 @options.presentation
 def export(model: Path, out: Path | None, verify: bool, force: bool, **given: Any) -> Request:
     """Export MODEL, run it back, compare (the default)."""
     options.check_inputs(given)
-    targets = tuple(dict.fromkeys(given["targets"]))
+    targets, vendor = tuple(dict.fromkeys(given["targets"])), options.vendor_choice(given)
 
     def call(progress: Progress | None) -> Any:
         from norse_export import pipeline
@@ -119,6 +120,7 @@ def export(model: Path, out: Path | None, verify: bool, force: bool, **given: An
             inputs=options.input_choice(given),
             loading=options.load_choice(given),
             integers=options.integer_choice(given),
+            vendor=vendor,
             verify=verify,
             force=force,
             progress=progress,
@@ -182,6 +184,7 @@ def inspect(file: Path, **given: Any) -> Request:
 )
 @options.inputs
 @options.loading
+@options.vendor
 @options.force
 @options.presentation
 def run(file: Path, out: Path | None, cycles: bool, machine: Path | None, force: bool, **given: Any) -> Request:
@@ -189,6 +192,7 @@ def run(file: Path, out: Path | None, cycles: bool, machine: Path | None, force:
     options.check_inputs(given)
     if machine is not None and not cycles:
         raise UsageError("--machine is of cycles, and none are counted", where="--machine", fix="add --cycles")
+    vendor = options.vendor_choice(given)
 
     def call(progress: Progress | None) -> Any:
         from norse_export import pipeline
@@ -201,6 +205,7 @@ def run(file: Path, out: Path | None, cycles: bool, machine: Path | None, force:
             trace=out,
             count_cycles=cycles,
             machine=machine,
+            vendor=vendor,
             force=force,
             progress=progress,
         )

@@ -14,7 +14,7 @@ from norse_export.errors import UsageError
 from norse_export.files.limits import Limits
 
 if TYPE_CHECKING:
-    from norse_export.pipeline import InputChoice, IntegerChoice, LoadChoice
+    from norse_export.pipeline import InputChoice, IntegerChoice, LoadChoice, VendorChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -153,6 +153,23 @@ integers = _all(
     ]
 )
 
+vendor = _all(
+    [
+        _option(
+            "--vendor",
+            values.word("--vendor"),
+            "NAME",
+            "Have the vendor's own software check the artefact, too (norse-export targets lists them).",
+        ),
+        _option(
+            "--vendor-python",
+            values.file_name("--vendor-python"),
+            "FILE",
+            "With --vendor: the Python that it is installed in.",
+        ),
+    ]
+)
+
 presentation = _all(
     [
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object (see norse-export schema)."),
@@ -215,6 +232,21 @@ def integer_choice(given: Given) -> IntegerChoice:
         precision=given["precision"],
         chip=given["chip"],
     )
+
+
+def vendor_choice(given: Given) -> VendorChoice | None:
+    """Whose software is to check the artefact; None: nobody's.
+
+    Raises:
+        UsageError: an interpreter for nobody's software.
+    """
+    from norse_export.pipeline import VendorChoice
+
+    name, python = given["vendor"], given["vendor_python"]
+    if name is None and python is not None:
+        message = "--vendor-python is of a vendor's software, and none is asked for"
+        raise UsageError(message, where="--vendor-python", fix="add --vendor NAME")
+    return None if name is None else VendorChoice(name, python)
 
 
 def load_choice(given: Given) -> LoadChoice:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from norse_export.pipeline.checking import check, targets
-    from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice, Progress
+    from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice, Progress, VendorChoice
     from norse_export.pipeline.comparing import parity
     from norse_export.pipeline.exporting import export
     from norse_export.pipeline.inspecting import inspect
@@ -21,6 +21,7 @@ _HOME = {
     "IntegerChoice": "choices",
     "LoadChoice": "choices",
     "Progress": "choices",
+    "VendorChoice": "choices",
     "check": "checking",
     "export": "exporting",
     "inspect": "inspecting",
@@ -37,6 +38,7 @@ __all__ = [
     "IntegerChoice",
     "LoadChoice",
     "Progress",
+    "VendorChoice",
     "check",
     "export",
     "inspect",

@@ -95,9 +95,26 @@ def _recorded(held: Held, recording: Recording, path: Path, *, first: bool) -> A
     own = held.run(rasters, states=True)
     recorded = fitted(recording.run, own)
     values = {name: recorded.observables.get(name, {}) for name in recorded.spikes} | dict(recording.values)
-    common = in_common(own, replace(recorded, observables=values), path.name)
+    common = in_common(own, replace(recorded, observables=values))
+    _require_comparable(common.second, path)
     pair = (common.first, common.second) if first else (common.second, common.first)
     return ArtefactParity(compare(*pair, rung=3), summary_of(path.name, rasters), findings=common.findings)
+
+
+def _require_comparable(trace: Run, path: Path) -> None:
+    """Refuse a trace that shares nothing with the artefact, or holds states in other units."""
+    if not (trace.spikes or trace.outputs or any(trace.observables.values())):
+        raise UsageError(
+            "the trace has no layer in common with the artefact",
+            where=path.name,
+            fix="compare a trace with the artefact that it was recorded from",
+        )
+    if any(raster.dtype.kind == "f" for states in trace.observables.values() for raster in states.values()):
+        raise UsageError(
+            "the trace holds states of floats, and the artefact has whole numbers in units of its own",
+            where=path.name,
+            fix="compare it with the model, or the model with the artefact",
+        )
 
 
 def _played(held: Held, recording: Recording, path: Path) -> Rasters:

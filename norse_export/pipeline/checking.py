@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 from norse_export import registry
 from norse_export.errors import CapacityError, ExportError, Finding, MissingDependencyError, UnsupportedError
@@ -14,7 +15,7 @@ from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
 from norse_export.pipeline.staging import stage
 from norse_export.report.results import CheckResult, TargetCheck, TargetSummary
-from norse_export.target import Target
+from norse_export.target import Limited, Target
 
 
 def check(
@@ -32,25 +33,14 @@ def check(
     Raises:
         ExportError: the model cannot be read, or is impossible; a target that was asked for by name fails.
     """
-    asked = tuple(dict.fromkeys(name for name in targets if name != "all"))
-    every = registry.names() if not asked or "all" in targets else ()
-    names = dict.fromkeys((*every, *asked))
-    found = {name: registry.load(name) if name in asked else _loaded(name) for name in names}
+    found = registry.chosen(targets or ("all",))
     loading, integers = loading or LoadChoice(), integers or IntegerChoice()
     loaded = load_model(Path(model), loading, chosen_inputs(inputs))
     checked = tuple(_check_one(loaded, *item, integers, loading.limits) for item in found.items())
-    for error in (target.error for target in checked if target.target in asked):
+    for error in (target.error for target in checked if target.target in targets):
         if error is not None:
             raise error
     return CheckResult(loaded.name, checked, loaded.findings)
-
-
-def _loaded(name: str) -> Target | MissingDependencyError:
-    """The target, or why it cannot be loaded."""
-    try:
-        return registry.load(name)
-    except MissingDependencyError as error:
-        return error
 
 
 def _check_one(
@@ -67,11 +57,12 @@ def _check_one(
     try:
         with registry.blaming(name, "cannot check a model"):
             findings = (*staged.findings, *_findings(target.check(staged.graph)))
+            limits_used = tuple(cast(Limited, target).limits(staged.graph)) if hasattr(target, "limits") else ()
     except (UnsupportedError, CapacityError) as error:
         return TargetCheck(name, fits=False, findings=error.findings)
     except ExportError as error:
         return TargetCheck(name, fits=False, findings=(), error=error)
-    return TargetCheck(name, fits=blocking(findings) is None, findings=findings)
+    return TargetCheck(name, blocking(findings) is None, findings, limits_used)
 
 
 def _findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -88,7 +79,7 @@ def targets() -> tuple[TargetSummary, ...]:
 
     One that fails is listed too: its description says why, its stage is `unknown`, and nothing runs it.
     """
-    return tuple(_summary(name, _loaded(name)) for name in registry.names())
+    return tuple(_summary(*item) for item in registry.chosen(("all",)).items())
 
 
 def _summary(name: str, target: Target | ExportError) -> TargetSummary:
@@ -97,7 +88,8 @@ def _summary(name: str, target: Target | ExportError) -> TargetSummary:
         try:
             with registry.blaming(name, "cannot say what can run it"):
                 runners = tuple(map(str, target.runners()))
-                return TargetSummary(name, str(target.stage), str(target.description), runners, origin)
+                vendors = tuple(map(str, getattr(target, "vendors", ())))
+                return TargetSummary(name, str(target.stage), str(target.description), runners, origin, vendors)
         except ExportError as error:
             target = error
     return TargetSummary(name, "unknown", target.what, (), origin)

@@ -65,6 +65,14 @@ class IntegerChoice:
     chip: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class VendorChoice:
+    """The vendor's own software that is to check an artefact; python: the interpreter that it is installed in."""
+
+    name: str
+    python: Path | None = None
+
+
 def chosen_inputs(inputs: InputChoice | str | Path | None) -> InputChoice:
     """A choice from what a caller may pass: a choice, the path of a file of rasters, or nothing."""
     if inputs is None or isinstance(inputs, InputChoice):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from norse_export.errors import Finding, UsageError
+from norse_export.errors import Finding
 from norse_export.ir.run import Run
 
 
@@ -19,34 +17,18 @@ class Common:
     findings: tuple[Finding, ...]
 
 
-def in_common(own: Run, other: Run, where: str) -> Common:
-    """Spikes, outputs and states of an artefact's own run, and those of them that another run of it holds.
-
-    Raises:
-        UsageError: they share no layer and no output, or the other holds states of floats.
-    """
+def in_common(own: Run, other: Run) -> Common:
+    """Spikes, outputs and states of an artefact's own run, and those of them that another run of it holds."""
     held = other.observables
     populations = dict.fromkeys((*own.spikes, *own.observables))
     names = [name for name in populations if name in other.spikes or held.get(name)]
     outputs = [name for name in own.outputs if name in other.outputs]
-    if not names and not outputs:
-        raise UsageError(
-            "the trace has no layer in common with the artefact",
-            where=where,
-            fix="compare a trace with the artefact that it was recorded from",
-        )
-    if any(raster.dtype.kind == "f" for name in names for raster in held.get(name, {}).values()):
-        raise UsageError(
-            "the trace holds states of floats, and the artefact has whole numbers in units of its own",
-            where=where,
-            fix="compare it with the model, or the model with the artefact",
-        )
 
-    def reduced(run: Run, states: Mapping[str, Mapping[str, Any]]) -> Run:
+    def reduced(run: Run) -> Run:
         shared = {
-            name: {key: states[name][key] for key in sorted(own.observables.get(name, {})) if key in held[name]}
+            name: {key: run.observables[name][key] for key in sorted(own.observables[name]) if key in held[name]}
             for name in names
-            if name in held and name in states
+            if name in held and name in own.observables
         }
         spikes = {name: run.spikes[name] for name in own.spikes if name in other.spikes}
         return Run(spikes, {name: run.outputs[name] for name in outputs}, run.ran_by, shared)
@@ -56,4 +38,4 @@ def in_common(own: Run, other: Run, where: str) -> Common:
         Finding("not_recorded", "warning", name, "it was not recorded: nothing is said about it", "record it too")
         for name in missing
     )
-    return Common(reduced(own, own.observables), reduced(other, held), findings)
+    return Common(reduced(own), reduced(other), findings)

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from norse_export import registry
 from norse_export.compare import Comparison
-from norse_export.errors import CapacityError, ExportError, Finding, UnsupportedError, UsageError
+from norse_export.errors import (
+    CapacityError,
+    ExportError,
+    Finding,
+    MissingDependencyError,
+    UnsupportedError,
+    UsageError,
+)
 from norse_export.files.atomic import check_output, writing_file, writing_folder
 from norse_export.files.limits import Limits
 from norse_export.files.write_errors import reporting_write_errors
-from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice, Progress, chosen_inputs, silent
+from norse_export.pipeline.choices import (
+    InputChoice,
+    IntegerChoice,
+    LoadChoice,
+    Progress,
+    VendorChoice,
+    chosen_inputs,
+    silent,
+)
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
 from norse_export.pipeline.rasters import Chosen, choose
-from norse_export.pipeline.staging import observing, stage
+from norse_export.pipeline.staging import Staged, observing, stage
+from norse_export.pipeline.vendors import has_vendor, require_vendor, vendor_checked, vendor_error
 from norse_export.pipeline.verdict import require_equal, vacuous_warning
 from norse_export.pipeline.written import Digesting
-from norse_export.report.results import ExportResult, TargetExport
-from norse_export.target import Stage, Target
+from norse_export.report.results import ExportResult, TargetExport, VendorCheck
+from norse_export.target import Recording, Stage, Target
 
 if TYPE_CHECKING:
     from norse_export.passes.prices import LayerPrice
@@ -35,6 +51,7 @@ def export(
     inputs: InputChoice | str | Path | None = None,
     loading: LoadChoice | None = None,
     integers: IntegerChoice | None = None,
+    vendor: VendorChoice | None = None,
     verify: bool = True,
     force: bool = False,
     progress: Progress | None = None,
@@ -42,48 +59,41 @@ def export(
     """Export a model file to one or several targets; each artefact appears under its name only when it is equal.
 
     The result's `error` is None when all went well: it is not raised, so that what else was found is not lost.
-    out: the artefact's path for one target, a folder with one entry a target for several; default: named after the
-    model, in the current folder. integers: for targets that take whole numbers. verify=False writes without running
-    back, and says so in the artefact.
+    targets: their names; "all" for every one. out: the artefact's path for one target, a folder with one entry a target
+    for several; default: named after the model, in the current folder. integers: for targets that take whole numbers.
+    vendor: have a vendor's own software check the artefacts of the targets that it is for. verify=False writes without
+    running back, and says so in the artefact.
 
     Raises:
         ExportError: the call, or the model as a whole, is wrong. What goes wrong with one target stands in its result.
     """
     inputs, loading, report = chosen_inputs(inputs), loading or LoadChoice(), progress or silent
-    model = Path(model)
+    model, integers = Path(model), integers or IntegerChoice()
     targets = (targets,) if isinstance(targets, str) else targets
     if not targets:
         raise UsageError("no target is given", where="--target", fix=f"use one of: {', '.join(registry.names())}")
-    loaded_targets = [registry.load(name) for name in dict.fromkeys(targets)]
-    integers = integers or IntegerChoice()
+    asked = registry.chosen(targets)
+    several = len(asked) > 1 or "all" in targets
+    wanted = [target for target in asked.values() if not isinstance(target, MissingDependencyError)]
+    _refuse_unused(integers, wanted)
+    _refuse_vendor(vendor, wanted, verify=verify)
     sources = tuple(path for path in (model, inputs.file, integers.calibration) if path is not None)
-    _refuse_unused(integers, loaded_targets)
-    paths = _paths(model, loaded_targets, None if out is None else Path(out))
-    for target, path in zip(loaded_targets, paths, strict=True):
-        if path.parent.exists() or len(loaded_targets) == 1:
-            check_output(path, force=force, inputs=sources, folder=target.folder)
+    paths = _paths(model, wanted, None if out is None else Path(out), several=several)
+    for target in wanted:
+        if paths[target.name].parent.exists() or not several:
+            check_output(paths[target.name], force=force, inputs=sources, folder=target.folder)
     report("load", 0.0)
     loaded = load_model(model, loading, inputs)
     chosen = None
     if verify:
         report("reference", 0.2)
         chosen = choose(loaded, inputs, loading.limits)
-    folder = paths[0].parent
-    made = len(loaded_targets) > 1 and not folder.exists()
-    if made:
-        with reporting_write_errors(folder):
-            folder.mkdir()
-    order = _Order(loaded, chosen, integers, loading.limits, force, sources)
-    done = []
-    for number, (target, path) in enumerate(zip(loaded_targets, paths, strict=True)):
-        report(target.name, 0.4 + 0.6 * number / len(loaded_targets))
-        done.append(_export_one(order, target, path))
-    if made and all(export.artefact is None for export in done):
-        folder.rmdir()
+    order = _Order(loaded, chosen, integers, vendor, loading.limits, force, sources)
+    done = _export_all(order, asked, paths, report)
     report("done", 1.0)
     note = () if chosen is None or chosen.truth.note is None else (chosen.truth.note,)
     summary = None if chosen is None else chosen.summary
-    return ExportResult(model.name, summary, tuple(done), (*loaded.findings, *note))
+    return ExportResult(model.name, summary, done, (*loaded.findings, *note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +103,41 @@ class _Order:
     model: Model
     chosen: Chosen | None
     integers: IntegerChoice
+    vendor: VendorChoice | None
     limits: Limits
     force: bool
     sources: tuple[Path, ...]
+
+
+def _export_all(
+    order: _Order,
+    asked: Mapping[str, Target | MissingDependencyError],
+    paths: Mapping[str, Path],
+    report: Progress,
+) -> tuple[TargetExport, ...]:
+    """Export to one target after the other; a folder that is made for them goes again if nothing came of it."""
+    folders = {path.parent for path in paths.values() if not path.parent.exists()} if len(asked) > 1 else set()
+    for folder in folders:
+        with reporting_write_errors(folder):
+            folder.mkdir()
+    done = []
+    for number, (name, target) in enumerate(asked.items()):
+        report(name, 0.4 + 0.6 * number / len(asked))
+        if isinstance(target, MissingDependencyError):
+            done.append(TargetExport(name, None, (), order.chosen is not None, (), target))
+        else:
+            done.append(_export_one(order, target, paths[name]))
+    for folder in folders:
+        if all(export.artefact is None for export in done):
+            folder.rmdir()
+    return tuple(done)
+
+
+def _refuse_vendor(vendor: VendorChoice | None, targets: Sequence[Target], *, verify: bool) -> None:
+    if vendor is not None and not verify:
+        message = "--vendor compares with what the artefact did here, and --no-verify does not run it"
+        raise UsageError(message, where="--vendor", fix="leave one of the two out")
+    require_vendor(vendor, targets)
 
 
 def _refuse_unused(integers: IntegerChoice, targets: Sequence[Target]) -> None:
@@ -120,37 +162,67 @@ def blocking(findings: Sequence[Finding]) -> ExportError | None:
     return kind.of(errors)
 
 
-def _paths(model: Path, targets: Sequence[Target], out: Path | None) -> list[Path]:
-    names = [f"{model.stem}{target.suffix}" for target in targets]
-    if len(targets) == 1:
-        return [out or Path(names[0])]
-    return [(out or Path()) / name for name in names]
+def _paths(model: Path, targets: Sequence[Target], out: Path | None, *, several: bool) -> dict[str, Path]:
+    if several:
+        return {target.name: (out or Path()) / f"{model.stem}{target.suffix}" for target in targets}
+    return {target.name: out or Path(f"{model.stem}{target.suffix}") for target in targets}
 
 
-def _export_one(order: _Order, target: Target, path: Path) -> TargetExport:
+@dataclass(slots=True)
+class _Found:
+    """What is known of an export so far: it is told, too, where the export fails."""
+
     findings: tuple[Finding, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     prices: tuple[LayerPrice, ...] = ()
-    verified = order.chosen is not None
+    vendor: tuple[VendorCheck, ...] = ()
+
+
+def _export_one(order: _Order, target: Target, path: Path) -> TargetExport:
+    found, verified = _Found(), order.chosen is not None
+    artefact, error = None, None
     try:
         staged = stage(order.model, target, order.integers, order.chosen, order.limits)
-        prices = staged.prices
+        found.prices = staged.prices
         with registry.blaming(target.name):
-            findings = (*staged.findings, *target.check(staged.graph))
-        if (error := blocking(findings)) is not None:
-            raise error
+            found.findings = (*staged.findings, *target.check(staged.graph))
+        if (blocked := blocking(found.findings)) is not None:
+            raise blocked
         writing = writing_folder if target.folder else writing_file
-        with Digesting() as digesting, writing(path, force=order.force, inputs=order.sources) as temporary:
-            with reporting_write_errors(path), registry.blaming(target.name):
-                target.emit(staged.graph, temporary)
-            if order.chosen is not None:
-                with registry.blaming(target.name):
-                    actual = observing(target, staged.graph, order.chosen).run(temporary, order.chosen.rasters)
-                comparisons = staged.compared(actual, order.chosen)
-                require_equal(comparisons, order.chosen)
-            digesting.start(temporary)
-    except ExportError as error:
-        return TargetExport(target.name, None, comparisons, verified, findings, error, prices)
-    if comparisons and comparisons[0].vacuous:
-        findings = (*findings, vacuous_warning(comparisons[0]))
-    return TargetExport(target.name, digesting.artefact(path), comparisons, verified, findings, prices=prices)
+        with Digesting() as digesting:
+            with writing(path, force=order.force, inputs=order.sources) as temporary:
+                with reporting_write_errors(path), registry.blaming(target.name):
+                    target.emit(staged.graph, temporary)
+                if order.chosen is not None:
+                    _prove(target, staged, order.chosen, order.vendor, temporary, found)
+                digesting.start(temporary)
+            artefact = digesting.artefact(path)
+    except ExportError as raised:
+        error = raised
+    if error is None and found.comparisons and found.comparisons[0].vacuous:
+        found.findings = (*found.findings, vacuous_warning(found.comparisons[0]))
+    told = (found.comparisons, verified, found.findings)
+    return TargetExport(target.name, artefact, *told, error, found.prices, found.vendor)
+
+
+def _prove(
+    target: Target, staged: Staged, chosen: Chosen, vendor: VendorChoice | None, artefact: Path, found: _Found
+) -> None:
+    """Run what was written and compare; then it may record what proved it, and a vendor's software is asked.
+
+    Raises:
+        ParityError: something is not equal, or proves nothing. MissingDependencyError: no vendor's software.
+    """
+    with registry.blaming(target.name):
+        actual = observing(target, staged.graph, chosen).run(artefact, chosen.rasters)
+    found.comparisons = staged.compared(actual, chosen)
+    require_equal(found.comparisons, chosen)
+    if hasattr(target, "record"):
+        with reporting_write_errors(artefact), registry.blaming(target.name):
+            cast(Recording, target).record(artefact, chosen.rasters, actual)
+    if vendor is not None and has_vendor(target, vendor):
+        check = vendor_checked(target, vendor, artefact, chosen.rasters, actual)
+        found.vendor = (check,)
+        found.findings = (*found.findings, *check.findings)
+        if (error := vendor_error(check)) is not None:
+            raise error

@@ -22,14 +22,15 @@ from norse_export.interpret import interpret
 from norse_export.ir.graph import Shape
 from norse_export.ir.neurons import NeuronModel
 from norse_export.pipeline.artefacts import Held, choose_rasters, read_artefact, target_of
-from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, chosen_inputs, silent
+from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, VendorChoice, chosen_inputs, silent
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Rasters
 from norse_export.pipeline.rasters import choose
 from norse_export.pipeline.recorded import write_recording
+from norse_export.pipeline.vendors import require_vendor, vendor_checked, vendor_error
 from norse_export.pipeline.written import artefact_of
 from norse_export.report.results import ActivitySummary, LayerActivity, RunResult
-from norse_export.target import Run
+from norse_export.target import ReadableTarget, Run
 
 Array = NDArray[Any]
 _LAW = "float: forward Euler, synapse first, strict threshold, reset to a value"
@@ -53,34 +54,36 @@ def run(
     trace: str | Path | None = None,
     count_cycles: bool = False,
     machine: str | Path | None = None,
+    vendor: VendorChoice | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Run a model on the interpreter, or an artefact as its target runs it, every state recorded.
 
     trace: a file for all of it as NIR graph data. count_cycles: also on the reference machine (artefacts of `sim`); its
-    parameters are those of the TOML file `machine`, or the artefact's own.
+    parameters are those of the TOML file `machine`, or the artefact's own. vendor: have a vendor's own software load
+    the artefact, too, and run it where it can; where it does something else, that is the result's error.
 
     Raises:
         ExportError: the file, the rasters or the output are wrong.
     """
     inputs, loading, report = chosen_inputs(inputs), loading or LoadChoice(), progress or silent
-    path, counted = Path(file), count_cycles or machine is not None
+    path, machine = Path(file), None if machine is None else Path(machine)
+    counted = count_cycles or machine is not None
     if trace is not None:
         check_output(Path(trace), force=force, inputs=(path,))
     report("load", 0.0)
     target = target_of(path)
-    if counted and (target is None or not _is_counted(path)):
-        message = "cycles are counted of whole numbers on the reference machine, and this is no artefact of sim"
-        raise UsageError(message, where="--cycles", fix="export it to sim first: norse-export MODEL --target sim")
+    _refuse(path, target, vendor, counted=counted)
     if target is None:
         done = _model(path, inputs, loading, report)
     else:
         held = read_artefact(path, target, loading)
         report("run", 0.3)
-        done = _artefact(
-            held, inputs, loading.limits, cycles=counted, machine=None if machine is None else Path(machine)
-        )
+        done = _artefact(held, inputs, loading.limits, cycles=counted, machine=machine)
+        if vendor is not None:
+            report("vendor", 0.6)
+            done = _checked(done, held, vendor)
     written = None
     if trace is not None:
         report("write", 0.8)
@@ -89,6 +92,25 @@ def run(
         written = artefact_of(Path(trace))
     report("done", 1.0)
     return replace(done.result, trace=written)
+
+
+def _refuse(path: Path, target: ReadableTarget | None, vendor: VendorChoice | None, *, counted: bool) -> None:
+    """Refuse what is asked of a model, and only artefacts can give."""
+    if vendor is not None and target is None:
+        message = "a vendor's software checks artefacts, and this is a model"
+        raise UsageError(message, where="--vendor", fix="export it first: norse-export MODEL --target T --vendor V")
+    require_vendor(vendor, () if target is None else (target,))
+    if counted and (target is None or not _is_counted(path)):
+        message = "cycles are counted of whole numbers on the reference machine, and this is no artefact of sim"
+        raise UsageError(message, where="--cycles", fix="export it to sim first: norse-export MODEL --target sim")
+
+
+def _checked(done: _Done, held: Held, vendor: VendorChoice) -> _Done:
+    """A run with what a vendor's software made of the same artefact on the same rasters."""
+    check = vendor_checked(held.target, vendor, held.path, done.rasters, done.run)
+    findings = (*done.result.findings, *check.findings)
+    result = replace(done.result, vendor=(check,), findings=findings, error=vendor_error(check))
+    return replace(done, result=result)
 
 
 def _model(path: Path, inputs: InputChoice, loading: LoadChoice, report: Progress) -> _Done:

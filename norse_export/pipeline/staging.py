@@ -72,7 +72,7 @@ def stage(model: Model, target: Target, integers: IntegerChoice, chosen: Chosen 
     Raises:
         ExportError: the model has no such form, or the choice of integers does not fit it.
     """
-    graph = with_provenance(model, target.name, chosen, whole=target.stage is Stage.FIXED)
+    graph = with_provenance(model, target.name, chosen, integers if target.stage is Stage.FIXED else None)
     match target.stage:
         case Stage.CONTINUOUS:
             return Staged(model, target.stage, graph)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RunResult,
         TargetExport,
         TargetSummary,
+        VendorCheck,
     )
 
 SCHEMA_VERSION = 1
@@ -83,6 +84,7 @@ def _export(result: ExportResult) -> Document:
         "inputs": _inputs(result.inputs),
         "targets": [_target_export(target, start) for target, start in zip(result.targets, starts, strict=True)],
         "parity": [_comparison(comparison) for comparison in comparisons],
+        "vendor": [_vendor(check) for target in result.targets for check in target.vendor],
         "artefacts": [_artefact(target.artefact) for target in result.targets if target.artefact is not None],
     }
 
@@ -141,6 +143,7 @@ def _run(result: RunResult) -> Document:
         "layers": [_fields(layer) for layer in result.layers],
         "accuracy": result.accuracy,
         "activity": None if result.activity is None else _fields(result.activity),
+        "vendor": [_vendor(check) for check in result.vendor],
         "artefacts": [] if result.trace is None else [_artefact(result.trace)],
     }
 
@@ -174,6 +177,19 @@ def _inputs(inputs: Any) -> Document | None:
 
 def _artefact(artefact: Artefact) -> Document:
     return {"path": artefact.path, "sha256": artefact.sha256, "bytes": artefact.bytes}
+
+
+def _vendor(check: VendorCheck) -> Document:
+    return {
+        "target": check.target,
+        "vendor": check.vendor,
+        "version": check.version,
+        "equal": check.equal,
+        "compared": {kind: _fields(counts) for kind, counts in check.compared.items()},
+        "figures": check.figures,
+        "parity": None if check.parity is None else _comparison(check.parity),
+        "findings": _findings(check.findings),
+    }
 
 
 def _comparison(comparison: Comparison) -> Document:

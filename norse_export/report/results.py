@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from norse_export.compare import Comparison
 from norse_export.errors import ExportError, Finding
 from norse_export.report.outcome import first_to_exit
-from norse_export.target import Limit
+from norse_export.target import Compared, Limit
 
 if TYPE_CHECKING:
     from norse_export.passes.prices import LayerPrice
@@ -36,10 +36,32 @@ class InputSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class VendorCheck:
+    """What a vendor's own software made of an artefact; see target.VendorReport.
+
+    parity: its run against our emulation, where it has a simulator.
+    """
+
+    target: str
+    vendor: str
+    version: str
+    compared: Mapping[str, Compared]
+    figures: Mapping[str, float | str]
+    parity: Comparison | None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether all of it is as it was foretold."""
+        same = self.parity is None or self.parity.equal
+        return same and not any(counts.differing for counts in self.compared.values())
+
+
+@dataclass(frozen=True, slots=True)
 class TargetExport:
     """The export to one target. `error` is why it failed; then `artefact` is None and no file stands under its name.
 
-    prices: of a target of integers, what quantisation cost each layer.
+    prices: of a target of integers, what quantisation cost each layer. vendor: what a vendor's software said, if asked.
     """
 
     target: str
@@ -49,6 +71,7 @@ class TargetExport:
     findings: tuple[Finding, ...]
     error: ExportError | None = None
     prices: tuple[LayerPrice, ...] = ()
+    vendor: tuple[VendorCheck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +187,7 @@ class ActivitySummary:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A run of a model or artefact. activity: None for floats, which count nothing."""
+    """A run of a model or artefact. activity: None where nothing is counted. error: a vendor's software disagrees."""
 
     file: str
     ran_by: str
@@ -175,6 +198,8 @@ class RunResult:
     accuracy: float | None = None
     findings: tuple[Finding, ...] = ()
     activity: ActivitySummary | None = None
+    vendor: tuple[VendorCheck, ...] = ()
+    error: ExportError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +216,14 @@ class ParityResult:
 
 @dataclass(frozen=True, slots=True)
 class TargetSummary:
-    """One target of the registry; runners: what on this machine can run its artefacts."""
+    """One target of the registry.
+
+    runners: what on this machine can run its artefacts. vendors: whose own software can check them, where installed.
+    """
 
     name: str
     stage: str
     description: str
     runners: tuple[str, ...]
     origin: str
+    vendors: tuple[str, ...] = ()

@@ -196,6 +196,21 @@ _PARTS |= {
     ),
 }
 
+_PARTS |= {
+    "vendor_check": _record(
+        {
+            "target": _WORDS,
+            "vendor": _WORDS,
+            "version": _TEXT,
+            "equal": _FLAG,
+            "compared": _map(_record({"total": _COUNT, "differing": _COUNT})),
+            "figures": _map({"type": ["number", "string", "null"]}),
+            "parity": _or_null(_reference("comparison")),  # null: the vendor has no simulator
+            "findings": _list(_reference("finding")),
+        }
+    ),
+}
+
 _RESULTS: dict[str, Schema] = {
     "export": _record(
         {
@@ -215,6 +230,7 @@ _RESULTS: dict[str, Schema] = {
                 )
             ),
             "parity": _list(_reference("comparison")),
+            "vendor": _list(_reference("vendor_check")),
             "artefacts": _list(_reference("artefact")),
         }
     ),
@@ -279,7 +295,8 @@ _RESULTS: dict[str, Schema] = {
                 )
             ),
             "accuracy": _or_null(_SHARE),
-            "activity": _or_null(_reference("activity")),  # null: a run of floats, which counts nothing
+            "activity": _or_null(_reference("activity")),  # null: a run of floats, or by a chip's emulation
+            "vendor": _list(_reference("vendor_check")),
             "artefacts": _list(_reference("artefact")),
         }
     ),
@@ -302,6 +319,7 @@ _RESULTS: dict[str, Schema] = {
                         "description": _WORDS,
                         "runners": _list(_WORDS),
                         "origin": _WORDS,
+                        "vendors": _list(_WORDS),
                     }
                 )
             )

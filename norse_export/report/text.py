@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         TargetCheck,
         TargetExport,
         TargetSummary,
+        VendorCheck,
     )
 
 NOT_VERIFIED = "NOT VERIFIED: the artefact was not run and not compared (--no-verify)"
@@ -52,11 +53,29 @@ def _export(target: TargetExport, inputs: InputSummary | None, verbose: bool) ->
         lines += ["", *prices_table(target.prices, verbose=verbose)]
     for comparison in target.parity:
         lines += ["", *checklist(comparison, verbose=verbose)]
+    lines += _vendors(target.vendor, verbose)
     if target.artefact is None:
         return [*lines, "FAILED: nothing was written"]
     if not target.verified:
         lines.append(NOT_VERIFIED)
     return [*lines, f"written: {_artefact(target.artefact)}"]
+
+
+def _vendors(checks: Iterable[VendorCheck], verbose: bool) -> list[str]:
+    """What vendors' software made of an artefact: what differs from what was foretold, and its own figures."""
+    lines: list[str] = []
+    for check in checks:
+        word = "as foretold" if check.equal else "DIFFERENT"
+        lines += ["", one_line(f"vendor {check.vendor} {check.version}: {word}")]
+        kinds = [(kind, counts.total, counts.differing) for kind, counts in check.compared.items()]
+        if kinds:
+            lines += indented(table(("compared", "total", "differing"), kinds, right=(1, 2)))
+        figures = [(name, value if isinstance(value, str) else _figure(value)) for name, value in check.figures.items()]
+        if figures:
+            lines += indented(table(("figure", "value"), figures))
+        if check.parity is not None:
+            lines += indented(checklist(check.parity, verbose=verbose))
+    return lines
 
 
 def of_check(result: CheckResult, verbose: bool) -> list[str]:
@@ -152,6 +171,7 @@ def of_run(result: RunResult, verbose: bool) -> list[str]:
         lines.append(f"accuracy: {result.accuracy:.4f}")
     if result.activity is not None:
         lines += ["", *_did(result.activity)]
+    lines += _vendors(result.vendor, verbose)
     if result.trace is not None:
         lines.append(f"trace: {_artefact(result.trace)}")
     return lines
@@ -190,12 +210,12 @@ def of_parity(result: ParityResult, verbose: bool) -> list[str]:
 
 
 def of_targets(result: tuple[TargetSummary, ...], verbose: bool) -> list[str]:
-    """Every target: what it is, and what can run it here."""
-    rows = [
-        (target.name, target.stage, target.description, ", ".join(target.runners) or "nothing", target.origin)
-        for target in result
-    ]
-    return table(("target", "takes", "what it is", "can run it here", "from"), rows)
+    """Every target: what it is, what can run it here, and whose software can check it (--vendor)."""
+    rows = []
+    for target in result:
+        names = (", ".join(target.runners) or "nothing", ", ".join(target.vendors) or "-")
+        rows.append((target.name, target.stage, target.description, *names, target.origin))
+    return table(("target", "takes", "what it is", "can run it here", "vendor", "from"), rows)
 
 
 def _inputs(inputs: InputSummary) -> str:

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from norse_export.errors import InputFileError, LimitError
 from norse_export.files.limits import Limits
-from norse_export.formats.nir.datasets import Dataset, Group, at, decoded, name_of, opened, read_array, read_raw
+from norse_export.formats.nir.datasets import (
+    Dataset,
+    Group,
+    at,
+    decoded,
+    name_of,
+    opened,
+    read_array,
+    read_raw,
+    reading_hdf5,
+)
 from norse_export.formats.nir.prescan import prescan
 
 Arrays = dict[str, NDArray[Any]]
@@ -45,6 +55,20 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], Arrays]:
         arrays: Arrays = {}
         layers = [_layer(hdf5, group, number, arrays) for number in range(len(group.members))]
     return {"layers": layers}, arrays
+
+
+def sniff(file: BinaryIO, limits: Limits) -> tuple[dict[str, bool], Arrays]:
+    """Tell whether an HDF5 file has what marks a .net file, /layer; nothing else of it is looked at.
+
+    Run it in the limited child process.
+
+    Raises:
+        InputFileError: truncated or corrupt HDF5.
+    """
+    del limits  # nothing is read
+    with opened(file) as hdf5, reading_hdf5(name_of(file)):
+        found = hdf5.get("layer", getclass=True, getlink=True) is h5py.HardLink and "node" not in hdf5
+    return {"net": found}, {}
 
 
 def _layer(hdf5: h5py.File, group: Group, number: int, arrays: Arrays) -> dict[str, Any]:

@@ -194,8 +194,10 @@ def _all_synapses(plan: Plan, scale: float) -> list[Synapses]:
     forward, recurrent = found[loops.index(False)], found[loops.index(True)]
     if isinstance(forward, DenseSynapses) and isinstance(recurrent, DenseSynapses):
         pair = settled_together(forward.weight.astype(np.int64), recurrent.weight.astype(np.int64))
-        kept = [replace(one, weight=_narrow(w)) for one, w in zip((forward, recurrent), pair, strict=True)]
-        return kept[::-1] if loops[0] else [*kept]
+        kept: list[Synapses] = [
+            replace(one, weight=_narrow(w)) for one, w in zip((forward, recurrent), pair, strict=True)
+        ]
+        return kept[::-1] if loops[0] else kept
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from norse_export.errors import Finding, UnsupportedError
+from norse_export.errors import Finding, UnsupportedError, UsageError
 from norse_export.files.limits import Limits
 from norse_export.interpret.fixed import emulate
 from norse_export.ir.graph import Graph
@@ -18,18 +18,20 @@ from norse_export.ir.stages import DiscreteNode, FixedNode
 from norse_export.passes.lowered import InputRange
 from norse_export.passes.plans import QuantiseChoice
 from norse_export.passes.quantise import Quantised
-from norse_export.target import Stage
+from norse_export.target import Stage, VendorReport
 
 from .chain import chain_of
 from .fit import capacity_findings
-from .host import host_part, write_host
+from .host import host_part, read_host, write_host
 from .lowering import lowered_to_chip
 from .net_output import write_net
-from .recording import write_recording
-from .replay import HOST, NET, replayed_graph
+from .netx import load_net
+from .recording import read_rasters, samples_of, write_recording
+from .replay import HOST, NET, is_folder, is_net, replayed_graph, takes_images
 from .report import write_report
+from .vendor import LAVA, lava_report
 
-RECORDING, REPORT, SCRIPT = "recording.npz", "report.json", "run_on_loihi.py"
+RECORDING, REPORT, SCRIPT = "recording.nir", "report.json", "run_on_loihi.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class LoihiTarget:
     folder: bool = True
     description: str = "Intel Loihi 2: a .net file for lava-dl's netx, and a script that compares the chip; Lava's law"
     states: bool = False
+    vendors: tuple[str, ...] = (LAVA,)
 
     def lower(
         self,
@@ -77,16 +80,65 @@ class LoihiTarget:
             raise UnsupportedError.of([finding for finding in findings if finding.severity == "error"])
         write_net(path / NET, chain)
         write_host(path / HOST, host_part(graph, chain))
-        write_recording(path / RECORDING, graph, chain)
         write_report(path / REPORT, graph, chain)
         (path / SCRIPT).write_bytes(Path(__file__).with_name(SCRIPT).read_bytes())
 
     def run(self, artefact: Path, inputs: Mapping[str, NDArray[Any]]) -> Run:
         """Run the net as netx would load it, under Lava's law; host layers in float64."""
-        size = max(sum(file.stat().st_size for file in artefact.iterdir()), Limits().max_bytes)
-        done = emulate(replayed_graph(artefact, Limits(max_bytes=size)), inputs, states=self.states)
-        return replace(done, ran_by="emulation of model.net as netx loads it, under Lava's law")
+        done = emulate(replayed_graph(artefact, _limits(artefact)), inputs, states=self.states)
+        name = NET if artefact.is_dir() else artefact.name
+        return replace(done, ran_by=f"emulation of {name} as netx loads it, under Lava's law")
 
     def runners(self) -> tuple[str, ...]:
         """The emulation, which is part of norse-export."""
         return ("emulation",)
+
+    def holds(self, path: Path) -> bool:
+        """Whether a folder is one that `emit` wrote, or a file a `.net` file; never raises."""
+        return is_folder(path) if path.is_dir() else is_net(path)
+
+    def read(self, path: Path, limits: Limits) -> Graph[FixedNode]:
+        """The net as netx would load it, with the host's layers; of a `.net` file by itself without.
+
+        Raises:
+            ExportError: a file is damaged, or netx could not load it.
+        """
+        return replayed_graph(path, limits)
+
+    def recorded(self, path: Path) -> Mapping[str, NDArray[Any]] | None:
+        """The rasters that were played when the export was proved; None where the folder holds none.
+
+        Raises:
+            InputFileError, UnsafeFileError, LimitError: the recording is damaged.
+        """
+        stored = path / RECORDING
+        return read_rasters(stored, _limits(path)) if path.is_dir() and stored.exists() else None
+
+    def record(self, artefact: Path, inputs: Mapping[str, NDArray[Any]], run: Run) -> None:
+        """Write the first samples of the rasters, and spikes and states of every layer on them."""
+        limits = _limits(artefact)
+        part, net = read_host(artefact / HOST, limits), load_net(artefact / NET, limits)
+        samples = samples_of(part, inputs)
+        if any(not run.observables.get(layer.name) for layer in part.layers):
+            few = {name: raster[:, :samples] for name, raster in inputs.items()}
+            run = replace(self, states=True).run(artefact, few)
+        write_recording(artefact / RECORDING, part, inputs, run, images=takes_images(net))
+
+    def vendor_check(
+        self, vendor: str, artefact: Path, inputs: Mapping[str, NDArray[Any]], *, python: Path | None
+    ) -> VendorReport:
+        """What Intel's Lava makes of a folder or a `.net` file: `lava_report`.
+
+        Raises:
+            MissingDependencyError: Lava is not installed for that interpreter. UsageError: no such interpreter, vendor.
+        """
+        if vendor not in self.vendors:
+            raise UsageError(f"no vendor {vendor!r}", where="--vendor", fix=f"use {', '.join(self.vendors)}")
+        return lava_report(artefact, inputs, python)
+
+
+def _limits(path: Path) -> Limits:
+    """Limits that any file of ours keeps: nothing in it is compressed, so that it declares no more than it is long."""
+    files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
+    size = sum(file.stat().st_size for file in files if file.exists())
+    return Limits(max_bytes=max(size, Limits().max_bytes))

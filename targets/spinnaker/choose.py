@@ -39,6 +39,12 @@ class Weighed:
         """The synapses of a receptor type in whole numbers."""
         return [(one, one.whole(per_one(self.shifts[port]))) for one in self.rows[port]]
 
+    def counts(self, port: str) -> tuple[int, int]:
+        """How many weights there are of a receptor type, and how many of them have become 0; shared ones count once."""
+        made = self.synapses(port)
+        real = sum(int(np.count_nonzero(one.weights.weight)) for one, _ in made)
+        return real, real - sum(int(np.count_nonzero(whole.weight)) for _, whole in made)
+
 
 def all_mapped(lowered: Lowered, plan: Schedule) -> tuple[dict[str, Mapped], list[Finding]]:
     """Parameters of every population, and warnings.
@@ -97,7 +103,7 @@ def _reach(weighed: Weighed, chip: Mapped) -> float:
     for port in PORTS:
         rows = weighed.rows[port]
         filled = inf
-        if port in weighed.seen:  # 16 bits hold less than twice what they must
+        if weighed.seen.get(port):  # 16 bits hold less than twice what they must
             filled = 2 * max(MARGIN * weighed.seen[port], *(one.largest for one in rows))
         sums.append(min(sums_possible(rows), filled))
     return reach(chip, (sums[0], sums[1]))
@@ -124,6 +130,6 @@ def _rows(lowered: Lowered, name: str, factor: Array, port: str) -> list[Rows]:
 def _shift(rows: Sequence[Rows], seen: float | None) -> int:
     if not rows:
         return 0
-    if seen is None:
+    if not seen:  # no calibration inputs, or no spike on them came to it: nothing is known of its sums
         return default_shift(rows)
     return shift_for(MARGIN * seen, max(one.largest for one in rows))

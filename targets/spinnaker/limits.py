@@ -1,42 +1,42 @@
-"""What the chip and a board hold, and how much of it a network takes."""
+"""What the chip and a board hold, and how much of it a network takes, as sPyNNaker will count it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil, prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from norse_export.errors import Finding
-from norse_export.ir.fixed import DenseSynapses, FixedInput, Population, SparseSynapses
+from norse_export.ir.fixed import FixedInput, Population, Synapses
 from norse_export.ir.graph import Graph
 from norse_export.ir.stages import FixedNode
 
-from .law import PORTS
+from . import memory, placing
+from .derive import Model
 from .listing import listed
+from .memory import DTCM_BYTES, Rows
+from .placing import MONITOR_BYTES, SDRAM_BYTES
 
 # Source: SpiNNMachine 7.4.1, version_spin1 and version_48; sPyNNaker 7.4.1, its population table's fields.
 NEURONS_PER_CORE = 256  # a row of the population table names neurons in 8 bits
-CORES_PER_CHIP = 16  # of 18: one is the monitor, one the extra monitor
-CHIPS_PER_BOARD = 48
-SDRAM_BYTES = 123_469_792  # of a chip, for applications
-DTCM_BYTES = 65536  # of a core
-RING_INDEX_BITS = 14  # of a cell of the ring buffers: delay slot, receptor type, neuron
+CHIPS_PER_BOARD = len(placing.CHIPS)
+CORES_PER_BOARD = sum(map(placing.cores_of, placing.CHIPS))  # for applications
 ROUTER_ENTRIES = 1023  # of a chip
-# Source: sPyNNaker 7.4.1, synapse_io and the layout of its rows (measured on SDRAM images, tests/goldens/spinnaker).
-ROW_HEADER_WORDS, WORD_BYTES, RING_BYTES = 3, 4, 2
-# Assumed: sPyNNaker cuts long lists of spike sources later than this.
-SOURCES_PER_CORE = 256
+MOST_SOURCES = 65535  # of a core: the population table counts them in 16 bits
 _LEAST_PER_CORE = 16  # neurons of a core below which delays are refused. Chosen: half the chip would stand idle
+DECIDES = "sPyNNaker decides"  # of what is not foretold
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a population takes. slots: of its ring buffers. row_bytes: synaptic rows of the core with the most.
-
-    ring_bytes: of its DTCM, on a full core.
+    """What a population takes. slots: delay slots for which its ring buffers have room. row_bytes: region of synaptic
+    rows of each of its cores. ring_bytes, dtcm_bytes: of a full core's own memory. sdram_bytes: of each core, planned
+    for memory.PLANNED_STEPS; of a population of sources, for a raster in which all of them send at once.
+    routing_entries: of a router on a chip that holds the whole network.
     """
 
     neurons: int
@@ -47,30 +47,52 @@ class Use:
     longest_delay: int
     row_bytes: int
     ring_bytes: int
+    dtcm_bytes: int = 0
+    sdram_bytes: int = 0
+    sdram_bytes_per_step: int = 0
+    routing_entries: int = 0
 
 
-def usage(graph: Graph[FixedNode]) -> dict[str, Use]:
-    """What each population takes; inputs too, which have cores alone."""
-    found = {}
+def usage(graph: Graph[FixedNode], spikes: Mapping[str, int] | None = None) -> dict[str, Use]:
+    """What each population takes; inputs too, which have cores alone.
+
+    spikes: of each input, how many of its sources send in the fullest step of the raster to be played; None: all.
+    """
+    onto = {name: _onto(graph, name) for name, node in graph.nodes.items() if isinstance(node, Population)}
+    per_core = {name: _per_core(prod(graph.nodes[name].output_shape), into) for name, into in onto.items()}
+    found, numbers, number = {}, {}, 0
     for name, node in graph.nodes.items():
         if isinstance(node, FixedInput):
             size = prod(node.shape)
-            found[name] = Use(size, SOURCES_PER_CORE, ceil(size / SOURCES_PER_CORE), 0, 0, 0, 0, 0)
-        elif isinstance(node, Population):
-            found[name] = _population(graph, name, prod(node.shape))
-    return found
+            per_core[name] = size
+            found[name] = _sources(size, (spikes or {}).get(name, size))
+    for name, node in graph.nodes.items():
+        if isinstance(node, Population):
+            found[name] = _population(node, onto[name], per_core[name], per_core)
+    for name in found:
+        numbers[name], number = number, number + found[name].cores
+    return {
+        name: replace(one, routing_entries=placing.entries(_targets(name, one, onto, per_core, numbers)))
+        for name, one in found.items()
+    }
 
 
-def totals(use: Mapping[str, Use]) -> dict[str, int]:
-    """Cores, chips, boards, synapses and bytes of SDRAM of a whole network."""
+def totals(use: Mapping[str, Use]) -> dict[str, int | str]:
+    """What a whole network takes: cores, chips, boards, synapses, bytes of SDRAM, entries of the fullest router.
+
+    chips and routing entries are those of sPyNNaker's own placement where it is foretold, else its to decide.
+    """
+    placed = placing.place([[one.sdram_bytes] * one.cores for one in use.values()])
+    chips = {chip for cores in placed or () for chip in cores}
     cores = sum(one.cores for one in use.values())
-    chips = ceil(cores / CORES_PER_CHIP)
     return {
         "cores": cores,
-        "chips": chips,
-        "boards": ceil(chips / CHIPS_PER_BOARD),
+        "chips": len(chips) if placed is not None else DECIDES,
+        "boards": 1 if placed is not None else max(2, ceil(cores / CORES_PER_BOARD)),
         "synapses": sum(one.synapses for one in use.values()),
         "row_bytes": sum(one.row_bytes * one.cores for one in use.values()),
+        "sdram_bytes": sum(one.sdram_bytes * one.cores for one in use.values()),
+        "routing_entries": sum(one.routing_entries for one in use.values()) if len(chips) == 1 else DECIDES,
     }
 
 
@@ -81,16 +103,23 @@ def findings(use: Mapping[str, Use]) -> list[Finding]:
         if one.longest_delay > one.slots:
             message = f"a delay of {one.longest_delay} steps; the ring buffers of a core have {one.slots}"
             found.append(_capacity(name, message, "use shorter delays, or fewer layers between branches that meet"))
-        if one.row_bytes > SDRAM_BYTES:
-            message = f"{one.row_bytes} bytes of synapses for one core; a chip has {SDRAM_BYTES}"
+        if one.sdram_bytes > SDRAM_BYTES - MONITOR_BYTES:
+            message = f"{one.sdram_bytes} bytes of memory for one core; a chip has {SDRAM_BYTES - MONITOR_BYTES}"
             found.append(_capacity(name, message, "make the layers that feed it smaller or sparser"))
+        if one.dtcm_bytes > DTCM_BYTES:
+            message = f"at least {one.dtcm_bytes} bytes of a core's own memory; it has {DTCM_BYTES}"
+            found.append(_capacity(name, message, "make the layers that feed it smaller"))
+        if not one.slots and one.neurons > MOST_SOURCES:
+            message = f"{one.neurons} sources on one core; the population table counts {MOST_SOURCES}"
+            found.append(_capacity(name, message, "make the input smaller, or give the model several inputs"))
     whole = totals(use)
-    if whole["cores"] > ROUTER_ENTRIES:
-        message = f"{whole['cores']} cores send spikes; a router has {ROUTER_ENTRIES} entries before they are merged"
+    cores = sum(one.cores for one in use.values())
+    if cores > ROUTER_ENTRIES:
+        message = f"{cores} cores send spikes; a router has {ROUTER_ENTRIES} entries before they are merged"
         fix = "make the network smaller, or look at the routing tables of a virtual run"
         found.append(Finding("routing", "warning", "network", message, fix))
-    if whole["boards"] > 1:
-        message = f"{whole['cores']} cores on {whole['chips']} chips: at least {whole['boards']} boards"
+    if whole["boards"] != 1 and not any(one.kind == "capacity" for one in found):
+        message = f"{cores} cores: at least {whole['boards']} boards of {CHIPS_PER_BOARD} chips"
         found.append(Finding("boards", "warning", "network", message, "make the network smaller, or use more boards"))
     return found
 
@@ -99,46 +128,86 @@ def _capacity(where: str, message: str, fix: str) -> Finding:
     return Finding("capacity", "error", where, message, fix)
 
 
-def _population(graph: Graph[FixedNode], name: str, neurons: int) -> Use:
-    into = [edge.source for port in PORTS for edge in graph.incoming(name, port)]
-    delays = {edge.source: graph.incoming(edge.source)[0].delay_steps for edge in graph.incoming(name)}
-    longest = max((delays[one] for one in into if _count(graph.nodes[one])), default=1)
-    per_core = NEURONS_PER_CORE
-    while _slots(per_core) < longest and per_core > _LEAST_PER_CORE:
-        per_core //= 2
-    cores = ceil(neurons / per_core)
+def _sources(neurons: int, most: int) -> Use:
+    """Spike sources, all of them on one core."""
+    planned = memory.of_sources(most)
+    sdram = {"sdram_bytes": planned.planned, "sdram_bytes_per_step": planned.step}
+    return Use(neurons, neurons, 1, 0, 0, 0, 0, 0, **sdram)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Incoming:
+    """One projection onto a population: source, delay, and of each synapse its two cells."""
+
+    source: str
+    sources: int
+    delay_steps: int
+    source_cells: NDArray[Any]
+    target_cells: NDArray[Any]
+
+    def pairs(self, source_size: int, target_size: int, target_blocks: int) -> NDArray[Any]:
+        """Of each synapse the number of its block of sources and block of targets, as one."""
+        blocks: NDArray[Any] = self.source_cells // source_size * target_blocks + self.target_cells // target_size
+        return blocks
+
+
+def _onto(graph: Graph[FixedNode], name: str) -> list[_Incoming]:
+    """The projections onto a population that have synapses, in the order in which they are made."""
+    found = []
+    for edge in graph.incoming(name):
+        synapses = listed(cast(Synapses, graph.nodes[edge.source]))
+        sources, into = len(synapses.starts) - 1, graph.incoming(edge.source)[0]
+        cells = np.repeat(np.arange(sources), np.diff(synapses.starts))
+        if synapses.weight.size:
+            found.append(_Incoming(into.source, sources, into.delay_steps, cells, synapses.targets))
+    return found
+
+
+def _per_core(neurons: int, into: Sequence[_Incoming]) -> int:
+    """Neurons of a full core: as many as leave the ring buffers enough delay slots."""
+    longest, most = max((one.delay_steps for one in into), default=1), NEURONS_PER_CORE
+    while memory.most_slots(min(most, neurons)) < longest and most > _LEAST_PER_CORE:
+        most //= 2
+    return most
+
+
+def _population(node: Population, into: Sequence[_Incoming], per_core: int, of_all: Mapping[str, int]) -> Use:
+    neurons, longest = prod(node.shape), max((one.delay_steps for one in into), default=1)
+    cores, full = ceil(neurons / per_core), min(neurons, per_core)
+    rows = [
+        Rows(one.source, one.sources, min(one.sources, of_all[one.source]), _longest(one.pairs(1, per_core, cores)))
+        for one in into
+    ]
+    model = Model.IF_CURR_DELTA if "scale_factor" in node.parameters else Model.IF_CURR_EXP
+    planned = memory.of_neurons(model, full, rows, membranes=not node.spikes)
     return Use(
         neurons=neurons,
         neurons_per_core=per_core,
         cores=cores,
-        synapses=sum(_count(graph.nodes[one]) for one in into),
-        slots=_slots(per_core),
+        synapses=sum(one.target_cells.size for one in into),
+        slots=memory.most_slots(full),
         longest_delay=longest,
-        row_bytes=sum(_row_bytes(graph.nodes[one], per_core, cores) for one in into),
-        ring_bytes=RING_BYTES * _slots(per_core) * len(PORTS) * per_core,
+        row_bytes=memory.of_rows(rows),
+        ring_bytes=memory.ring_bytes(full, longest),
+        dtcm_bytes=memory.dtcm(model, full, rows, longest),
+        sdram_bytes=planned.planned,
+        sdram_bytes_per_step=planned.step,
     )
 
 
-def _slots(neurons: int) -> int:
-    """Delay slots of the ring buffers of a core with so many neurons (a power of two) and two receptor types."""
-    return 1 << (RING_INDEX_BITS - (neurons * len(PORTS)).bit_length() + 1)
+def _longest(pairs: NDArray[Any]) -> int:
+    return int(np.bincount(pairs).max(initial=0))
 
 
-def _count(node: Any) -> int:
-    """Synapses of a projection as rows hold them: those that are not 0."""
-    match node:
-        case DenseSynapses() | SparseSynapses():
-            return int(np.count_nonzero(node.weight))
-        case _:
-            return int(np.count_nonzero(listed(node).weight))
-
-
-def _row_bytes(node: Any, per_core: int, cores: int) -> int:
-    """Rows of a projection on the core with the most: one for each source, all as long as the longest."""
-    synapses = listed(node)
-    sources = len(synapses.starts) - 1
-    source = np.repeat(np.arange(sources), np.diff(synapses.starts))[synapses.weight != 0]
-    core = (synapses.targets // per_core)[synapses.weight != 0]
-    lengths = np.bincount(source * cores + core, minlength=sources * cores).reshape(sources, cores)
-    longest = int(lengths.max(initial=0))
-    return sources * (ROW_HEADER_WORDS + longest) * WORD_BYTES if longest else 0
+def _targets(
+    name: str, use: Use, onto: Mapping[str, Sequence[_Incoming]], per_core: Mapping[str, int], first: Mapping[str, int]
+) -> tuple[frozenset[int], ...]:
+    """For each core of a population the cores that it has synapses on."""
+    found: list[set[int]] = [set() for _ in range(use.cores)]
+    for target, into in onto.items():
+        blocks = max(one.target_cells.max(initial=0) for one in into) // per_core[target] + 1 if into else 1
+        for one in into:
+            if one.source == name:
+                for pair in np.unique(one.pairs(per_core[name], per_core[target], blocks)).tolist():
+                    found[pair // blocks].add(first[target] + pair % blocks)
+    return tuple(map(frozenset, found))

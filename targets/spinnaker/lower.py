@@ -32,6 +32,7 @@ from .choose import Weighed, all_mapped, all_weighed
 from .law import PORTS, RING_MAX, population
 from .parameters import Mapped, refusals
 from .projections import silent
+from .saturation import saturated_cells
 from .schedule import LEAST_DELAY, Schedule, schedule
 from .weights import Rows, largest_possible, price
 
@@ -72,11 +73,15 @@ def lower(
     chips, findings = all_mapped(lowered, plan)
     weighed = all_weighed(lowered, plan, chips, sent)
     fixed = _assembled(lowered, plan, chips, weighed)
-    findings += _saturations(weighed)
+    findings += [*_saturations(weighed), *_silences(weighed)]
     measured: Measured | None = None
     if calibration is not None:
         measured = replace(measure(graph, lowered, fixed, calibration, _WIDE), skew=plan.sent)
         findings += _bursts(calibration, measured)
+        sent = {**calibration, **measured.after.spikes}
+        full = saturated_cells(fixed, some(sent, _work(lowered), SEARCH_WORK))
+        fixed, found = _with_counts(fixed, full)
+        findings += found
     prices = {name: (_prices(own), max(own.shifts.values()), inf) for name, own in weighed.items()}
     table = layer_prices(lowered, fixed, prices, _WIDE, measured)
     return Quantised(fixed, table, tuple(findings), lowered, measured, plan.sent)
@@ -118,13 +123,18 @@ def _refuse(lowered: Lowered) -> None:
 
 def _sent(graph: Graph[DiscreteNode], lowered: Lowered, calibration: Mapping[str, Array]) -> dict[str, Array]:
     """What every source sends in the float model, on as many of the calibration inputs as take a bearable time."""
+    few = some(calibration, _work(lowered), SEARCH_WORK)
+    return {**few, **interpret(graph, few).spikes}
+
+
+def _work(lowered: Lowered) -> int:
+    """What the largest projection takes in a step of a sample, in products."""
     work = 1
     for p in lowered.projections:
         wide = isinstance(p.weights, ConvWeights)
         cells = np.prod(lowered.shape(p.target)) * p.weights.weight[0].size if wide else p.weights.weight.size
         work = max(work, int(cells))
-    few = some(calibration, work, SEARCH_WORK)
-    return {**few, **interpret(graph, few).spikes}
+    return work
 
 
 def _assembled(
@@ -138,6 +148,7 @@ def _assembled(
         own, shape = weighed[name], lowered.populations[name].shape
         told[name] = {"model": str(chip.model), "readout": chip.readout, "shifts": list(own.shifts.values())}
         told[name] |= {"scale": chip.scale, "late": plan.late[name], "seen": [own.seen.get(port) for port in PORTS]}
+        told[name]["weights"] = [own.counts(port) for port in PORTS]
         nodes[name] = population(
             chip.model,
             chip.words,
@@ -196,6 +207,29 @@ def _prices(weighed: Weighed) -> tuple[WeightPrice, ...]:
         for port in PORTS
         for one, synapses in weighed.synapses(port)
     )
+
+
+def _with_counts(
+    graph: Graph[FixedNode], full: Mapping[str, tuple[int, int]]
+) -> tuple[Graph[FixedNode], list[Finding]]:
+    """The graph with what saturated on the calibration inputs in its metadata, and warnings."""
+    told = json.loads(graph.metadata[METADATA])
+    findings = []
+    for name, counts in full.items():
+        told[name]["saturated"] = counts
+        if any(counts):
+            message = f"{sum(counts)} sums of weights saturated on the calibration inputs"
+            fix = "calibrate on inputs as busy as these from the start (--calib)"
+            findings.append(Finding("saturated", "warning", name, message, fix))
+    return Graph(graph.nodes, graph.edges, {**graph.metadata, METADATA: json.dumps(told)}), findings
+
+
+def _silences(weighed: Mapping[str, Weighed]) -> list[Finding]:
+    """A warning for each layer to which the calibration inputs sent nothing."""
+    message = "no spike reached it on the calibration inputs: its shifts are those that sPyNNaker takes by itself"
+    fix = "calibrate on inputs on which every layer before it fires (--calib)"
+    silent = [name for name, own in weighed.items() if own.seen and not any(own.seen.values())]
+    return [Finding("calibration_silent", "warning", name, message, fix) for name in silent]
 
 
 def _saturations(weighed: Mapping[str, Weighed]) -> list[Finding]:

@@ -39,12 +39,18 @@ def _on_host(node: FixedNode) -> bool:
     return type(node).__name__ in ("Linear", "Conv", "Pool", "Scale", "Sum", "Flatten")
 
 
+def _one(told: Any, key: str, number: int) -> Any:
+    """A pair's entry; None where nothing was measured."""
+    return told[key][number] if key in told else None
+
+
 def _layers(graph: Graph[FixedNode]) -> dict[str, Any]:
     """Of each population its shifts, least weight, sums in its ring buffers, and how near it comes to wrapping.
 
-    scale: what 1 in the model's units is on the chip; weights are on that scale. largest_sum_seen: on the calibration
-    inputs, in whole numbers. wrap_margin_bits: the bits of 32 that no value of a step uses, whatever spikes arrive;
-    None: a value may wrap.
+    scale: what 1 in the model's units is on the chip; weights are on that scale. largest_sum_seen, saturated_cells: on
+    the calibration inputs, of the float model and of what was exported. weights: those of a convolution are shared, and
+    count once; zeroed_weights: so many of them are 0 on the chip. wrap_margin_bits: the bits of 32 that no value of a
+    step uses, whatever spikes arrive; None: a value may wrap.
     """
     ranges = all_ranges(graph)
     seen = json.loads(graph.metadata[METADATA])
@@ -65,6 +71,9 @@ def _layers(graph: Graph[FixedNode]) -> dict[str, Any]:
                 "largest_sum_possible": largest,
                 "largest_sum_seen": None if sums is None else round(sums * per_one(shift)),
                 "saturates": "never" if largest <= RING_MAX else "counted",
+                "saturated_cells": _one(seen[name], "saturated", number),
+                "weights": _one(seen[name], "weights", number)[0],
+                "zeroed_weights": _one(seen[name], "weights", number)[1],
             }
         steps = node.program.instructions
         wraps = [n for n, step in enumerate(steps) if step.op is Op.WRAP]

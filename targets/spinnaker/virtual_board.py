@@ -41,7 +41,9 @@ def told() -> dict[str, Any]:
     return {
         "version": importlib.import_module("importlib.metadata").version("sPyNNaker"),
         "planned_steps": view.get_plan_n_timestep(),
-        "cores": [core(one, view.get_plan_n_timestep()) for one in view.iterate_placemements() if one.vertex.app_vertex],
+        "cores": [
+            core(one, view.get_plan_n_timestep()) for one in view.iterate_placemements() if one.vertex.app_vertex
+        ],
         "routers": [[table.x, table.y, table.number_of_entries] for table in tables.routing_tables],
         "keys": list(keys(view)),
         "database": view.get_ds_database_path(),

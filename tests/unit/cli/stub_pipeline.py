@@ -17,14 +17,15 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 COMMANDS = ("export", "check", "inspect", "run", "parity", "targets")
+CHOICES = ("InputChoice", "LoadChoice", "IntegerChoice", "VendorChoice")
 NASTY = "naïve \N{SNOWMAN} \udcff\n\x1b[31m"
 
 
 class Choice(SimpleNamespace):
-    """Stands for InputChoice, LoadChoice and IntegerChoice: keeps what it is given."""
+    """Stands for InputChoice, LoadChoice, IntegerChoice and VendorChoice: keeps what it is given."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, name: str | None = None, python: Path | None = None, **given: Any) -> None:
+        super().__init__(**given, **({} if name is None else {"name": name, "python": python}))
 
 
 def samples() -> ModuleType:
@@ -38,7 +39,8 @@ def samples() -> ModuleType:
 def pipeline_that(answer: Callable[..., Any]) -> ModuleType:
     """A pipeline in which every command calls `answer(command, positional, named)`."""
     module = ModuleType("norse_export.pipeline")
-    module.InputChoice = module.LoadChoice = module.IntegerChoice = Choice  # type: ignore[attr-defined]
+    for choice in CHOICES:
+        setattr(module, choice, Choice)
     for command in COMMANDS:
         setattr(module, command, _calling(answer, command))
     return module

@@ -32,8 +32,9 @@ from norse_export.report.results import (
     TargetCheck,
     TargetExport,
     TargetSummary,
+    VendorCheck,
 )
-from norse_export.target import Limit
+from norse_export.target import Compared, Limit
 
 SHA256 = "0123456789abcdef" * 4
 ARTEFACT = Artefact("m.nir", SHA256, 4321)
@@ -152,6 +153,21 @@ PRICED = ExportResult(
     INPUTS,
     (target_export("sim", (comparison(rung=3), replace(DIVERGENT, rung=2)), prices=PRICES),),
 )
+MAPPED = VendorCheck(
+    "chip",
+    "vendor",
+    "1.2",
+    {"weights": Compared(640, 0), "rows": Compared(64, 0)},
+    {"cores": 3, "board": "spin5"},
+    None,
+)
+SIMULATED = VendorCheck("chip", "lava", "0.9", {}, {"seconds": math.inf}, comparison(rung=4))
+WRONG_WEIGHTS = replace(MAPPED, compared={"weights": Compared(640, 2)}, findings=(WARNING,))
+WRONG_RUN = replace(SIMULATED, parity=replace(DIVERGENT, rung=4))
+CHECKED = ExportResult("m.pt", INPUTS, (target_export("chip", (comparison(rung=3),), vendor=(MAPPED, SIMULATED)),))
+CHECKED_WRONG = ExportResult(
+    "m.pt", INPUTS, (replace(failing("chip", PARITY_ERROR, (comparison(rung=3),)), vendor=(WRONG_WEIGHTS, WRONG_RUN)),)
+)
 EXPORTS = (
     EXPORTED,
     PRICED,
@@ -162,6 +178,8 @@ EXPORTS = (
         ExportResult("m.pt", INPUTS, (target_export("nir", (shown,)),))
         for shown in (NOT_FINITE, VACUOUS, CONSTANT, EXPLAINED, STATES, TOO_MANY, RECORDED)
     ),
+    CHECKED,
+    CHECKED_WRONG,
 )
 
 FITS = CheckResult("m.pt", (TargetCheck("nir", True, (WARNING,), (Limit("neurons", 12, None, "assumed"),)),), (NOTE,))
@@ -209,7 +227,8 @@ RAN = RunResult(
 CYCLES = {"cycles": 1200, "cycles_per_step": {"min": 10, "mean": 12.5, "max": 20}, "critical_core": None}
 ACTIVITY = ActivitySummary(1234, 56789, 1000, 3, 0, 4096, 0.846, MappingProxyType(CYCLES))
 RAN_WHOLE = RunResult("m.sim", "engine", "generic", INPUTS, (), None, activity=ACTIVITY)
-RUNS = (RAN, RunResult("m.nir", "interpreter", "float", INPUTS, (), None), RAN_WHOLE)
+RAN_BY_VENDOR = RunResult("m.chip", "emulation", "chip", INPUTS, (), None, vendor=(WRONG_RUN,), error=PARITY_ERROR)
+RUNS = (RAN, RunResult("m.nir", "interpreter", "float", INPUTS, (), None), RAN_WHOLE, RAN_BY_VENDOR)
 
 COMPARED = ParityResult("m.pt", "m.nir", INPUTS, (comparison(accuracy=(1.0, 1.0)),))
 DIFFER = ParityResult("m.pt", "m.nir", INPUTS, (DIVERGENT,), (), PARITY_ERROR)
@@ -217,7 +236,7 @@ PARITIES = (COMPARED, DIFFER, ParityResult("a.nir", "b.nir", None, (NOT_FINITE, 
 
 TARGETS = (
     TargetSummary("nir", "continuous", "NIR graph, exact physics", ("interpreter",), "norse_export"),
-    TargetSummary("chip", "fixed", "another package's chip", (), "other_package"),
+    TargetSummary("chip", "fixed", "another package's chip", (), "other_package", ("lava",)),
 )
 
 OF_COMMAND = {

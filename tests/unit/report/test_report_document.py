@@ -130,6 +130,18 @@ def test_partial_results_of_several_targets_are_kept() -> None:
     assert len(document["result"]["artefacts"]) == 1
 
 
+def test_what_vendors_say_stands_in_a_list_of_its_own() -> None:
+    mapped, simulated = decoded("export", samples.CHECKED)["result"]["vendor"]
+    assert (mapped["vendor"], mapped["equal"], mapped["parity"]) == ("vendor", True, None)
+    assert mapped["compared"] == {"weights": {"total": 640, "differing": 0}, "rows": {"total": 64, "differing": 0}}
+    assert mapped["figures"] == {"cores": 3, "board": "spin5"}
+    assert (simulated["parity"]["rung"], simulated["figures"]) == (4, {"seconds": None})
+    wrong = decoded("export", samples.CHECKED_WRONG)
+    assert wrong["exit_code"] == 1
+    assert [check["equal"] for check in wrong["result"]["vendor"]] == [False, False]
+    assert decoded("run", samples.RAN_BY_VENDOR)["exit_code"] == 1
+
+
 def test_findings_come_once_and_those_of_the_deciding_error_first() -> None:
     findings = findings_of("export", samples.SEVERAL)
     assert findings[:3] == samples.UNSUPPORTED.findings

@@ -291,6 +291,18 @@ def test_prices_of_whole_numbers_are_shown_before_the_comparisons_and_are_no_fai
     assert text.index("overflow") < text.index("equal:") < text.index("the price of integers")
 
 
+def test_what_vendors_say_is_shown_with_what_differs() -> None:
+    text = "\n".join(text_of("export", samples.CHECKED))
+    rows = [line.split() for line in text.splitlines()]
+    assert ["vendor", "vendor", "1.2:", "as", "foretold"] in rows
+    assert ["weights", "640", "0"] in rows
+    assert ["cores", "3"] in rows
+    assert text.index("vendor lava") < text.index("(rung 4)") < text.index("written")
+    rows = [line.split() for line in text_of("run", samples.RAN_BY_VENDOR)]
+    assert ["vendor", "lava", "0.9:", "DIFFERENT"] in rows
+    assert any("first divergence: node 2.lif" in " ".join(row) for row in rows)
+
+
 def test_a_run_of_whole_numbers_shows_what_it_did_with_counts_in_full() -> None:
     rows = [line.split() for line in text_of("run", samples.RAN_WHOLE)]
     for row in (

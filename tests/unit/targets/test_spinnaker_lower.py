@@ -25,6 +25,7 @@ from norse_export.passes.quantise import QuantiseChoice, Quantised
 from norse_export.program.laws import Law
 from norse_export.targets.spinnaker.derive import ONE, UNIT_BITS
 from norse_export.targets.spinnaker.lower import lower
+from norse_export.targets.spinnaker.saturation import saturated_cells
 from norse_export.targets.spinnaker.weights import MARGIN
 
 pytestmark = pytest.mark.bulk  # the default suite has the recordings, and whole exports
@@ -249,6 +250,28 @@ def test_a_sum_of_weights_is_seen_over_all_projections_with_their_delays() -> No
         made = lower(discretise(graph(nodes, edges)), QuantiseChoice(), {"input": given})
         told[steps] = json.loads(made.graph.metadata["spinnaker"])["lif"]["seen"][0]
     assert told["meet"] == pytest.approx(2 * told["miss"], rel=1e-4)
+
+
+def test_a_layer_that_calibration_does_not_reach_has_default_shifts_and_a_warning() -> None:
+    model = discrete_chain((8,), weights(1, 8, 6), cuba_lif((6,), v_th=1e3), weights(2, 6, 3), cuba_lif((3,)))
+    plain, made = lower(model, QuantiseChoice(search=False)), lower(model, QuantiseChoice(), raster(8))
+    told, default = (json.loads(one.graph.metadata["spinnaker"])["3"] for one in (made, plain))
+    assert [2**shift for shift in told["shifts"]] == [told["scale"] * 2**shift for shift in default["shifts"]]
+    assert [f.where for f in made.findings if f.kind == "calibration_silent"] == ["3"]
+
+
+def test_what_saturates_is_counted_and_told() -> None:
+    """Calibrated on few spikes, judged on all: a ring buffer is full where the sum is beyond 16 bits."""
+    model = discrete_chain((40,), Linear(np.full((3, 40), 0.5, np.float32)), cuba_lif((3,), v_th=1e3))
+    quiet, busy = np.zeros((10, 1, 40)), np.ones((10, 1, 40))
+    quiet[:, :, 0] = 1
+    made = lower(model, QuantiseChoice(), {"input": quiet})
+    told = json.loads(made.graph.metadata["spinnaker"])["1"]
+    assert told["saturated"] == [0, 0]
+    assert told["weights"] == [[120, 0], [0, 0]]
+    sent = {"input": busy, "1": np.zeros((10, 1, 3))}
+    assert saturated_cells(made.graph, sent) == {"1": (27, 0)}  # the first step has nothing yet
+    assert compile_network(made.graph).run({"input": busy}).activity.saturated["1", "exc"] == 27
 
 
 @pytest.mark.parametrize("sizes", [(40, 64, 10), (200, 64, 10), (784, 100, 10)], ids=str)

@@ -31,8 +31,9 @@ from norse_export.target import Stage
 from norse_export.targets.spinnaker import SpinnakerTarget, write_raster
 from norse_export.targets.spinnaker.artefact import KEY, identifier
 from norse_export.targets.spinnaker.derive import WORDS, Model, derive
-from norse_export.targets.spinnaker.limits import Use, findings, usage
+from norse_export.targets.spinnaker.limits import CORES_PER_BOARD, Use, findings, usage
 from norse_export.targets.spinnaker.listing import as_run, listed
+from norse_export.targets.spinnaker.placing import MONITOR_BYTES, SDRAM_BYTES
 from norse_export.targets.spinnaker.target import load
 
 pytestmark = pytest.mark.bulk  # the default suite has the recordings, and whole exports
@@ -259,11 +260,11 @@ def test_the_limits_of_cores_and_delays() -> None:
 
 
 def test_more_than_a_board_and_full_memories_are_told() -> None:
-    board = 16 * 48
+    board = CORES_PER_BOARD
     one = Use(256 * board, 256, board, 0, 32, 1, 2**20, 2**15)
     told = {cores: {f.kind for f in findings({"1": replace(one, cores=cores)})} for cores in (board, board + 1, 1024)}
     assert told == {board: set(), board + 1: {"boards"}, 1024: {"boards", "routing"}}
-    (full,) = findings({"1": replace(one, row_bytes=123_469_793)})
+    (full,) = findings({"1": replace(one, cores=1, sdram_bytes=SDRAM_BYTES - MONITOR_BYTES + 1)})
     assert (full.kind, full.severity, full.where) == ("capacity", "error", "1")
 
 
@@ -271,8 +272,8 @@ def test_rows_in_memory_are_counted() -> None:
     model = discrete_chain((10,), Linear(np.ones((300, 10), np.float32)), cuba_lif((300,)))
     use = usage(TARGET.lower(model, QuantiseChoice()).graph)["1"]
     assert use.synapses == 3000
-    assert use.row_bytes == 10 * (3 + 256) * 4
-    assert (use.slots, use.ring_bytes) == (32, 2**15)
+    assert use.row_bytes == 16 + 10 * (3 + 256) * 4
+    assert (use.slots, use.ring_bytes) == (32, 2 * 2 * 2 * 256)
 
 
 # The script, on a chip of ours: what it asks sPyNNaker for is encoded as sPyNNaker does it, and run by the oracle.
