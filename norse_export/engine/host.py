@@ -27,12 +27,17 @@ def host_outputs(graph: Graph[FixedNode], sent: Mapping[str, Array]) -> dict[str
     for name in graph.order:
         node = graph.nodes[name]
         if on_host(node):
-            first, *others = (_late(known[edge.source], edge.delay_steps) for edge in graph.incoming(name))
-            for other in others:
-                first = first + other
-            merged = layers.apply(node, first.reshape(-1, *first.shape[2:]))  # type: ignore[arg-type]
-            known[name] = merged.reshape(*first.shape[:2], *node.output_shape)
+            ports = [_arriving(graph, known, name, port) for port in node.ports]
+            merged = layers.apply(node, *(x.reshape(-1, *x.shape[2:]) for x in ports))  # type: ignore[arg-type]
+            known[name] = merged.reshape(*ports[0].shape[:2], *node.output_shape)
     return {name: known[name] for name, node in graph.nodes.items() if isinstance(node, Output)}
+
+
+def _arriving(graph: Graph[FixedNode], known: Mapping[str, Array], name: str, port: str) -> Array:
+    first, *others = (_late(known[edge.source], edge.delay_steps) for edge in graph.incoming(name, port))
+    for other in others:
+        first = first + other
+    return first
 
 
 def _late(values: Array, steps: int) -> Array:

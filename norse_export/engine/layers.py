@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 
 from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
+from norse_export.ir.shaping import Elementwise, Pad, Slice
 
 Array = NDArray[Any]
 _PATCH_BYTES = 16 * 2**20  # patches of a convolution are made for as many samples or rows at a time as fit in this
 
 
-def apply(node: Layer, x: Array) -> Array:
-    """Give the layer's output [M, *output_shape] for x [M, *input_shape], computed in the dtype of x."""
+def apply(node: Layer, x: Array, *others: Array) -> Array:
+    """Give the layer's output [M, *output_shape] for x [M, *input_shape], computed in the dtype of x.
+
+    others: what arrives at further ports, of a layer that has several.
+    """
     match node:
         case Input() | Output() | Sum():
             return x
@@ -35,6 +39,13 @@ def apply(node: Layer, x: Array) -> Array:
             return pool(node, x)
         case Flatten():
             return x.reshape(x.shape[0], *node.output_shape)
+        case Slice():
+            return x[:, *node.index]
+        case Pad():
+            return np.pad(x, [(0, 0), *zip(node.before, node.after, strict=True)])
+        case Elementwise():
+            parameters = {name: as_type(value, x) for name, value in node.parameters.items()}
+            return np.asarray(node.family.step(x, *others, **parameters).output)
 
 
 def rounded(node: Layer, dtype: str) -> Layer:
@@ -48,7 +59,10 @@ def rounded(node: Layer, dtype: str) -> Layer:
                 return node
             _, bias, folded = (None if array is None else array.astype(dtype) for array in given)
             return replace(node, weight=node.weight.astype(dtype), bias=bias, folded=folded)
-        case Input() | Output() | Sum() | Pool() | Flatten():
+        case Elementwise():
+            values = {name: value.astype(dtype, copy=False) for name, value in node.parameters.items()}
+            return replace(node, parameters=values)
+        case Input() | Output() | Sum() | Pool() | Flatten() | Slice() | Pad():
             return node
 
 

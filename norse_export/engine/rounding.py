@@ -11,7 +11,7 @@ Source: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import frexp, prod
 from typing import Any
 
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from norse_export.engine.layers import apply, as_type, correlate, pool, spread
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
+from norse_export.ir.shaping import Elementwise, Pad, Slice
+from norse_export.program.affine import bounded_step
 
 Array = NDArray[Any]
 # Roundings of a term where a batch normalisation stands for itself: var + eps, square root, division, product with
@@ -27,6 +29,18 @@ Array = NDArray[Any]
 _FOLD_ROUNDINGS = 8
 _FLOAT64_DIGITS = 53
 _NUMBERS_AT_ONCE = 2**17  # of a weight: temporaries of some MB, whatever its size
+
+
+def elementwise(
+    node: Elementwise, ports: Sequence[tuple[Array, Array | None]], u: float, tiny: float = 0.0
+) -> tuple[Array, Array | None]:
+    """Value and error bound of a function, of those of its ports; None: every computation gives the value exactly."""
+    given = {
+        name: (value, 0.0 if error is None else error) for name, (value, error) in zip(node.ports, ports, strict=True)
+    }
+    parameters = {name: value.astype(np.float64) for name, value in node.parameters.items()}
+    step = bounded_step(node.family.trace(), given, {}, parameters, None, u, tiny)
+    return step.output, None if not np.any(step.output_error) else step.output_error
 
 
 def bound(node: Layer, x: Array, error: Array | None, u: float, tiny: float = 0.0) -> Array | None:
@@ -39,6 +53,10 @@ def bound(node: Layer, x: Array, error: Array | None, u: float, tiny: float = 0.
             return error
         case Flatten():
             return None if error is None else error.reshape(error.shape[0], *node.output_shape)
+        case Slice() | Pad():
+            return None if error is None else apply(node, error)
+        case Elementwise():
+            return elementwise(node, [(x, error)], u, tiny)[1]
         case Scale():
             size = np.abs(node.scale)
             if error is None and _is_exact(size * np.abs(x), unit(node.scale) * unit(x), u, tiny):

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from norse_export.errors import InputFileError, locating
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import KINDS, CubaLIF, Kind, NeuronModel
+from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import ContinuousNode
+from norse_export.program.elementwise import FUNCTIONS
 from norse_export.program.families import NORSE, Rule
 
 Arrays = dict[str, NDArray[Any]]
@@ -30,6 +32,11 @@ def encode_node(node: ContinuousNode, key: str, arrays: Arrays) -> dict[str, Any
     """Give the node as JSON; its arrays are added to `arrays` under names that start with `key`."""
     if isinstance(node, NeuronModel):
         return _encode_population(node, key, arrays)
+    if isinstance(node, Elementwise):
+        tensors = {name: f"{key}.{name}" for name in node.parameters}
+        arrays |= {tensors[name]: _compact(value) for name, value in node.parameters.items()}
+        told = {"type": "Elementwise", "function": node.function, "shape": list(node.shape)}
+        return {**told, "parameters": {name: {"tensor": tensor} for name, tensor in tensors.items()}}
     encoded: dict[str, Any] = {"type": type(node).__name__}
     for field in fields(node):
         value = getattr(node, field.name)
@@ -50,6 +57,8 @@ def decode_node(name: str, encoded: Any, arrays: Mapping[str, NDArray[Any]], whe
     """
     if isinstance(encoded, dict) and encoded.get("type") in KINDS:
         return _decode_population(name, encoded, arrays, where)
+    if isinstance(encoded, dict) and encoded.get("type") == "Elementwise":
+        return _decode_elementwise(name, encoded, arrays, where)
     if not isinstance(encoded, dict) or encoded.get("type") not in NODE_TYPES:
         raise corrupt(f"node {name!r} has an unknown type", where)
     kind = NODE_TYPES[encoded["type"]]
@@ -97,6 +106,26 @@ def _decode_population(
     rule = _rule(name, kind, encoded.get("rule"), where)
     with locating(name):
         return kind(**values, recurrent=recurrent, rule=rule)
+
+
+def _decode_elementwise(
+    name: str, encoded: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], where: str
+) -> Elementwise:
+    function, parameters = encoded.get("function"), encoded.get("parameters")
+    if set(encoded) != {"type", "function", "shape", "parameters"} or not isinstance(parameters, dict):
+        raise corrupt(f"node {name!r} has fields that Elementwise does not have, or lacks some", where)
+    if not isinstance(function, str) or function not in FUNCTIONS:
+        raise corrupt(f"node {name!r}: {str(function)[:40]!r} is no function", where)
+    if set(parameters) != set(FUNCTIONS[function].parameters):
+        raise corrupt(f"node {name!r}: its parameters are not those of {function}", where)
+    shape = _plain(name, "shape", "Shape", encoded["shape"], where)
+    values: dict[str, NDArray[Any]] = {}
+    for key in FUNCTIONS[function].parameters:
+        value = _tensor(name, key, parameters[key], arrays, where, optional=False)
+        if value is not None:
+            values[key] = value
+    with locating(name):
+        return Elementwise(function, shape, values)
 
 
 def _rule(name: str, kind: Kind, encoded: Any, where: str) -> Rule:

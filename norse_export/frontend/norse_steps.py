@@ -1,8 +1,8 @@
 """Norse's own steps, called with the coefficients of a discrete population.
 
 Norse multiplies dt by the inverse time constant; called with dt = 1 and the coefficient in the place of the inverse, a
-step of it computes with the very coefficient that the model had. Weights are the graph's: what arrives through them is handed
-over as it is, or where a step adds it in two places, through weights of the identity, which change nothing.
+step of it computes with the very coefficient that the model had. Weights are the graph's: what arrives through them is
+handed over as it is, or where a step adds it in two places, through weights of the identity, which change nothing.
 
 Source: norse 1.1.0, norse/torch/functional.
 """

@@ -7,6 +7,7 @@ Each layer and each step is the call that the model makes, on tensors of the sam
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.rasters import checked_inputs, model_dtype
 from norse_export.ir.run import Run
+from norse_export.ir.shaping import Elementwise, Pad, Slice
 from norse_export.ir.stages import DiscreteNode, Neuron
 from norse_export.ir.walk import execute
 
@@ -82,12 +84,12 @@ class _Framework:
         self._tensors: dict[int, tuple[Array, Any]] = {}
 
     def advance(self, name: str, node: DiscreteNode, ports: tuple[Any, ...]) -> Any:
-        return self.population(name, node, ports) if isinstance(node, Neuron) else self.layer(node, ports[0])
+        return self.population(name, node, ports) if isinstance(node, Neuron) else self.layer(node, ports)
 
-    def layer(self, node: Layer, x: Any) -> Any:
+    def layer(self, node: Layer, ports: tuple[Any, ...]) -> Any:
         if id(node) in self._at_once:
-            return _apply(node, x, self._own)
-        return torch.stack([_apply(node, step, self._own) for step in x])
+            return _apply(node, ports, self._own)
+        return torch.stack([_apply(node, step, self._own) for step in zip(*ports, strict=True)])
 
     def _own(self, value: Array | None) -> Any:
         """The array as a tensor, made once."""
@@ -128,8 +130,16 @@ def _tensor(value: Array, dtype: Any) -> Any:
     return torch.from_numpy(np.array(value)).to(dtype)  # of its own memory: what comes from a file is read-only
 
 
-def _apply(node: Layer, x: Any, own: Callable[[Array | None], Any]) -> Any:
+def _apply(node: Layer, ports: tuple[Any, ...], own: Callable[[Array | None], Any]) -> Any:
+    x = ports[0]
     match node:
+        case Elementwise():
+            return _FUNCTIONS[node.function](*ports, *map(own, node.parameters.values()))
+        case Slice():
+            return x[:, *node.index]
+        case Pad():
+            sides = zip(reversed(node.before), reversed(node.after), strict=True)
+            return functional.pad(x, [cells for pair in sides for cells in pair])
         case Input() | Output() | Sum():
             return x
         case Scale():
@@ -146,3 +156,12 @@ def _apply(node: Layer, x: Any, own: Callable[[Array | None], Any]) -> Any:
             return mean * int(np.prod(node.kernel)) if node.kind == "sum" else mean
         case Flatten():
             return x.reshape(x.shape[0], *node.output_shape)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "relu": functional.relu,
+    "offset": operator.add,
+    "quotient": operator.truediv,
+    "difference": operator.sub,
+    "product": operator.mul,
+}

@@ -23,6 +23,7 @@ from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Input, Layer, Output
 from norse_export.ir.rasters import checked_inputs
 from norse_export.ir.run import Bounded, Bounds
+from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import DiscreteNode, Neuron
 from norse_export.ir.walk import execute
 from norse_export.program.affine import bounded_step
@@ -131,13 +132,15 @@ class _Bounding:
         return values.astype(self.dtype, copy=False).astype(np.float64)
 
     def advance(self, name: str, node: DiscreteNode, ports: tuple[_Signal, ...]) -> _Signal:
-        return self.population(name, node, ports) if isinstance(node, Neuron) else self.layer(node, ports[0])
+        return self.population(name, node, ports) if isinstance(node, Neuron) else self.layer(node, ports)
 
-    def layer(self, node: Layer, x: _Signal) -> _Signal:
+    def layer(self, node: Layer, ports: tuple[_Signal, ...]) -> _Signal:
         def merged(values: Array) -> Array:
             return values.reshape(-1, *values.shape[2:])
 
-        node = layers.rounded(node, self.dtype.name)
+        x, node = ports[0], layers.rounded(node, self.dtype.name)
+        if isinstance(node, Elementwise):
+            return _Signal(*rounding.elementwise(node, [(p.value, p.error) for p in ports], self.u, self.tiny))
         shape = (*x.value.shape[:2], *node.output_shape)
         error = rounding.bound(node, merged(x.value), None if x.error is None else merged(x.error), self.u, self.tiny)
         value = layers.apply(node, merged(x.value)).reshape(shape)

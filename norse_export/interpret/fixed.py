@@ -91,11 +91,11 @@ class _Integers:
             case FixedInput():
                 return ports[0]
             case _:
-                return self.layer(node, ports[0])
+                return self.layer(node, ports)
 
-    def layer(self, node: Layer, x: Array) -> Array:
-        merged = layers.apply(node, x.reshape(-1, *x.shape[2:]).astype(np.float64))
-        return merged.reshape(*x.shape[:2], *node.output_shape)
+    def layer(self, node: Layer, ports: tuple[Array, ...]) -> Array:
+        merged = layers.apply(node, *(x.reshape(-1, *x.shape[2:]).astype(np.float64) for x in ports))
+        return merged.reshape(*ports[0].shape[:2], *node.output_shape)
 
     def population(self, name: str, node: Population, ports: tuple[Array, ...]) -> Array:
         """What the population sends: spikes, or the output of one that does not spike, in the model's units."""

@@ -68,11 +68,11 @@ class _Plain:
     recorded: dict[str, dict[str, list[Array]]] = field(default_factory=dict)
 
     def advance(self, name: str, node: DiscreteNode, ports: tuple[Array, ...]) -> Array:
-        return self.population(name, node, ports) if isinstance(node, Neuron) else self.layer(node, ports[0])
+        return self.population(name, node, ports) if isinstance(node, Neuron) else self.layer(node, ports)
 
-    def layer(self, node: Layer, x: Array) -> Array:
-        merged = layers.apply(node, x.reshape(-1, *x.shape[2:]))
-        return merged.reshape(*x.shape[:2], *node.output_shape)
+    def layer(self, node: Layer, ports: tuple[Array, ...]) -> Array:
+        merged = layers.apply(node, *(x.reshape(-1, *x.shape[2:]) for x in ports))
+        return merged.reshape(*ports[0].shape[:2], *node.output_shape)
 
     def population(self, name: str, node: Neuron, ports: tuple[Array, ...]) -> Array:
         parameters = {key: value.astype(self.dtype, copy=False) for key, value in node.parameters.items()}

@@ -21,12 +21,14 @@ from norse_export.errors import Finding, UnsupportedError
 from norse_export.ir.arrays import FloatArray
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
+from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import DiscreteNode, Neuron
 from norse_export.passes.linear import composed
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered, Projection
 
 Array = NDArray[Any]
 MAX_PATHS = 1024  # from spikes to one port
+_LINEAR = ("offset", "quotient")  # functions that are weights and biases
 ENCODE = "encode the input into spikes, or give whole numbers"
 
 
@@ -151,6 +153,13 @@ class _Walk:
         if name in self.pools:
             self._check_pool(name, arriving)
             return (_Path(name),)
+        node = self.graph.nodes[name]
+        if isinstance(node, Elementwise) and node.function not in _LINEAR:
+            message = (
+                f"the function {node.function} between spikes and neurons: whole numbers know sums of weights only"
+            )
+            self.refuse("function", name, message, "put the function behind the last neurons, or leave it out")
+            return ()
         if len(arriving) > MAX_PATHS:
             message = f"more than {MAX_PATHS} paths lead from spikes to this layer"
             self.refuse("paths", name, message, "put neurons between the branches")
@@ -180,6 +189,7 @@ class _Walk:
         node: Any = self.graph.nodes[name]
         total = self._arriving_constant(name, "x")
         biased = isinstance(node, Linear | Conv) and node.bias is not None and bool(np.any(node.bias))
+        biased = biased or (isinstance(node, Elementwise) and node.function == "offset")
         if total is None and not biased:
             return None
         x = np.zeros(node.input_shape) if total is None else total
@@ -213,6 +223,7 @@ class _Walk:
             for path in self.arriving(name, port):
                 chain = [self.graph.nodes[n] for n in path.layers]
                 names = tuple(n for n in path.layers if isinstance(self.graph.nodes[n], Linear | Conv | Pool | Scale))
+                chain = [_linear(layer) for layer in chain]
                 if isinstance(node, Pool):
                     chain, names = [*chain, replace(node, kind="sum")], (*names, name)
                 unit, source = self._range(path.source).unit, self.graph.nodes[path.source]
@@ -241,6 +252,14 @@ class _Walk:
                     host.add(edge.source)
                     found.append(edge.source)
         return host
+
+
+def _linear(layer: Any) -> Any:
+    """A function that is linear but for a constant, as the scale of its signal; any other layer as it is."""
+    if not isinstance(layer, Elementwise):
+        return layer
+    divisor = layer.parameters.get("divisor")
+    return Scale(np.ones(layer.shape) if divisor is None else 1 / divisor.astype(np.float64))
 
 
 def _named(projections: list[Projection], taken: set[str]) -> tuple[Projection, ...]:

@@ -13,6 +13,7 @@ from norse_export.ir.arrays import FloatArray
 from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import IF, CubaLIF, NeuronModel
+from norse_export.ir.shaping import Elementwise, Pad, Slice
 from norse_export.ir.stages import ContinuousNode
 
 from .conv_form import written_form
@@ -28,6 +29,7 @@ NIR_VERSION = "1.0.8"
 Fields = dict[str, Value]
 Notes = dict[str, Any]
 _AllButConv = Input | Output | Sum | Scale | Linear | Pool | Flatten | NeuronModel
+_Unwritten = Elementwise | Slice | Pad
 
 
 def document_of_graph(graph: Graph[ContinuousNode]) -> NIRDocument:
@@ -87,9 +89,11 @@ def _conv(node: Conv) -> tuple[str, Fields, Notes, Conv | None]:
     return *conv_fields(written.conv), {"folded": node.folded, "bias": bias, "original": original}, written.crop
 
 
-def _node(node: _AllButConv) -> tuple[str, Fields, Notes]:
+def _node(node: _AllButConv | _Unwritten) -> tuple[str, Fields, Notes]:
     """NIR's type, its fields, and our notes."""
     match node:
+        case Elementwise() | Slice() | Pad():
+            raise UnsupportedError(f"{type(node).__name__} has no form in NIR", where="NIR", fix="leave it out")
         case NeuronModel():
             return node.kind.name, _physics(node), _neuron_notes(node)
         case Input():

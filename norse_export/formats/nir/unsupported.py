@@ -11,6 +11,7 @@ from norse_export.errors import Finding
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Input, Output, Pool
 from norse_export.ir.neurons import NeuronModel
+from norse_export.ir.shaping import Elementwise, Pad, Slice
 from norse_export.ir.stages import ContinuousNode
 from norse_export.program.families import NORSE
 
@@ -58,6 +59,10 @@ def _node_findings(name: str, node: ContinuousNode) -> Iterator[Finding]:
             )
             fix = f"use a kernel nearer to a square, or fewer groups: {MAX_WRITTEN_NUMBERS:,} numbers may be written"
             yield Finding("conv_size", "error", name, message, fix)
+        case Elementwise() | Slice() | Pad():
+            what = f"the function {node.function}" if isinstance(node, Elementwise) else type(node).__name__.lower()
+            message = f"{what} between layers: NIR has no primitive for it"
+            yield Finding("layer", "error", name, message, "leave it out, or export to a target that carries it")
         case NeuronModel():
             yield from _neuron(name, node)
         case _:
