@@ -342,9 +342,8 @@ DYNAMICS = {
 RECURRENT_PORT = "r"
 
 
-@cache
 def family(name: str, *, recurrent: bool = False, gain: bool = False, rule: Rule = NORSE) -> Family:
-    """The family of some dynamics, in one of its forms.
+    """The family of some dynamics, in one of its forms; each is made once.
 
     recurrent: a second port, r, whose sum is added behind the first. gain: what arrives at x is first multiplied by a
     parameter `gain`: NIR's r and w_in, where they are not 1.
@@ -352,6 +351,11 @@ def family(name: str, *, recurrent: bool = False, gain: bool = False, rule: Rule
     Raises:
         KeyError: no dynamics of that name. ValueError: a choice that these dynamics do not know.
     """
+    return _family(name, recurrent, gain, rule)
+
+
+@cache
+def _family(name: str, recurrent: bool, gain: bool, rule: Rule) -> Family:
     dynamics = DYNAMICS[name]
     for choice in rule.__slots__:
         if getattr(rule, choice) != getattr(NORSE, choice) and choice not in dynamics.choices:
