@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from norse_export.ir.graph import Edge, Graph, Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF
+from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
 Array = NDArray[Any]
@@ -152,7 +152,7 @@ class _Maker:
 
     def loop_back(self) -> None:
         """Sometimes a later node of spikes feeds a sum in front of it, one to three steps later."""
-        spiking = [name for name, node in self.nodes.items() if isinstance(node, CubaLIF | LIF | IF)]
+        spiking = [name for name, node in self.nodes.items() if isinstance(node, NeuronModel) and node.spikes]
         sums = [name for name, node in self.nodes.items() if isinstance(node, Sum)]
         pairs = [(a, b) for a in spiking for b in sums if self.nodes[a].output_shape == self.nodes[b].input_shape]
         if pairs and self.chance(0.7):

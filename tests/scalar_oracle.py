@@ -11,7 +11,7 @@ from typing import Any
 
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF
+from norse_export.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
 Index = tuple[int, ...]
@@ -70,7 +70,7 @@ class Sample:
         """dv = dt/tau_mem ((v_leak - v) + i), di = -dt/tau_syn i, the input added to the current before both."""
         state = self.state[name]
         drive = float(node.gain[index]) * x
-        if isinstance(node, CubaLIF | CubaLI):
+        if node.kind in (CubaLIF, CubaLI):
             if node.ports == ("x", "r"):
                 drive += self._arriving(name, "r", index, t)
             drive += state["i", index]
@@ -81,7 +81,7 @@ class Sample:
             v = state["v", index] + node.dt / float(node["tau_mem"][index]) * (
                 float(node["v_leak"][index]) - state["v", index] + drive
             )
-        if isinstance(node, CubaLI | LI):
+        if node.kind in (CubaLI, LI):
             state["v", index] = v
             return v
         fired = v > float(node["v_th"][index])
@@ -94,11 +94,13 @@ def _indices(shape: Index) -> Iterator[Index]:
 
 
 def _initial(node: ContinuousNode) -> Iterator[tuple[tuple[str, Index], float]]:
-    if isinstance(node, CubaLIF | CubaLI | LIF | LI | IF):
+    if isinstance(node, NeuronModel):
+        if node.kind not in (CubaLIF, CubaLI, LIF, LI, IF):
+            raise NotImplementedError(f"the oracle has no {node.kind.name}")
         for index in _indices(node.shape):
-            yield ("v", index), float(node["v0"][index])  # type: ignore[index]
-            if isinstance(node, CubaLIF | CubaLI):
-                yield ("i", index), float(node["i0"][index])  # type: ignore[index]
+            yield ("v", index), float(node["v0"][index])
+            if node.kind in (CubaLIF, CubaLI):
+                yield ("i", index), float(node["i0"][index])
 
 
 def _linear(node: Linear, x: Signal) -> Signal:

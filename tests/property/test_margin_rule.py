@@ -145,7 +145,7 @@ def wrong(graph: Graph[ContinuousNode], fault: str) -> Any:
 def _almost_strict(node: Neuron) -> Neuron:
     """Spikes when v >= v_th, on potentials that are often exactly v_th."""
     below = np.nextafter(node.parameters["v_th"], np.float32(-np.inf))
-    return node.changed(parameters={**node.parameters, "v_th": below})
+    return replace(node, parameters={**node.parameters, "v_th": below})
 
 
 FAULTS = ("one weight", "no bias", "threshold", "reset", "time constant", "initial state", "delay")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import fields
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,31 @@ import pytest
 from norse_export.files.limits import Limits
 from norse_export.formats import safetensors_file
 from norse_export.formats.saved import SavedModel, parse, read_saved, write_saved
-from norse_export.formats.saved_checks import _STATES
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool
-from norse_export.ir.neurons import LIF, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.neurons import LIF, CubaLI, CubaLIF, Kind, NeuronModel
 from norse_export.ir.run import Run
 from norse_export.ir.stages import ContinuousNode
 
 T, B = 5, 3
 R = np.random.default_rng(0)
+STATES = {"1": ("v",), "5": ("v", "i"), "6": ("v", "i")}  # of the populations of MODEL
 
 
 def real(*shape: int, dtype: str = "float32") -> Any:
     return R.normal(size=shape).astype(dtype)
 
 
-def neuron(kind: type, shape: tuple[int, ...], dtype: str = "float32", **values: Any) -> NeuronModel:
-    """A population with a value of its own for each neuron and field."""
+def neuron(kind: Kind, shape: tuple[int, ...], dtype: str = "float32", **values: Any) -> NeuronModel:
+    """A population with a value of its own for each neuron, time constant, level and membrane."""
     made: dict[str, Any] = {"shape": shape, "dt": 0.0013, "dtype": dtype}
-    for field in fields(kind):
-        if field.name.startswith("tau"):
-            made[field.name] = R.uniform(0.004, 0.04, shape)
-        elif field.name.startswith("v"):
-            made[field.name] = real(*shape, dtype=dtype)
+    for name in (*kind.rates.values(), *kind.levels, "v0"):
+        if name in kind.rates.values():
+            made[name] = R.uniform(0.004, 0.04, shape)
+        elif name in kind.dynamics.matrices:
+            made[name] = real(prod(shape), prod(shape), dtype=dtype)
+        else:
+            made[name] = real(*shape, dtype=dtype)
     return kind(**{**made, **values})
 
 
@@ -64,9 +66,7 @@ def model(**changes: Any) -> SavedModel:
         spikes={name: R.random((T, B, *shapes[name])) < 0.3 for name in ("1", "5")},
         outputs={"output": real(T, B, 3)},
         ran_by="norse 1.1.0, torch 2.13.0, float32, batch 3, 1 threads",
-        final_state={
-            name: {key: real(B, *shapes[name]) for key in _STATES[type(nodes[name])]} for name in ("1", "5", "6")
-        },
+        final_state={name: {key: real(B, *shapes[name]) for key in states} for name, states in STATES.items()},
     )
     made = {
         "graph": Graph(nodes, edges, {"note": "ünïcode \U0001f9e0", "empty": ""}),

@@ -18,7 +18,7 @@ from norse_export.formats.nir.to_document import document_of_graph
 from norse_export.formats.nir.to_graph import graph_of_document
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.neurons import IF, LI, LIF, SAME_DT, CubaLI, CubaLIF
+from norse_export.ir.neurons import IF, LI, LIF, SAME_DT, CubaLI, CubaLIF, NeuronModel
 
 # What is written
 
@@ -329,7 +329,7 @@ def with_fields(document: NIRDocument, **changes: dict[str, Any]) -> NIRDocument
 
 
 def without_notes(document: NIRDocument) -> NIRDocument:
-    nodes: Any = {name: node.changed(metadata={}) for name, node in document.nodes.items()}
+    nodes: Any = {name: replace(node, metadata={}) for name, node in document.nodes.items()}
     return replace(document, nodes=nodes, metadata={})
 
 
@@ -426,7 +426,8 @@ def test_a_node_that_was_added_makes_order_and_delays_be_found_anew() -> None:
     assert [edge for edge in loaded.graph.edges if edge.delay_steps] == [
         Edge("0", "0.recurrent_weights", delay_steps=1)
     ]
-    assert isinstance(neuron := loaded.graph.nodes["0"], CubaLIF)
+    assert isinstance(neuron := loaded.graph.nodes["0"], NeuronModel)
+    assert neuron.kind is CubaLIF
     assert neuron.ports == ("x",)
     assert neuron["alpha"] is not None
     assert neuron.dt == 1e-3

@@ -66,7 +66,7 @@ def test_each_population_becomes_the_program_of_its_family(node: Any, family: st
     for name, values in {**neuron.parameters, **neuron.initial_state}.items():
         assert values.dtype == np.float32, name
     for name in set(parameters) - {"gain"}:
-        np.testing.assert_array_equal(neuron.parameters[name], getattr(node, name))
+        np.testing.assert_array_equal(neuron.parameters[name], node[name])
 
 
 def test_a_recurrent_population_keeps_its_two_ports() -> None:
@@ -141,18 +141,18 @@ def euler(node: Any, x: list[float]) -> list[float]:
     dt, v, i, found = node.dt, float(node["v0"][0]), 0.0, []
     for value in x:
         drive = value
-        if hasattr(node, "tau_syn"):
+        if node.get("tau_syn") is not None:
             i += dt / float(node["tau_syn"][0]) * (float(node["w_in"][0]) * value)
             drive = i
         drive *= float(node["r"][0])
-        if hasattr(node, "tau_mem"):
+        if node.get("tau_mem") is not None:
             v += dt / float(node["tau_mem"][0]) * (float(node["v_leak"][0]) - v + drive)
         else:
             v += dt * drive
-        if hasattr(node, "tau_syn"):
+        if node.get("tau_syn") is not None:
             i -= dt / float(node["tau_syn"][0]) * i
         found.append(v)
-        if hasattr(node, "v_th") and v > float(node["v_th"][0]):
+        if node.get("v_th") is not None and v > float(node["v_th"][0]):
             v = float(node["v_reset"][0])
     return found
 

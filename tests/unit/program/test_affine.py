@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from norse_export.program.affine import BoundedStep, bounded_step
-from norse_export.program.families import CUBA_LIF, FAMILIES, IF, LI, LIF
+from norse_export.program.families import FAMILIES
 from norse_export.program.operations import where
 from norse_export.program.program import Family, Step
 
@@ -17,6 +17,7 @@ Array = NDArray[Any]
 U = 2.0**-24
 TINY = 2.0**-126
 CASES = 40_000
+CUBA_LIF, IF, LI, LIF = (FAMILIES[name] for name in ("cuba_lif", "if", "li", "lif"))
 
 
 def drawn(generator: np.random.Generator) -> Array:

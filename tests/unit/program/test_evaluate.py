@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exact_operations import calculated
+from family_values import values
 from law_choices import drawn, laws
 
 from norse_export.program.evaluate import Evaluated, evaluate
@@ -53,9 +54,7 @@ def called(family: Family, given: dict[str, Any], t: int = 0) -> Step:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_float_families(family: Family, dtype: str) -> None:
-    generator = np.random.default_rng(1)
-    names = (*family.ports, *family.state, *family.parameters)
-    given = {name: generator.normal(size=(3, 50)).astype(dtype) for name in names}
+    given = values(family, np.random.default_rng(1), 3, 50, dtype)
     assert_same(evaluate(family.trace(), given), called(family, given))
 
 

@@ -7,65 +7,140 @@ from typing import Any
 
 import numpy as np
 import pytest
+from family_values import called, dynamics_name, values
 
-from norse_export.program.families import FAMILIES, LIF, gained, lif
+from norse_export.program.families import DYNAMICS, FAMILIES, NORSE, Rule, family
 from norse_export.program.operations import Op, where
 from norse_export.program.program import Family, Program, Step
 
+LIF = FAMILIES["lif"]
 ARITHMETIC: dict[Op, Callable[..., Any]] = {
     Op.ADD: lambda a, b: a + b,
     Op.SUB: lambda a, b: a - b,
     Op.MUL: lambda a, b: a * b,
+    Op.DIV: lambda a, b: a / b,
+    Op.EXP: np.exp,
+    Op.MATMUL: lambda matrix, a: a @ matrix.T,
+    Op.MAX: lambda a, b: np.where(a > b, a, b),
     Op.GREATER: lambda a, b: a > b,
+    Op.GREATER_EQUAL: lambda a, b: a >= b,
+    Op.AND: lambda a, b: a & b,
+    Op.NOT: lambda a: ~a,
     Op.WHERE: np.where,
 }
+EVERY_RULE = [
+    Rule(threshold, reset, order)
+    for threshold in ("gt", "ge")
+    for reset in ("value", "subtract")
+    for order in ("synapse_first", "membrane_first")
+]
+
+
+def knows(name: str, rule: Rule) -> bool:
+    """Whether some dynamics have the choices of the rule that are not Norse's."""
+    changed = {choice for choice in rule.__slots__ if getattr(rule, choice) != getattr(NORSE, choice)}
+    return changed <= set(DYNAMICS[name].choices)
+
+
+RULED = [family(name, rule=rule) for name in DYNAMICS for rule in EVERY_RULE if rule != NORSE and knows(name, rule)]
+ALL = {made.name: made for made in (*FAMILIES.values(), *RULED)}
 
 
 def evaluate(program: Program, given: dict[str, Any]) -> list[Any]:
-    values: list[Any] = []
+    done: list[Any] = []
     for step in program.instructions:
-        operands = [values[number] for number in step.operands]
-        values.append(ARITHMETIC[step.op](*operands) if step.op in ARITHMETIC else given[step.name])
-    return values
+        operands = [done[number] for number in step.operands]
+        if step.op is Op.CONSTANT:
+            done.append(step.constants[0])
+        else:
+            done.append(ARITHMETIC[step.op](*operands) if step.op in ARITHMETIC else given[step.name])
+    return done
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_every_family_has_the_golden_program(family: Family, golden: Callable[[str, str], None]) -> None:
-    golden(f"programs/{family.name}.txt", f"{family.trace()}\n")
+@pytest.mark.parametrize("made", ALL.values(), ids=ALL)
+def test_every_family_has_the_golden_program(made: Family, golden: Callable[[str, str], None]) -> None:
+    golden(f"programs/{made.name}.txt", f"{made.trace()}\n")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_the_program_computes_bit_for_bit_what_the_function_computes(family: Family, dtype: str) -> None:
-    generator = np.random.default_rng(1)
-    names = (*family.ports, *family.state, *family.parameters)
-    given = {name: generator.normal(size=(7, 50)).astype(dtype) for name in names}
-    step = family.step(
-        *(given[name] for name in family.ports + family.state), **{name: given[name] for name in family.parameters}
-    )
-    program = family.trace()
-    values = evaluate(program, given)
+@pytest.mark.parametrize("made", ALL.values(), ids=ALL)
+def test_the_program_computes_bit_for_bit_what_the_function_computes(made: Family, dtype: str) -> None:
+    given = values(made, np.random.default_rng(1), 7, 50, dtype)
+    step, program = called(made, given), made.trace()
+    found = evaluate(program, given)
     for number, expected in zip(program.state, step.state, strict=True):
-        assert values[number].dtype == dtype
-        assert values[number].tobytes() == expected.tobytes()
+        assert found[number].dtype == dtype
+        assert found[number].tobytes() == expected.tobytes()
     if step.spike is None:
         assert program.spike is None
     else:
         assert program.spike is not None
         assert 0 < step.spike.sum() < step.spike.size
-        np.testing.assert_array_equal(values[program.spike], step.spike)
-    np.testing.assert_array_equal(values[program.output], step.spike if step.output is None else step.output)
+        np.testing.assert_array_equal(found[program.spike], step.spike)
+    np.testing.assert_array_equal(found[program.output], step.spike if step.output is None else step.output)
 
 
 def test_a_family_knows_its_parameters_in_the_order_of_the_step() -> None:
     assert LIF.parameters == ("alpha", "v_leak", "v_th", "v_reset")
-    assert gained(LIF).parameters == ("gain", *LIF.parameters)
-    assert [family.spikes for family in FAMILIES.values()] == ["li" not in name.split("_") for name in FAMILIES]
+    assert family("lif", gain=True).parameters == ("gain", *LIF.parameters)
+    assert [made.spikes for made in FAMILIES.values()] == ["li" not in name.split("_") for name in FAMILIES]
+    refractory = ("alpha", "beta", "v_leak", "v_th", "v_reset", "rho_reset")
+    assert FAMILIES["lif_refrac"].parameters == refractory  # those of the step within it first
 
 
 def test_the_table_holds_each_family_under_its_name() -> None:
-    assert all(name == family.name for name, family in FAMILIES.items())
-    assert len(FAMILIES) == 11
+    assert all(name == made.name for name, made in FAMILIES.items())
+    assert len(DYNAMICS) == 14
+    forms = {name: sorted(made.name for made in FAMILIES.values() if dynamics_name(made) == name) for name in DYNAMICS}
+    gained = {"cuba_lif", "cuba_li", "lif", "li", "if"}
+    single = {"cuba_li", "li", "coba_lif"}  # no recurrent form: no spikes, or ports of its own
+    for name, found in forms.items():
+        wanted = {name, *([f"{name}_gain"] * (name in gained)), *([f"{name}_recurrent"] * (name not in single))}
+        assert set(found) == wanted
+
+
+def test_a_form_is_made_once() -> None:
+    assert family("lsnn", recurrent=True) is FAMILIES["lsnn_recurrent"]
+    assert family("lif", rule=Rule(reset="subtract")) is family("lif", rule=Rule(reset="subtract"))
+    assert family("lif", rule=Rule()) is FAMILIES["lif"]
+
+
+@pytest.mark.parametrize("name", DYNAMICS)
+@pytest.mark.parametrize("rule", EVERY_RULE, ids=lambda rule: rule.suffix or "_norse")
+def test_a_rule_names_the_family_and_one_that_the_dynamics_do_not_know_is_refused(name: str, rule: Rule) -> None:
+    if knows(name, rule):
+        assert family(name, rule=rule).name == f"{name}{rule.suffix}"
+        return
+    with pytest.raises(ValueError, match=f"{name} has no choice of (threshold|reset|order)"):
+        family(name, rule=rule)
+
+
+def test_the_choices_of_a_rule_are_those_that_they_are_named_for() -> None:
+    at_threshold, level = np.float32([1, 1.5, 0.5]), np.float32(1)
+    given = {"alpha": np.float32(1), "v_leak": np.float32(0), "v_th": level, "v_reset": np.float32(-1)}
+    strict, reached = (
+        family("lif", rule=Rule(threshold=kind)).step(at_threshold, 0 * at_threshold, **given) for kind in ("gt", "ge")
+    )
+    assert strict.spike.tolist() == [False, True, False]
+    assert reached.spike.tolist() == [True, True, False]
+    assert reached.state[0].tolist() == [-1, -1, 0.5]
+    subtracted = family("lif", rule=Rule(reset="subtract")).step(at_threshold, 0 * at_threshold, **given)
+    assert subtracted.state[0].tolist() == [1, 0.5, 0.5]
+
+
+def test_membrane_first_sees_an_input_a_step_later() -> None:
+    x = np.float32([0, 1, 0, 0])
+    given = {"alpha": np.float32(0.5), "beta": np.float32(0.5), "v_leak": np.float32(0)}
+    sent = {}
+    for order in ("synapse_first", "membrane_first"):
+        state: Any = (np.float32(0), np.float32(0))
+        made, sent[order] = family("cuba_li", rule=Rule(order=order)), []
+        for value in x:
+            step = made.step(value, *state, **given)
+            state = step.state
+            sent[order].append(float(step.output))
+    assert sent["synapse_first"] == [0, 0.5, 0.5, 0.375]
+    assert sent["membrane_first"] == [0, 0, 0.5, 0.5]
 
 
 def test_a_program_is_traced_once() -> None:
@@ -76,7 +151,8 @@ def test_a_gain_of_one_changes_nothing() -> None:
     generator = np.random.default_rng(2)
     x, v, v_leak = generator.normal(size=(3, 100)).astype(np.float32)
     parameters = {"alpha": np.float32(0.1), "v_leak": v_leak, "v_th": np.float32(0.5), "v_reset": np.float32(0)}
-    plain, multiplied = lif(x, v, **parameters), gained(LIF).step(x, v, gain=np.float32(1), **parameters)
+    plain = LIF.step(x, v, **parameters)
+    multiplied = FAMILIES["lif_gain"].step(x, v, gain=np.float32(1), **parameters)
     assert plain.state[0].tobytes() == multiplied.state[0].tobytes()
 
 
@@ -86,7 +162,7 @@ def named(step: Callable[..., Step], *, ports: tuple[str, ...] = ("x",), state: 
 
 def test_a_step_that_takes_other_values_than_declared_is_refused() -> None:
     with pytest.raises(TypeError, match="declared"):
-        named(lif, ports=("x", "r"))
+        named(LIF.step, ports=("x", "r"))
 
 
 WRONG: dict[str, Callable[[Any, Any], Step]] = {
