@@ -7,12 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.program.families import DYNAMICS
+from norse_export.program.families import DYNAMICS, FAMILIES, NORSE, Rule, family
 from norse_export.program.program import Family
 
 Array = NDArray[Any]
 RATES = ("alpha", "beta", "zeta", "gamma", "beta_e", "beta_i")  # dt/tau
 COUNTERS = ("rho", "rho_reset")  # whole numbers of steps
+
+EVERY_RULE = [
+    Rule(threshold, reset, order)
+    for threshold in ("gt", "ge")
+    for reset in ("value", "subtract")
+    for order in ("synapse_first", "membrane_first")
+]
+
+
+def knows(name: str, rule: Rule) -> bool:
+    """Whether some dynamics have the choices of the rule that are not Norse's."""
+    changed = {choice for choice in rule.__slots__ if getattr(rule, choice) != getattr(NORSE, choice)}
+    return changed <= set(DYNAMICS[name].choices)
+
+
+_RULED = [family(name, rule=rule) for name in DYNAMICS for rule in EVERY_RULE if rule != NORSE and knows(name, rule)]
+EVERY_FORM = {made.name: made for made in (*FAMILIES.values(), *_RULED)}
 
 
 def dynamics_name(family: Family) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from family_values import called, dynamics_name, values
+from family_values import EVERY_FORM, EVERY_RULE, called, dynamics_name, knows, values
 
-from norse_export.program.families import DYNAMICS, FAMILIES, NORSE, Rule, family
+from norse_export.program.families import DYNAMICS, FAMILIES, Rule, family
 from norse_export.program.operations import Op, where
 from norse_export.program.program import Family, Program, Step
 
@@ -28,22 +28,6 @@ ARITHMETIC: dict[Op, Callable[..., Any]] = {
     Op.NOT: lambda a: ~a,
     Op.WHERE: np.where,
 }
-EVERY_RULE = [
-    Rule(threshold, reset, order)
-    for threshold in ("gt", "ge")
-    for reset in ("value", "subtract")
-    for order in ("synapse_first", "membrane_first")
-]
-
-
-def knows(name: str, rule: Rule) -> bool:
-    """Whether some dynamics have the choices of the rule that are not Norse's."""
-    changed = {choice for choice in rule.__slots__ if getattr(rule, choice) != getattr(NORSE, choice)}
-    return changed <= set(DYNAMICS[name].choices)
-
-
-RULED = [family(name, rule=rule) for name in DYNAMICS for rule in EVERY_RULE if rule != NORSE and knows(name, rule)]
-ALL = {made.name: made for made in (*FAMILIES.values(), *RULED)}
 
 
 def evaluate(program: Program, given: dict[str, Any]) -> list[Any]:
@@ -57,13 +41,13 @@ def evaluate(program: Program, given: dict[str, Any]) -> list[Any]:
     return done
 
 
-@pytest.mark.parametrize("made", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("made", EVERY_FORM.values(), ids=EVERY_FORM)
 def test_every_family_has_the_golden_program(made: Family, golden: Callable[[str, str], None]) -> None:
     golden(f"programs/{made.name}.txt", f"{made.trace()}\n")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("made", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("made", EVERY_FORM.values(), ids=EVERY_FORM)
 def test_the_program_computes_bit_for_bit_what_the_function_computes(made: Family, dtype: str) -> None:
     given = values(made, np.random.default_rng(1), 7, 50, dtype)
     step, program = called(made, given), made.trace()
