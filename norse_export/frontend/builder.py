@@ -8,8 +8,9 @@ from typing import Any
 
 from norse_export.errors import ExportError, Finding, UnsupportedError, locating
 from norse_export.ir.graph import Edge, Graph
-from norse_export.ir.layers import Input, Output
+from norse_export.ir.layers import Input, Output, Scale
 from norse_export.ir.neurons import NeuronModel
+from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import ContinuousNode
 
 _BN_FIX = "let the batch normalisation be the only one that takes the layer's output"
@@ -21,16 +22,23 @@ class Value:
 
     lead: number of leading axes that are not features: 1 for batch, 2 for time and batch, 0 where that is not known.
     state_of: path of the population whose state the tensor is; such a tensor is passed on, and nothing else.
+    time: the step that the tensor is of, in a loop of the model's own; else None. silent: zeros, and what layers make
+    of them, in the place of what a step before step 0 would have sent.
     """
 
     node: str | None
     lead: int
     state_of: str = ""
+    time: int | None = None
+    silent: bool = False
 
 
 @dataclass(slots=True)
 class Builder:
-    """A graph under construction. reserved: names that only the module of that path may take."""
+    """A graph under construction. reserved: names that only the module of that path may take.
+
+    now: the step that is being recorded, in a loop of the model's own: what an earlier step sent arrives later.
+    """
 
     nodes: dict[str, ContinuousNode] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
@@ -38,6 +46,7 @@ class Builder:
     replaced: set[int] = field(default_factory=set)  # ids of values that a folded normalisation took the place of
     consumed: set[str] = field(default_factory=set)
     reserved: frozenset[str] = frozenset()
+    now: int | None = None
     classes: dict[Finding, type[ExportError]] = field(default_factory=dict)  # of findings that were raised as errors
     _kept: list[Value] = field(default_factory=list)  # keeps ids in `replaced` from being used again
 
@@ -54,6 +63,10 @@ class Builder:
 
     def add(self, name: str, make: Callable[[], ContinuousNode], lead: int, *sources: tuple[Value, str]) -> Value:
         """Add a node fed by `sources` (value, port), in this order; a node that is impossible becomes a finding."""
+        heard = tuple(source for source in sources if not source[0].silent)
+        if sources and not heard:
+            return Value(None, lead, time=self.now, silent=True)
+        sources = heard
         try:
             with locating(name):
                 node = make()
@@ -67,9 +80,10 @@ class Builder:
         self.nodes[name] = node
         for value, port in sources:
             if value.node is not None:
-                self.edges.append(Edge(value.node, name, port))
+                late = 0 if value.time is None or self.now is None else self.now - value.time
+                self.edges.append(Edge(value.node, name, port, late))
                 self.consumed.add(value.node)
-        return Value(name, lead)
+        return Value(name, lead, time=self.now)
 
     def connect(self, source: str, target: str, port: str, delay_steps: int) -> None:
         """Add an edge between two nodes."""
@@ -81,7 +95,7 @@ class Builder:
             self.nodes[value.node] = node
         self.replaced.add(id(value))
         self._kept.append(value)
-        return Value(value.node, value.lead)
+        return Value(value.node, value.lead, time=value.time)
 
     def refuse(self, kind: str, where: str, message: str, fix: str) -> None:
         """Note that something cannot be traced; the recording goes on, to find all that cannot."""
@@ -131,8 +145,18 @@ class Builder:
 
     def structure(self) -> tuple[Any, ...]:
         """What has to be the same in every recording of one model: names, kinds, shapes, edges."""
-        nodes = tuple((name, kind_of(node), node.input_shape, node.output_shape) for name, node in self.nodes.items())
+        nodes = tuple(
+            (name, kind_of(node), node.input_shape, node.output_shape, _constants(node))
+            for name, node in self.nodes.items()
+        )
         return nodes, tuple(self.edges)
+
+
+def _constants(node: ContinuousNode) -> tuple[bytes, ...]:
+    """Constants in the code of the model, which have to be the same at every step."""
+    if isinstance(node, Elementwise):
+        return tuple(value.tobytes() for value in node.parameters.values())
+    return (node.scale.tobytes(),) if isinstance(node, Scale) else ()
 
 
 def kind_of(node: ContinuousNode) -> str:

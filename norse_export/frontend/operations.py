@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from types import FrameType
 from typing import Any
@@ -12,7 +13,9 @@ import numpy as np
 from torch.overrides import resolve_name
 
 from norse_export.frontend.builder import Value
+from norse_export.frontend.functional import Operation, rule_of
 from norse_export.frontend.recording import Recording
+from norse_export.frontend.time_loop import entered, filled, start, taken_apart
 from norse_export.frontend.torch_nn import flatten
 from norse_export.ir.layers import Scale, Sum
 
@@ -41,7 +44,7 @@ _READS = frozenset({
     "data_ptr", "storage", "untyped_storage",
 })  # fmt: skip
 _PARTS = frozenset({"__getitem__", "__iter__", "unbind", "select", "split", "chunk", "narrow", "tensor_split"})
-_JOINS = frozenset({"stack", "cat", "concat", "vstack"})  # what ends a time loop
+_JOINS = frozenset({"stack"})  # what ends a time loop
 _VIEWS = frozenset({"view", "reshape"})
 _RESHAPES = _VIEWS | frozenset({"view_as", "reshape_as", "squeeze", "unsqueeze", "unflatten"})
 
@@ -62,25 +65,74 @@ def only_looks(name: str, getter: bool) -> bool:
 def recorded(
     recording: Recording, name: str, getter: bool, args: tuple[Any, ...], kwargs: dict[str, Any], traced: list[Any],
     result: Any,
-) -> Value:  # fmt: skip
-    """What the result of an operation on traced tensors stands for; what is not understood becomes a finding."""
+) -> Value | list[Value]:  # fmt: skip
+    """What the result of an operation on traced tensors stands for; what is not understood becomes a finding.
+
+    A list: one value for each tensor of the result.
+    """
     values = [recording.values[id(tensor)] for tensor in traced]
     first = bool(args) and args[0] is traced[0]
     if not getter and first and (name in _SAME or (name in _CASTS and _is_as_before(result, traced[0]))):
         return values[0]
+    if not getter and (steps := taken_apart(recording, name, args, kwargs)) is not None:
+        start(recording, len(traced[0]))
+        return [replace(values[0], lead=1, time=time) for time in steps]
+    if name == "__setitem__" and len(args) == 3 and filled(recording, args):
+        return Value(None, 0)
+    if name in _JOINS and recording.loop is not None and (whole := _put_together(recording, args, kwargs)) is not None:
+        return whole
+    if not entered(recording, values, f"{recording.where}, {user_line()}"):
+        return Value(None, values[0].lead)
     value = None
     if not getter and not any(v.state_of for v in values):
-        if name in _ADD and len(traced) == 2:
-            value = _added(recording, name, args, kwargs, traced)
-        elif name == "flatten" and first:
-            value = _flattened(recording, args, kwargs, traced[0])
-        elif name in _VIEWS and first:
-            value = _viewed(recording, traced[0], result)
+        value = _understood(recording, name, args, kwargs, traced, result)
+    if isinstance(value, list):
+        return value
     if value is None:
         state_of = next((v.state_of for v in values if v.state_of), "")
         _refuse(recording, name, values, state_of)
         value = Value(None, values[0].lead, state_of)
     return still(value, tuple(traced[0].shape), tuple(getattr(result, "shape", ())))
+
+
+def _understood(
+    recording: Recording, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], traced: list[Any], result: Any
+) -> Value | list[Value] | None:
+    """The value of an operation that there is a rule for, used as the rule knows it."""
+    first = bool(args) and args[0] is traced[0]
+    known = [recording.values[id(tensor)] for tensor in traced]
+    if any(value.node is None and not value.silent for value in known):  # said where it was found
+        return Value(None, min(recording.values[id(tensor)].lead for tensor in traced))
+    if name in _ADD and len(traced) == 2:
+        return _added(recording, name, args, kwargs, traced)
+    if name == "flatten" and first:
+        return _flattened(recording, args, kwargs, traced[0])
+    if name in _VIEWS and first:
+        return _viewed(recording, traced[0], result)
+    if name in _ADD and (value := _before_the_first(recording, args, known[0])) is not None:
+        return value
+    rule = rule_of(name)
+    if rule is None or (name.endswith("_") and not name.endswith("__")):
+        return None
+    node = _joined(recording, name.strip("_"))
+    return rule(Operation(recording, name, node, args, kwargs, result))
+
+
+def _before_the_first(recording: Recording, args: tuple[Any, ...], value: Value) -> Value | None:
+    """The value itself, where zeros are added to it that stand for what a step before step 0 would have sent."""
+    others = [argument for argument in args if recording.is_silence(argument)]
+    return value if len(args) == 2 and len(others) == 1 else None
+
+
+def _put_together(recording: Recording, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value | None:
+    """torch.stack of what each step of a loop gave."""
+    parts = args[0] if args else None
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
+    if recording.loop is None or dim != 0 or not isinstance(parts, tuple | list):
+        return None
+    values = [recording.value(part) for part in parts]
+    known = [value for value in values if value is not None]
+    return recording.loop.whole(known) if len(known) == len(values) else None
 
 
 def _is_as_before(result: Any, tensor: Any) -> bool:
@@ -103,6 +155,8 @@ def _added(
     builder, (a, b) = recording.builder, traced
     one, other = recording.values[id(a)], recording.values[id(b)]
     shape = tuple(a.shape)
+    if one.silent or other.silent:
+        return other if one.silent else one
     if one.node is None or other.node is None:  # said where it was found
         return Value(None, min(one.lead, other.lead))
     if set(kwargs) - {"other"} or len(args) > 2 or shape != tuple(b.shape) or one.lead != other.lead:
@@ -146,13 +200,12 @@ def _refuse(recording: Recording, name: str, values: list[Value], state_of: str)
         message = f"the operation {name} acts on the state of {state_of!r}"
         builder.refuse("state", where, message, "pass states on as they are; what a layer gives is its first result")
     elif name in _PARTS and values[0].lead == 2:
-        recording.looping = True
         message = f"{name} takes the raster apart: a time loop of the model's own, or a part of it, is not supported"
         builder.refuse("time_loop", where, message, _LOOP_FIX)
     elif name in _IN_PLACE and len(values) == 2:
         message = f"{name} changes in place a tensor that another layer or a state also uses, or one of another shape"
         builder.refuse("in_place", where, message, "write x = x + y instead of x += y, with both of one shape")
-    elif not (recording.looping and name in _JOINS):
+    else:
         function = _library_function()
         words = f"the operation {name}" if function is None else f"the function {function}"
         only = ": it adds two traced values of one shape only" if name in _ADD and function is None else ""

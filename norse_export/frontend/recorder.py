@@ -22,12 +22,14 @@ from norse_export.frontend.lifted import is_lift, lifted
 from norse_export.frontend.norse_checks import method_problem
 from norse_export.frontend.operations import ASK
 from norse_export.frontend.recording import Recording, tensors_in
+from norse_export.frontend.time_loop import entered
 from norse_export.frontend.undisturbed import tensors_of
 
 __all__ = ["Recorder", "Recording", "recording_modules"]
 
 _CONTAINERS = ("torch.nn.modules.container", "norse.torch.module.sequential")
 _LIBRARIES = ("torch.nn.", "torch.ao.", "torch.jit.", "torch._dynamo.", "norse.torch.")
+_MODELS = "norse.torch.models."  # hand-written modules, as a user's: they are looked into
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
 
@@ -55,10 +57,13 @@ class Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
         with recording.pause():
             result = func(*args, **kwargs)
+        if name == "__iter__":
+            result = list(result)
         value = operations.recorded(recording, name, getter, args, kwargs, traced, result)
-        for tensor in tensors_in(result):
-            recording.track(tensor, value)
-        return result
+        tensors = tensors_in(result)
+        for number, tensor in enumerate(tensors):
+            recording.track(tensor, value[number] if isinstance(value, list) else value)
+        return iter(result) if name == "__iter__" else result
 
 
 @contextmanager
@@ -116,7 +121,8 @@ def _explained(recording: Recording, module: Any, path: str) -> Iterator[None]:
 def _is_closed(module: Any, recording: Recording) -> bool:
     """A module that is not supported and not looked into: it computes something itself, or changes what it inherits."""
     home = type(module).__module__
-    return (home.startswith(_LIBRARIES) and home not in _CONTAINERS) or _known_base(module, recording) is not None
+    library = home.startswith(_LIBRARIES) and home not in _CONTAINERS and not home.startswith(_MODELS)
+    return library or _known_base(module, recording) is not None
 
 
 def _known_base(module: Any, recording: Recording) -> type | None:
@@ -128,9 +134,14 @@ def _record_leaf(
 ) -> None:
     """Record the call of a known or closed module, and what its results stand for."""
     x = next((t for t in (*args, *kwargs.values()) if isinstance(t, torch.Tensor)), None)
+    with recording.pause():
+        if recording.is_silence(x):
+            recording.track(x, Value(None, 1, time=0, silent=True))
     value = None if x is None else recording.value(x)
     sent, state = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-    if _refused(recording, module, path, x, value) or x is None or value is None:
+    if value is not None and not value.state_of and not entered(recording, [value], path):
+        made = Value(None, value.lead)
+    elif _refused(recording, module, path, x, value) or x is None or value is None:
         made = Value(None, 0 if value is None else value.lead)
     else:
         population = hasattr(state, "_asdict")  # Norse's states are named tuples

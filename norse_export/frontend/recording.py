@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from norse_export.frontend.builder import Builder, Value
 from norse_export.frontend.leaf import Rule
 from norse_export.frontend.undisturbed import Weights
+
+if TYPE_CHECKING:
+    from norse_export.frontend.time_loop import TimeLoop
 
 
 @dataclass(slots=True)
@@ -20,7 +23,7 @@ class Recording:
 
     carried: path -> state that the population returned a step ago; None at step 0. calls: the same of this step.
     root: path that stands for the model itself. failed: path of the module in which the run raised.
-    looping: the model takes its raster apart itself, which is refused once and not again for all that follows.
+    loop: the model takes its raster apart itself, and this is the step that it is at.
     """
 
     builder: Builder
@@ -35,7 +38,7 @@ class Recording:
     weights: Weights = field(default_factory=Weights)
     states: dict[int, str] = field(default_factory=dict)  # id of a tensor -> path of the population whose state it is
     over_time: list[str] = field(default_factory=list)  # Linear layers that took a whole raster at once
-    looping: bool = False
+    loop: TimeLoop | None = None
     root: str = ""
     failed: str = ""
 
@@ -57,6 +60,17 @@ class Recording:
     def value(self, tensor: Any) -> Value | None:
         """What a tensor stands for; None if it does not depend on the input."""
         return self.values.get(id(tensor))
+
+    def is_silence(self, tensor: Any) -> bool:
+        """Whether a tensor is zeros in step 0 of a loop over time, and so stands for what came before it."""
+        return (
+            self.loop is not None
+            and self.loop.now == 0
+            and isinstance(tensor, torch.Tensor)
+            and self.value(tensor) is None
+            and tensor.ndim > 1
+            and not bool(tensor.any())
+        )
 
     def shares_memory(self, tensor: Any) -> bool:
         """Whether another traced tensor, or a state, lies in the same memory."""

@@ -204,6 +204,8 @@ def _recorded(
 
 def _record_output(recording: Recording, result: Any, lead: int, name: str, where: str) -> bool:
     """Add the output; whether the result has the form of one, so that the model can take the next step."""
+    if recording.loop is not None:
+        recording.loop.leave()
     builder, sent = recording.builder, split_result(result)[0]
     if not isinstance(sent, torch.Tensor) or not recording.only_states(result, beside=sent):
         message = f"the model returns {_described(result)}, not one tensor or (tensor, state)"
@@ -216,6 +218,9 @@ def _record_output(recording: Recording, result: Any, lead: int, name: str, wher
     elif value.state_of and not any(finding.kind == "state" for finding in builder.findings):
         message = f"the output is the state of {value.state_of!r}"
         builder.refuse("output", where, message, "return what a layer gives: an LI gives its potential")
+    elif value.time is not None:
+        message = f"the output is what step {value.time} of the loop gave, and not the raster of all steps"
+        builder.refuse("output", where, message, "collect what every step gives: torch.stack(outputs)")
     elif value.node is None and not builder.findings:  # every unknown value has a finding; this keeps it so
         builder.refuse("output", where, "the output could not be traced", "return what the last layer gives")
     elif value.node is not None:
