@@ -25,7 +25,7 @@ class _Kind(Enum):
 
 _NUMBER, _TRUTH, _ANY, _SAME = _Kind
 
-# Operands of each operation, what it gives, and how many constants it has.
+# Operands of each operation of whole numbers, what it gives, and how many constants it has.
 _SIGNATURES: dict[Op, tuple[tuple[_Kind, ...], _Kind, int]] = {
     Op.PORT: ((), _NUMBER, 0),
     Op.STATE: ((), _NUMBER, 0),
@@ -61,11 +61,12 @@ _SHIFTS = (Op.SHIFT_LEFT, *_ROUNDED)
 
 
 def check_program(program: Program) -> None:
-    """Refuse what no step could have left: only operations of the closed set, each as `operations` would record it.
+    """Refuse what no step of whole numbers could have left.
 
-    Operands stand before their instruction and are of the right kind, whole numbers or truth values; constants and
-    widths are in range, a rounding stands where one belongs; what is given comes first, in order, each name once;
-    states are whole numbers. What values a program takes on is the affair of ranges.py.
+    Only operations of the closed set stand in it, each as `operations` would record it. Operands stand before their
+    instruction and are of the right kind, whole numbers or truth values; constants and widths are in range, a rounding
+    stands where one belongs; what is given comes first, in order, each name once; states are whole numbers. What values
+    a program takes on is the affair of ranges.py.
 
     Raises:
         GraphError: any of this does not hold; the first violation of every instruction is a finding.
@@ -88,6 +89,8 @@ def check_program(program: Program) -> None:
 
 def _judged(step: Instruction, kinds: list[_Kind]) -> tuple[_Kind, str | None]:
     """What the instruction gives, and the first thing that is wrong with it."""
+    if step.op not in _SIGNATURES:
+        return _NUMBER, f"{step.op}, which only steps of real numbers have"
     wanted, gives, constants = _SIGNATURES[step.op]
     if step.rounding is STOCHASTIC and step.op in _ROUNDED:
         wanted = (*wanted, _NUMBER)
