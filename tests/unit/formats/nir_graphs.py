@@ -58,15 +58,22 @@ def differences(a: Graph[Any], b: Graph[Any]) -> list[str]:
         if type(a.nodes[name]) is not type(b.nodes[name]):
             found.append(f"{name}: {type(a.nodes[name]).__name__} != {type(b.nodes[name]).__name__}")
             continue
-        for field in fields(a.nodes[name]):
-            x, y = (getattr(graph.nodes[name], field.name) for graph in (a, b))
+        one, other = (parts(graph.nodes[name]) for graph in (a, b))
+        for part in {**one, **other}:
+            x, y = one.get(part), other.get(part)
             if not same(x, y):
-                found.append(f"{name}.{field.name}: {x!r} != {y!r}")
+                found.append(f"{name}.{part}: {x!r} != {y!r}")
     if a.edges != b.edges:
         found.append(f"edges {a.edges} != {b.edges}")
     if dict(a.metadata) != dict(b.metadata):
         found.append(f"metadata {dict(a.metadata)} != {dict(b.metadata)}")
     return found
+
+
+def parts(node: Any) -> dict[str, Any]:
+    """Every field of a node; of a population every value, too."""
+    found = {field.name: getattr(node, field.name) for field in fields(node)}
+    return found | dict(found.pop("values")) if isinstance(node, NeuronModel) else found
 
 
 def same(x: Any, y: Any) -> bool:

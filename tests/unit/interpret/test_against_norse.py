@@ -150,18 +150,13 @@ def test_the_recurrent_cell_is_bit_equal(dtype: torch.dtype) -> None:
     currents = (torch.rand(STEPS, SAMPLES, 20, generator=generator) < 0.2).to(dtype)
     sent, states = run_norse(cell, currents)
     name = str(dtype).removeprefix("torch.")
-    values = {
+    values: dict[str, Any] = {
         "0": Linear(cell.input_weights.detach().numpy()),
         "lif": population(CASES["LIFCell"], p, 1e-3),
         "back": Linear(cell.recurrent_weights.detach().numpy()),
     }
-    lif = values["lif"]
-    recurrent = CubaLIF(
-        **{field: getattr(lif, field) for field in ("shape", "dt", "dtype", "tau_mem", "tau_syn", "alpha", "beta")},
-        **{field: getattr(lif, field) for field in ("v_leak", "v_th", "v_reset")},
-        recurrent=True,
-    )
-    nodes = {"input": Input((20,), name), **values, "lif": recurrent, "output": Output((NEURONS,))}  # type: ignore[arg-type]
+    values["lif"] = values["lif"].changed(recurrent=True)
+    nodes = {"input": Input((20,), name), **values, "output": Output((NEURONS,))}  # type: ignore[arg-type]
     edges = [("input", "0"), ("0", "lif"), ("lif", "back", "x", 1), ("back", "lif", "r"), ("lif", "output")]
     run = interpret(discretise(graph(nodes, edges)), {"input": currents.numpy()}, states=True)
     np.testing.assert_array_equal(run.spikes["lif"], sent != 0)

@@ -281,7 +281,7 @@ def test_a_neuron_at_rest_cannot_spike_and_its_counter_is_shared_by_all() -> Non
 
 def test_at_rest_a_threshold_that_is_too_near_to_tell_counts_both_ways() -> None:
     """The adaptation jumps where the threshold is passed, at rest too: another run may have passed it, or not."""
-    step = resting([0.5, 0.96, 0.96, 1.5], 0.05, [1.0, 1.0, 0.0, 1.0], [False] * 4)
+    step = resting([0.5, 0.97, 0.97, 1.5], 0.01, [1.0, 1.0, 0.0, 1.0], [False] * 4)
     assert step.state[2].tolist() == [0, 0, 0, 1]
     near = np.asarray(step.state_error[2]) >= 1
     assert near.tolist() == [False, True, False, False]  # at rest and near; not at rest the spike itself decides

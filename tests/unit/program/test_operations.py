@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from norse_export.program.operations import Instruction, Op, Symbol, Tape, where
+from norse_export.program.operations import Instruction, Op, Symbol, Tape, matmul, where
 
 
 def symbols() -> tuple[Tape, Symbol, Symbol, Symbol]:
@@ -49,7 +49,11 @@ OUTSIDE: dict[str, Callable[[Any, Any], Any]] = {
     "array compared": lambda a, b: np.ones(3) > a,
     "numpy function": lambda a, b: np.exp(a),
     "less": lambda a, b: a < 1.5,
-    "division": lambda a, b: a / b,
+    "division by a fraction": lambda a, b: a / 2.0,
+    "division of a constant": lambda a, b: 1 / a,
+    "whole division": lambda a, b: a // b,
+    "matrix product": lambda a, b: a @ b,
+    "product with a plain matrix": lambda a, b: matmul(np.eye(3), a),
     "power": lambda a, b: a**2,
     "equality": lambda a, b: a == b,
     "inequality": lambda a, b: a != b,
