@@ -47,6 +47,7 @@ class Builder:
     consumed: set[str] = field(default_factory=set)
     reserved: frozenset[str] = frozenset()
     now: int | None = None
+    feedback: bool = False  # something that an earlier step sent was taken
     classes: dict[Finding, type[ExportError]] = field(default_factory=dict)  # of findings that were raised as errors
     _kept: list[Value] = field(default_factory=list)  # keeps ids in `replaced` from being used again
 
@@ -81,6 +82,7 @@ class Builder:
         for value, port in sources:
             if value.node is not None:
                 late = 0 if value.time is None or self.now is None else self.now - value.time
+                self.feedback = self.feedback or late > 0
                 self.edges.append(Edge(value.node, name, port, late))
                 self.consumed.add(value.node)
         return Value(name, lead, time=self.now)

@@ -68,16 +68,32 @@ def model_float(model: torch.nn.Module) -> torch.dtype | None:
     return next(iter(first), None)
 
 
-def as_raster(example: Any, dtype: torch.dtype | None) -> torch.Tensor:
-    """The example as a dense float tensor [T, B, ...] of its own memory, in `dtype` (None: its own float type).
+def as_rasters(example: Any, dtype: torch.dtype | None) -> tuple[torch.Tensor, ...]:
+    """The example as dense float tensors [T, B, ...] of their own memory, in `dtype` (None: their own float type).
 
-    A type that holds no fractions (bool, integers) becomes float32 where `dtype` does not say otherwise.
+    example: a raster, or a tuple of them for a model of several inputs. A type that holds no fractions (bool, integers)
+    becomes float32 where `dtype` does not say otherwise.
 
     Raises:
-        UsageError: not one raster, empty, without a time or batch axis, or not finite.
+        UsageError: no rasters, empty, without a time or batch axis, not finite, or of different numbers of steps or
+            samples.
     """
-    if isinstance(example, tuple | list) and len(example) == 1 and isinstance(example[0], torch.Tensor | np.ndarray):
-        (example,) = example
+    rasters = tuple(_as_raster(one, dtype) for one in _several(example) or (example,))
+    if len({raster.shape[:2] for raster in rasters}) > 1:
+        given = ", ".join(str(tuple(raster.shape)) for raster in rasters)
+        message = f"rasters of different numbers of steps or samples: {given}"
+        raise UsageError(message, where=_WHERE, fix=f"{_RASTER}, the same for all inputs", kind="inputs")
+    return rasters
+
+
+def _several(example: Any) -> tuple[Any, ...] | None:
+    """The rasters of a tuple or list of tensors or arrays; None for anything else."""
+    if isinstance(example, tuple | list) and example and all(isinstance(x, torch.Tensor | np.ndarray) for x in example):
+        return tuple(example)
+    return None
+
+
+def _as_raster(example: Any, dtype: torch.dtype | None) -> torch.Tensor:
     tensor = _as_tensor(example)
     if tensor.dtype not in _FLOATS:
         tensor = tensor.to(torch.float32)
@@ -92,9 +108,6 @@ def as_raster(example: Any, dtype: torch.dtype | None) -> torch.Tensor:
 
 
 def _as_tensor(example: Any) -> torch.Tensor:
-    if isinstance(example, tuple | list) and example and all(isinstance(x, torch.Tensor | np.ndarray) for x in example):
-        message = f"{len(example)} rasters: models with several inputs are not supported"
-        raise UsageError(message, where=_WHERE, fix=_RASTER, kind="inputs")
     if not isinstance(example, torch.Tensor):
         return torch.from_numpy(_as_array(example))
     if example.is_complex() or example.is_quantized:

@@ -283,6 +283,29 @@ def _cat(op: Operation) -> Value | None:
     return op.add(lambda: Sum(features), *padded)
 
 
+def _stack(op: Operation) -> Value | None:
+    """Parts stacked along a new first axis, which only a sum over that axis can follow."""
+    given = op.given("dim")
+    if given is None or given.get("dim", 0) != 0 or not op.args or not isinstance(op.args[0], tuple | list):
+        return None
+    values = [op.value(part) for part in op.args[0]]
+    known = tuple(value for value in values if value is not None)
+    if len(known) < len(values) or len({value.node for value in known}) < len(known):
+        return None
+    op.recording.stacks[id(op.result)] = known
+    return Value(None, 0)
+
+
+def _sum(op: Operation) -> Value | None:
+    """torch.stack((a, b)).sum(0): an addition."""
+    parts = op.recording.stacks.get(id(op.args[0])) if op.args else None
+    given = op.given("dim", "keepdim")
+    if parts is None or given is None or given.get("dim") not in (0, (0,), [0]) or given.get("keepdim"):
+        return None
+    features = op.features(op.result, parts[0])
+    return op.add(lambda: Sum(features), *parts)
+
+
 def _slice(op: Operation, x: Any, value: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
     shape = op.features(x, value)
     starts, stops, steps = [0] * len(shape), list(shape), [1] * len(shape)
@@ -355,6 +378,8 @@ _RULES: dict[str, Rule] = {
     "linear": _linear,
     **dict.fromkeys(("conv1d", "conv2d"), _conv),
     **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
+    "stack": _stack,
+    "sum": _sum,
     "narrow": _narrow,
     **dict.fromkeys(("split", "chunk", "tensor_split"), _parts),
     "__getitem__": _index,

@@ -39,6 +39,7 @@ class Recording:
     states: dict[int, str] = field(default_factory=dict)  # id of a tensor -> path of the population whose state it is
     over_time: list[str] = field(default_factory=list)  # Linear layers that took a whole raster at once
     loop: TimeLoop | None = None
+    stacks: dict[int, tuple[Value, ...]] = field(default_factory=dict)  # id of a tensor -> what was stacked into it
     root: str = ""
     failed: str = ""
 
@@ -57,15 +58,21 @@ class Recording:
             self.states[id(tensor)] = path
             self.track(tensor, Value(None, 0, state_of=path))
 
+    def track_sent(self, state: Any, before: Recording) -> None:
+        """What nodes sent in the step before, and the model hands over to this one, stands for just that."""
+        for tensor in tensors_in(state):
+            value = before.value(tensor)
+            if value is not None and value.node is not None and not value.state_of and value.time is not None:
+                self.track(tensor, value)
+
     def value(self, tensor: Any) -> Value | None:
         """What a tensor stands for; None if it does not depend on the input."""
         return self.values.get(id(tensor))
 
     def is_silence(self, tensor: Any) -> bool:
-        """Whether a tensor is zeros in step 0 of a loop over time, and so stands for what came before it."""
+        """Whether a tensor is zeros in step 0, and so stands for what came before it."""
         return (
-            self.loop is not None
-            and self.loop.now == 0
+            self.builder.now == 0
             and isinstance(tensor, torch.Tensor)
             and self.value(tensor) is None
             and tensor.ndim > 1
@@ -77,11 +84,6 @@ class Recording:
         memory = tensor.untyped_storage().data_ptr()
         others = (other for other in self.kept if other is not tensor)
         return id(tensor) in self.states or any(other.untyped_storage().data_ptr() == memory for other in others)
-
-    def only_states(self, tree: Any, *, beside: Any) -> bool:
-        """Whether no tensor in `tree` but `beside` is traced, states of populations and what is made of them apart."""
-        others = [tensor for tensor in tensors_in(tree) if tensor is not beside and id(tensor) not in self.states]
-        return all(value is None or value.state_of for value in map(self.value, others))
 
     @property
     def where(self) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend import norse
 from norse_export.frontend.leaf import BATCH_AXIS
+from norse_export.frontend.returned import split_result
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Output
 from norse_export.ir.rasters import model_dtype
@@ -22,9 +23,9 @@ from norse_export.ir.stages import ContinuousNode, NeuronModel
 Array = NDArray[Any]
 
 
-def call_model(model: torch.nn.Module, x: torch.Tensor, state: Any) -> Any:
-    """Call the model on one input; an exception of the user's code becomes an error with its place."""
-    if state is not None and not takes_state(model):
+def call_model(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...], state: Any) -> Any:
+    """Call the model on its inputs; an exception of the user's code becomes an error with its place."""
+    if state is not None and not takes_state(model, len(inputs)):
         raise UsageError(
             "the model returns a state, but its forward takes none, so that it starts anew at every step",
             where=type(model).__name__,
@@ -33,7 +34,7 @@ def call_model(model: torch.nn.Module, x: torch.Tensor, state: Any) -> Any:
             kind="state",
         )
     try:
-        return model(x) if state is None else model(x, state)
+        return model(*inputs) if state is None else model(*inputs, state)
     except ExportError:
         raise
     except Exception as error:
@@ -44,7 +45,7 @@ def call_model(model: torch.nn.Module, x: torch.Tensor, state: Any) -> Any:
             fix = "use norse.torch.SequentialState in the place of torch.nn.Sequential: it carries the state"
         raise UsageError(
             f"the model raised {type(error).__name__}: {first}{why}",
-            where=f"{type(model).__name__}, input of shape {tuple(x.shape)}",
+            where=f"{type(model).__name__}, input of shape {', '.join(str(tuple(x.shape)) for x in inputs)}",
             fix=fix,
             kind="model_raised",
         ) from error
@@ -57,29 +58,20 @@ def _cell_without_state(model: torch.nn.Module) -> str | None:
     return next((type(layer).__name__ for layers in plain for layer in layers if type(layer) in table), None)
 
 
-def takes_state(model: torch.nn.Module) -> bool:
-    """Whether the model's forward takes a second argument; what does not tell its arguments may."""
+def takes_state(model: torch.nn.Module, inputs: int = 1) -> bool:
+    """Whether the model's forward takes an argument behind its inputs; what does not tell its arguments may."""
     try:
         parameters = inspect.signature(model.forward).parameters.values()
     except ValueError:
         return True
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return len(positional) > inputs or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
-def split_result(result: Any) -> tuple[Any, Any]:
-    """Output and state of what a model returned: one value, or (output, state).
-
-    The output of a stateful Lift at the end of a SequentialState is (raster, state) again; its raster is the output.
-    """
-    sent, state = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-    while isinstance(sent, tuple) and len(sent) == 2:
-        sent = sent[0]
-    return sent, state
-
-
-def reference_run(model: torch.nn.Module, raster: torch.Tensor, time: str, graph: Graph[ContinuousNode]) -> Run:
-    """Run the model on a raster [T, B, ...] and give what every population of the graph did.
+def reference_run(
+    model: torch.nn.Module, rasters: tuple[torch.Tensor, ...], time: str, graph: Graph[ContinuousNode]
+) -> Run:
+    """Run the model on rasters [T, B, ...] and give what every population of the graph did.
 
     Raises:
         UnsupportedError: the model does something else than the graph at some step.
@@ -92,10 +84,11 @@ def reference_run(model: torch.nn.Module, raster: torch.Tensor, time: str, graph
         if type(module) in rules
     }
     hooks = [module.register_forward_hook(record) for module, record in seen.values()]
-    raster = raster.to(getattr(torch, model_dtype(graph)))
+    rasters = tuple(raster.to(getattr(torch, model_dtype(graph))) for raster in rasters)
+    raster, names = rasters[0], [name for name, node in graph.nodes.items() if isinstance(node, Output)]
     try:
         with torch.no_grad():
-            output = _run(model, raster, time)
+            sent_outputs = _run(model, rasters, time, len(names))
     finally:
         for hook in hooks:
             hook.remove()
@@ -110,14 +103,14 @@ def reference_run(model: torch.nn.Module, raster: torch.Tensor, time: str, graph
         state = seen[name][1].state
         shape = (raster.shape[1], *node.output_shape)
         final[name] = {key: np.array(np.broadcast_to(value, shape)) for key, value in state.items()}
-    names = [name for name, node in graph.nodes.items() if isinstance(node, Output)]
-    for name in names:
+    outputs = dict(zip(names, sent_outputs, strict=True))
+    for name, output in outputs.items():
         _check_shape(name, output.shape, (*raster.shape[:2], *graph.nodes[name].output_shape))
         _check_finite(name, output)
     for name, variables in final.items():
         for values in variables.values():
             _check_finite(name, values)
-    return Run(spikes=spikes, outputs=dict.fromkeys(names, output), ran_by=describe(raster), final_state=final)
+    return Run(spikes=spikes, outputs=outputs, ran_by=describe(raster), final_state=final)
 
 
 def describe(raster: torch.Tensor) -> str:
@@ -181,17 +174,19 @@ def _irregular(name: str, how: str) -> UnsupportedError:
     )
 
 
-def _run(model: torch.nn.Module, raster: torch.Tensor, time: str) -> Array:
+def _run(model: torch.nn.Module, rasters: tuple[torch.Tensor, ...], time: str, outputs: int) -> list[Array]:
     if time == "inside":
-        return _array(split_result(call_model(model, raster.clone(), None))[0])
-    steps, state = [], None
-    for x in raster:
-        sent, state = split_result(call_model(model, x.clone(), state))
-        steps.append(_array(sent))
+        result = call_model(model, tuple(raster.clone() for raster in rasters), None)
+        return [_array(sent) for sent in split_result(result, outputs)[0]]
+    steps, state = list[list[Array]](), None
+    for xs in zip(*rasters, strict=True):
+        sent, state = split_result(call_model(model, tuple(x.clone() for x in xs), state), outputs)
+        steps.append([_array(one) for one in sent])
     for number, step in enumerate(steps):
-        if step.shape != steps[0].shape:
-            raise _irregular("output", f"at step {number} it gives shape {step.shape}, at step 0 {steps[0].shape}")
-    return np.stack(steps)
+        given, first = ([one.shape for one in sent] for sent in (step, steps[0]))
+        if given != first:
+            raise _irregular("output", f"at step {number} it gives shape {given[0]}, at step 0 {first[0]}")
+    return [np.stack(sent) for sent in zip(*steps, strict=True)]
 
 
 def _array(tensor: Any) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend import norse, torch_nn
 from norse_export.frontend.builder import Builder, Value, first_difference
-from norse_export.frontend.example import as_raster, check_model, model_float
+from norse_export.frontend.example import as_rasters, check_model, model_float
 from norse_export.frontend.leaf import Rule
 from norse_export.frontend.lifted import is_lift
 from norse_export.frontend.recorder import Recorder, Recording, recording_modules
-from norse_export.frontend.reference import call_model, reference_run, split_result, takes_state
+from norse_export.frontend.reference import call_model, reference_run, takes_state
+from norse_export.frontend.returned import returned
 from norse_export.frontend.undisturbed import Snapshot, Weights, undisturbed
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
@@ -27,6 +29,7 @@ from norse_export.ir.run import Run
 from norse_export.ir.stages import ContinuousNode
 
 Array = NDArray[Any]
+Rasters = tuple[torch.Tensor, ...]
 Time = Literal["auto", "outside", "inside"]
 OVER_TIME = "linear_over_time"  # in the graph's metadata: Linear layers that took the whole raster at once, as JSON
 _PROBE_STEPS = 3  # steps that are recorded one by one and must all have the same structure
@@ -45,6 +48,7 @@ class Traced:
 def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
     """Trace a model on an example raster [T, B, ...] (a tensor or array), and run it on that raster.
 
+    example_input: a tuple of rasters for a model of several inputs, in the order of forward's arguments.
     time: "outside": the model takes one step a call and is called T times with the state that it returned; "inside":
     it takes the whole raster and is called once; "auto" finds it from the modules inside.
 
@@ -60,15 +64,16 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
         GraphError: impossible parameters: not finite, tau below 0, dt of 2 tau or more; all findings are listed.
     """
     check_model(model)
-    raster = as_raster(example_input, model_float(model))
-    chosen = find_time(model) if time == "auto" else time
+    rasters = as_rasters(example_input, model_float(model))
+    chosen = find_time(model, len(rasters)) if time == "auto" else time
     if chosen not in ("outside", "inside"):
         raise UsageError(f"time={time!r}", where="time", fix="use 'auto', 'outside' or 'inside'")
     with torch.no_grad(), undisturbed(model) as before:
-        graph, name = _record(model, raster, chosen, before.weights)
-        reference = reference_run(model, raster, chosen, graph)
+        graph, names = _record(model, rasters, chosen, before.weights)
+        reference = reference_run(model, rasters, chosen, graph)
         _check_unchanged(before)
-    return Traced(graph, {name: raster.numpy()}, reference, chosen)
+    inputs = {name: raster.numpy() for name, raster in zip(names, rasters, strict=True)}
+    return Traced(graph, inputs, reference, chosen)
 
 
 def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -> Run:
@@ -77,14 +82,16 @@ def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -
     Raises:
         UsageError: rasters that do not fit the model. UnsupportedError: it does something else than its graph.
     """
-    (name, example), *_ = traced.inputs.items()
-    given = checked_inputs(traced.graph, inputs)[name]
-    raster = torch.from_numpy(np.array(given, dtype=example.dtype))  # a copy: what comes from a file is read-only
+    checked = checked_inputs(traced.graph, inputs)
+    rasters = tuple(
+        torch.from_numpy(np.array(checked[name], dtype=example.dtype))  # a copy: what comes from a file is read-only
+        for name, example in traced.inputs.items()
+    )
     with torch.no_grad(), undisturbed(model):
-        return reference_run(model, raster, traced.time, traced.graph)
+        return reference_run(model, rasters, traced.time, traced.graph)
 
 
-def find_time(model: torch.nn.Module) -> Literal["outside", "inside"]:
+def find_time(model: torch.nn.Module, inputs: int = 1) -> Literal["outside", "inside"]:
     """Whether the model takes one step or the whole raster a call, found from the modules inside.
 
     Sequence modules (LIF, LI, ...) and Lift take whole rasters; cells outside of a Lift take one step. Cells in a model
@@ -107,56 +114,73 @@ def find_time(model: torch.nn.Module) -> Literal["outside", "inside"]:
         )
     if inside:
         return "inside"
-    loops = cells and not takes_state(model) and not isinstance(model, torch.nn.Sequential)
+    loops = cells and not takes_state(model, inputs) and not isinstance(model, torch.nn.Sequential)
     return "inside" if loops else "outside"
 
 
 def _record(
-    model: torch.nn.Module, raster: torch.Tensor, time: str, weights: Weights
-) -> tuple[Graph[ContinuousNode], str]:
-    """Record the model: its graph, and the name of its input.
+    model: torch.nn.Module, rasters: Rasters, time: str, weights: Weights
+) -> tuple[Graph[ContinuousNode], tuple[str, ...]]:
+    """Record the model: its graph, and the names of its inputs.
 
     Recorded are the whole raster (inside) or the first steps (outside), and the same again with other values: all that
-    take one kind of step must have one structure.
+    take one kind of step must have one structure. Where a step takes what the one before it sent, step 0 is of another
+    kind, and step 1 stands for all.
     """
     table = {**torch_nn.rules(), **norse.rules()}
-    first: _Recorded | None = None
-    for words, values in (("", raster), (" with other input values", _second_input(raster))):
+    first: list[_Recorded] = []
+    steady: _Recorded | None = None
+    for words, values in (("", rasters), (" with other input values", tuple(map(_second_input, rasters)))):
         for number, recorded in enumerate(_recordings(model, values, time, table, weights)):
-            if first is None:
-                first = recorded
+            if not words:
+                first.append(recorded)
+                steady = recorded if number == 0 or (number == 1 and recorded.builder.feedback) else steady
+            usual = first[0] if number == 0 or steady is None else steady
+            if recorded is usual:
                 continue
-            first.builder.merge(recorded.builder)
-            difference = first_difference(first.builder, recorded.builder)
-            if difference is not None and not first.builder.findings:
-                raise UnsupportedError(
-                    f"the model does not always do the same: at step {number}{words}, {difference} differs from step 0",
-                    where=type(model).__name__,
-                    fix="make the forward pass the same for every input and at every step",
-                    kind="control_flow",
-                )
-    if first is None:  # there is always a first step
+            if number > 1 or words or not usual.builder.feedback:
+                _require_same(usual, recorded, number, words, type(model).__name__)
+    if steady is None:  # there is always a first step
         raise RuntimeError("nothing was recorded")
-    graph = first.builder.finish({})
-    over_time = [layer for layer in first.recording.over_time if layer in graph.nodes]
+    graph = steady.builder.finish({})
+    over_time = [layer for layer in steady.recording.over_time if layer in graph.nodes]
     metadata = {OVER_TIME: json.dumps(over_time)} if over_time else {}
-    return Graph(graph.nodes, graph.edges, metadata), first.input
+    return Graph(graph.nodes, graph.edges, metadata), steady.inputs
+
+
+def _require_same(usual: _Recorded, recorded: _Recorded, number: int, words: str, where: str) -> None:
+    """Take over the findings of a recording, and compare it with the usual one.
+
+    Raises:
+        UnsupportedError: it has another structure.
+    """
+    usual.builder.merge(recorded.builder)
+    difference = first_difference(usual.builder, recorded.builder)
+    if difference is not None and not usual.builder.findings:
+        kind = 1 if usual.builder.feedback else 0
+        raise UnsupportedError(
+            f"the model does not always do the same: at step {number}{words}, {difference} differs from step {kind}",
+            where=where,
+            fix="make the forward pass the same for every input and at every step",
+            kind="control_flow",
+        )
 
 
 def _recordings(
-    model: torch.nn.Module, raster: torch.Tensor, time: str, table: dict[type, Rule], weights: Weights
+    model: torch.nn.Module, rasters: Rasters, time: str, table: dict[type, Rule], weights: Weights
 ) -> Iterator[_Recorded]:
     """Recordings of one run of the model; the run ends early where the model raises, or gives no state."""
     if time == "inside":
-        yield _recorded(model, raster, 2, None, None, table, weights)
+        yield _recorded(model, rasters, None, None, table, weights)
         return
-    carried, state = None, None
+    before: _Recorded | None = None
     for step in range(_PROBE_STEPS):
-        recorded = _recorded(model, raster[step % len(raster)], 1, carried, state, table, weights)
+        xs = tuple(raster[step % len(raster)] for raster in rasters)
+        recorded = _recorded(model, xs, step, before, table, weights)
         yield recorded
         if recorded.ended:
             return
-        carried, state = recorded.recording.calls, recorded.state
+        before = recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +188,7 @@ class _Recorded:
     """One call of the model: what was recorded, the state that it returned, and whether it cannot go on from there."""
 
     recording: Recording
-    input: str
+    inputs: tuple[str, ...]
     state: Any
     ended: bool
 
@@ -175,50 +199,69 @@ class _Recorded:
 
 def _recorded(
     model: torch.nn.Module,
-    x: torch.Tensor,
-    lead: int,
-    carried: dict[str, Any] | None,
-    state: Any,
+    xs: Rasters,
+    step: int | None,
+    before: _Recorded | None,
     table: dict[type, Rule],
     weights: Weights,
 ) -> _Recorded:
+    """Record one call. step: of a model that takes one step a call; None: it takes the whole raster."""
+    lead = 2 if step is None else 1
     paths = {id(module): name or type(module).__name__ for name, module in model.named_modules()}
     taken = frozenset(paths.values())
-    builder = Builder(reserved=taken)
+    builder = Builder(reserved=taken, now=step)
+    carried = None if before is None else before.recording.calls
     recording = Recording(builder, paths, table, carried=carried, weights=weights, root=type(model).__name__)
-    name = _free("input", taken)
-    dtype: Any = str(x.dtype).removeprefix("torch.")
-    builder.nodes[name] = Input(tuple(x.shape[lead:]), dtype)
-    x = x.clone()
-    recording.track(x, Value(name, lead))
+    names = _input_names(model, len(xs), taken)
+    xs = tuple(x.clone() for x in xs)
+    for name, x in zip(names, xs, strict=True):
+        dtype: Any = str(x.dtype).removeprefix("torch.")
+        builder.nodes[name] = Input(tuple(x.shape[lead:]), dtype)
+        recording.track(x, Value(name, lead))
+    state = None
+    if before is not None:
+        state = before.state
+        recording.track_sent(state, before.recording)
     try:
         with recording_modules(recording), Recorder(recording):
-            result = call_model(model, x, state)
+            result = call_model(model, xs, state)
     except ExportError as error:
         if recording.failed not in {finding.where for finding in builder.findings}:
             builder.note(_placed(error, recording))
-        return _Recorded(recording, name, None, ended=True)
-    right = _record_output(recording, result, lead, _free("output", taken), type(model).__name__)
-    return _Recorded(recording, name, split_result(result)[1], ended=not right)
-
-
-def _record_output(recording: Recording, result: Any, lead: int, name: str, where: str) -> bool:
-    """Add the output; whether the result has the form of one, so that the model can take the next step."""
+        return _Recorded(recording, names, None, ended=True)
     if recording.loop is not None:
         recording.loop.leave()
-    builder, sent = recording.builder, split_result(result)[0]
-    if not isinstance(sent, torch.Tensor) or not recording.only_states(result, beside=sent):
+    stateful = step is not None and takes_state(model, len(xs))
+    found = returned(recording, result, stateful=stateful)
+    if found is None:
         message = f"the model returns {_described(result)}, not one tensor or (tensor, state)"
-        builder.refuse("outputs", where, message, "return one output, and the state of the neurons beside it")
-        return False
-    value = recording.value(sent)
+        fix = "return one output or a list of outputs, and the state of the neurons beside it"
+        recording.builder.refuse("outputs", type(model).__name__, message, fix)
+        return _Recorded(recording, names, None, ended=True)
+    for suffix, sent in found.outputs.items():
+        _record_output(recording, sent, lead, _free(f"output{suffix}", taken), type(model).__name__)
+    return _Recorded(recording, names, found.state, ended=False)
+
+
+def _input_names(model: torch.nn.Module, count: int, taken: frozenset[str]) -> tuple[str, ...]:
+    """Names of the inputs: "input", or those of forward's arguments where there are several."""
+    if count == 1:
+        return (_free("input", taken),)
+    names = list(inspect.signature(model.forward).parameters)[:count]
+    names += [f"input.{number}" for number in range(len(names), count)]
+    return tuple(_free(name, taken) for name in names)
+
+
+def _record_output(recording: Recording, sent: torch.Tensor, lead: int, name: str, where: str) -> None:
+    """Add an output."""
+    builder, value = recording.builder, recording.value(sent)
     if value is None:
         message = "the output does not depend on the input in a way that was traced"
         builder.refuse("output", where, message, "return what the last layer gives")
     elif value.state_of and not any(finding.kind == "state" for finding in builder.findings):
         message = f"the output is the state of {value.state_of!r}"
         builder.refuse("output", where, message, "return what a layer gives: an LI gives its potential")
-    elif value.time is not None:
+    elif value.time is not None and lead == 2:
         message = f"the output is what step {value.time} of the loop gave, and not the raster of all steps"
         builder.refuse("output", where, message, "collect what every step gives: torch.stack(outputs)")
     elif value.node is None and not builder.findings:  # every unknown value has a finding; this keeps it so
@@ -226,7 +269,6 @@ def _record_output(recording: Recording, result: Any, lead: int, name: str, wher
     elif value.node is not None:
         shape = tuple(sent.shape[lead:])
         builder.add(name, lambda: Output(shape), lead, (value, "x"))
-    return True
 
 
 def _placed(error: ExportError, recording: Recording) -> ExportError:

@@ -1,0 +1,77 @@
+"""What a model returns: one output or several, and the state beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from norse_export.frontend.recording import Recording, tensors_in
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """outputs: suffix of the output's name -> tensor; "" for the only one. state: what the next step is given."""
+
+    outputs: Mapping[str, torch.Tensor]
+    state: Any
+
+
+def split_result(result: Any, outputs: int = 1) -> tuple[tuple[Any, ...], Any]:
+    """Outputs and state of what a model returned: one value, (output, state), several outputs, or (outputs, state).
+
+    Several outputs are a tuple, list or dict of tensors. The output of a stateful Lift at the end of a SequentialState
+    is (raster, state) again; its raster is the output.
+    """
+    if outputs > 1:
+        pair = [result] if isinstance(result, tuple) and len(result) == 2 else []
+        for sent, state in ((result, None), *pair):
+            several = _tensors(sent)
+            if several is not None and len(several) == outputs:
+                return tuple(several.values()), state
+        return (result,), None
+    sent, state = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    if isinstance(sent, list) and len(sent) == 1:
+        (sent,) = sent
+    while isinstance(sent, tuple) and len(sent) == 2:
+        sent = sent[0]
+    return (sent,), state
+
+
+def returned(recording: Recording, result: Any, *, stateful: bool) -> Returned | None:
+    """The outputs among what a recorded model returned, and its state; None where it has another form.
+
+    stateful: the model takes one step, and a state beside its inputs.
+    """
+    (sent,), state = split_result(result)
+    if isinstance(sent, torch.Tensor) and _is_state(recording, state, sent, stateful=stateful):
+        return Returned({"": sent}, state)
+    pair = [result] if isinstance(result, tuple) and len(result) == 2 else []
+    for sent, beside in ((result, None), *pair):
+        several = _tensors(sent)
+        if several and len(several) > 1 and _is_state(recording, beside, None, stateful=stateful):
+            return Returned({f".{key}": tensor for key, tensor in several.items()}, beside)
+    return None
+
+
+def _is_state(recording: Recording, state: Any, output: Any, *, stateful: bool) -> bool:
+    """Whether what stands beside an output is no further output.
+
+    That is what populations gave as their states, and what is not traced; of a model that takes a state back, anything
+    that is no single tensor of its own.
+    """
+    traced = [t for t in tensors_in(state) if t is not output and id(t) not in recording.states]
+    if all((value := recording.value(tensor)) is None or value.state_of for tensor in traced):
+        return True
+    return stateful
+
+
+def _tensors(sent: Any) -> dict[str, torch.Tensor] | None:
+    """Several tensors, by key or number; None for anything else."""
+    if isinstance(sent, torch.Tensor) or hasattr(sent, "_asdict"):
+        return None
+    items = sent.items() if isinstance(sent, dict) else enumerate(sent) if isinstance(sent, tuple | list) else ()
+    found = {str(key): value for key, value in items}
+    return found if found and all(isinstance(value, torch.Tensor) for value in found.values()) else None
