@@ -101,6 +101,8 @@ def _understood(
     """The value of an operation that there is a rule for, used as the rule knows it."""
     first = bool(args) and args[0] is traced[0]
     known = [recording.values[id(tensor)] for tensor in traced]
+    if name in _READS:
+        return None
     stacked = name == "sum" and id(traced[0]) in recording.stacks
     if not stacked and any(value.node is None and not value.silent for value in known):  # said where it was found
         return Value(None, min(recording.values[id(tensor)].lead for tensor in traced))
