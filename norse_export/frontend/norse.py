@@ -147,12 +147,8 @@ def _initial(call: Call, found: _Class) -> dict[str, Any]:
     x = torch.zeros(shape, dtype=getattr(torch, call.x_dtype))
     state = start(x)
     values = state_of((None, state))
-    if (
-        found.activation is not None
-        and found.form.lead == 1
-        and any(value.dtype != x.dtype for value in values.values())
-    ):
-        _check_first_step(call, found, x, state)
+    if found.activation is not None and any(value.dtype != x.dtype for value in values.values()):
+        _check_first_step(call, found, x[0] if found.form.lead == 2 else x, state)
     return {name: array(value) for name, value in values.items()}
 
 
@@ -170,7 +166,7 @@ def _check_first_step(call: Call, found: _Class, x: Any, state: Any) -> None:
         raise UnsupportedError(
             f"{type(module).__name__} computes its first step partly in another float type than {call.x_dtype}",
             where=call.path,
-            fix=f"give its parameters as {call.x_dtype}",
+            fix=f"give its parameters as {call.x_dtype}, and a v_leak that is a float32 number",
             kind="dtype",
         )
 
