@@ -19,7 +19,10 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a known module: its path in the model, its input, and what it returned."""
+    """One call of a known module: its path in the model, its input, and what it returned.
+
+    start: the state that the model passed in at the first step; None: the module's own.
+    """
 
     module: Any
     path: str
@@ -28,6 +31,7 @@ class Call:
     result: Any
     x_dtype: str = "float32"
     weights: Weights = field(default_factory=Weights)
+    start: Any = None
 
     @property
     def features(self) -> Shape:

@@ -18,13 +18,14 @@ from norse_export.frontend.builder import Builder, Value
 from norse_export.frontend.leaf import Call, Rule, array, refused_axes
 from norse_export.frontend.norse_checks import parameter, problems, state_of
 from norse_export.frontend.norse_families import FAMILIES, Form, NorseFamily
+from norse_export.frontend.step_functions import StepFunction
 from norse_export.frontend.torch_save import import_norse
 from norse_export.ir.layers import Linear
 from norse_export.ir.neurons import CobaLIF, NeuronModel
 from norse_export.program.families import NORSE
 from norse_export.program.families import Rule as StepRule
 
-__all__ = ["rules", "sequence_classes", "state_of"]
+__all__ = ["rules", "sequence_classes", "state_of", "step_rule"]
 
 Array = NDArray[Any]
 
@@ -36,6 +37,11 @@ class _Class:
     family: NorseFamily
     form: Form
     activation: Any
+
+
+def step_rule(function: StepFunction) -> Rule:
+    """The rule for a step that the model calls by itself."""
+    return partial(_rule, found=_Class(function.family, function.form, None))
 
 
 def rules() -> dict[type, Rule]:
@@ -128,18 +134,20 @@ def _population(call: Call, found: _Class) -> NeuronModel:
     for name, attribute in family.attributes.items():
         held = getattr(module, attribute)
         values[name] = call.array(held) if hasattr(held, "detach") else np.asarray(held, dtype)
-    for state, value in _initial(call, found).items():
-        values[f"{state}0"] = parameter(value, len(shape)).astype(dtype)
+    for state, value in _initial(call, found, len(shape)).items():
+        values[f"{state}0"] = value.astype(dtype)
     recurrent = form.weights == "recurrent" and family.kind is not CobaLIF
-    return family.kind(shape=shape, dt=dt, dtype=dtype, recurrent=recurrent, rule=step_rule(p), **values)
+    return family.kind(shape=shape, dt=dt, dtype=dtype, recurrent=recurrent, rule=_choices(p), **values)
 
 
-def _initial(call: Call, found: _Class) -> dict[str, Any]:
-    """The state before the first step, as the module itself makes it for one sample; empty where a state of zeros and
-    of the leak is built into its forward.
+def _initial(call: Call, found: _Class, rank: int) -> dict[str, Array]:
+    """The state before the first step: that which was passed in, or as the module itself makes it for one sample; empty
+    where a state of zeros and of the leak is built into its forward. [*shape] or one number.
     """
     import torch
 
+    if call.start is not None:
+        return _passed_in(call, rank)
     start = getattr(call.module, "initial_state", None)
     if start is None:
         return {}
@@ -149,7 +157,31 @@ def _initial(call: Call, found: _Class) -> dict[str, Any]:
     values = state_of((None, state))
     if found.activation is not None and any(value.dtype != x.dtype for value in values.values()):
         _check_first_step(call, found, x[0] if found.form.lead == 2 else x, state)
-    return {name: array(value) for name, value in values.items()}
+    return {name: parameter(value, rank) for name, value in values.items()}
+
+
+def _passed_in(call: Call, rank: int) -> dict[str, Array]:
+    """A state that the model made itself.
+
+    Raises:
+        UnsupportedError: it differs between samples, or holds spikes.
+    """
+    found = {name: array(value) for name, value in state_of((None, call.start)).items()}
+    spikes = getattr(getattr(call.start, "lif", getattr(call.start, "lif_adex", call.start)), "z", None)
+    if spikes is not None and bool(spikes.any()):
+        message, fix = "starts from a state that holds spikes", "start from a state without spikes: z = 0"
+        raise UnsupportedError(f"{_name(call)} {message}", where=call.path, fix=fix, kind="initial_state")
+    for name, value in found.items():
+        if value.ndim > rank:
+            if np.any(value != value[:1]):
+                message, fix = "starts from a state that differs between samples", "start all samples from one state"
+                raise UnsupportedError(f"{_name(call)} {message}", where=call.path, fix=fix, kind="initial_state")
+            found[name] = value[0]
+    return found
+
+
+def _name(call: Call) -> str:
+    return type(call.module).__name__
 
 
 def _check_first_step(call: Call, found: _Class, x: Any, state: Any) -> None:
@@ -177,7 +209,7 @@ def _typed(state: Any, dtype: Any) -> Any:
     return type(state)(**made)
 
 
-def step_rule(p: Any) -> StepRule:
+def _choices(p: Any) -> StepRule:
     """The choices that a tuple of parameters makes: how the neuron is reset."""
     from norse.torch.functional.reset import reset_subtract
 

@@ -117,7 +117,7 @@ def _understood(
     rule = rule_of(name)
     if rule is None or (name.endswith("_") and not name.endswith("__")):
         return None
-    node = _joined(recording, name.strip("_"))
+    node = joined(recording, name.strip("_"))
     return rule(Operation(recording, name, node, args, kwargs, result))
 
 
@@ -166,7 +166,7 @@ def _added(
         return None
     if name in _IN_PLACE and recording.shares_memory(a):
         return None
-    node, features = builder.unique(_joined(recording, "add")), shape[one.lead :]
+    node, features = builder.unique(joined(recording, "add")), shape[one.lead :]
     if one.node == other.node and not builder.replaced & {id(one), id(other)}:
         two = np.full(features, 2, str(a.dtype).removeprefix("torch."))
         return builder.add(node, lambda: Scale(two), one.lead, (one, "x"))
@@ -179,17 +179,17 @@ def _flattened(recording: Recording, args: tuple[Any, ...], kwargs: dict[str, An
     value = recording.values[id(tensor)]
     if axes or len(args) > 3 or not (isinstance(start, int) and isinstance(end, int)) or not value.lead:
         return None
-    name = recording.builder.unique(_joined(recording, "flatten"))
+    name = recording.builder.unique(joined(recording, "flatten"))
     return flatten(name, value, tuple(tensor.shape), (start, end), recording.builder)
 
 
 def _viewed(recording: Recording, tensor: Any, result: Any) -> Value | None:
     """A view that joins all features and leaves time and batch alone, as x.view(len(x), -1): a flatten."""
     value, shape = recording.values[id(tensor)], tuple(tensor.shape)
-    joined = (*shape[: value.lead], prod(shape[value.lead :]))
-    if not value.lead or len(shape) == value.lead or tuple(result.shape) != joined or result.dtype != tensor.dtype:
+    flat = (*shape[: value.lead], prod(shape[value.lead :]))
+    if not value.lead or len(shape) == value.lead or tuple(result.shape) != flat or result.dtype != tensor.dtype:
         return None
-    name = recording.builder.unique(_joined(recording, "flatten"))
+    name = recording.builder.unique(joined(recording, "flatten"))
     return flatten(name, value, shape, (value.lead, -1), recording.builder)
 
 
@@ -216,7 +216,7 @@ def _refuse(recording: Recording, name: str, values: list[Value], state_of: str)
         builder.refuse("operation", where, f"{words} is not understood{only}", fix)
 
 
-def _joined(recording: Recording, name: str) -> str:
+def joined(recording: Recording, name: str) -> str:
     """Name of an operation in the module that is running; at the root, which has no path, the name alone."""
     inner = recording.stack[-1] if recording.stack else recording.root
     return name if inner == recording.root else f"{inner}.{name}"

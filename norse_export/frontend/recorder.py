@@ -15,17 +15,18 @@ import torch
 from torch.nn.modules import module as torch_module
 from torch.overrides import TorchFunctionMode
 
-from norse_export.frontend import operations
+from norse_export.frontend import norse, operations
 from norse_export.frontend.builder import Value
-from norse_export.frontend.leaf import Call
+from norse_export.frontend.leaf import Call, Rule
 from norse_export.frontend.lifted import is_lift, lifted
 from norse_export.frontend.norse_checks import method_problem
 from norse_export.frontend.operations import ASK
 from norse_export.frontend.recording import Recording, tensors_in
+from norse_export.frontend.step_functions import StepCall, watched
 from norse_export.frontend.time_loop import entered
 from norse_export.frontend.undisturbed import tensors_of
 
-__all__ = ["Recorder", "Recording", "recording_modules"]
+__all__ = ["Recorder", "Recording", "recording_modules", "recording_steps"]
 
 _CONTAINERS = ("torch.nn.modules.container", "norse.torch.module.sequential")
 _LIBRARIES = ("torch.nn.", "torch.ao.", "torch.jit.", "torch._dynamo.", "norse.torch.")
@@ -145,31 +146,91 @@ def _record_leaf(
         made = Value(None, 0 if value is None else value.lead)
     else:
         population = hasattr(state, "_asdict")  # Norse's states are named tuples
-        right = not population or not value.lead or _check_state(recording, module, path, args, kwargs)
+        given = args[1] if len(args) > 1 else kwargs.get("state")
+        right = not population or not value.lead or _check_state(recording, type(module).__name__, path, given)
         if population:
             recording.calls[path] = state
-        made = _ruled(recording, module, path, x, result) if right and value.lead else Value(None, value.lead)
+        made = Value(None, value.lead)
+        if right and value.lead:
+            if population and recording.carried is None:
+                recording.starts[path] = given
+            start = recording.starts.get(path)
+            made = _ruled(recording, recording.rules[type(module)], module, path, x, result, start)
     recording.track_state(state, path)
     before, after = (() if t is None else tuple(getattr(t, "shape", ())) for t in (x, sent))
     for tensor in tensors_in(sent):
         recording.track(tensor, operations.still(made, before, after))
 
 
-def _ruled(recording: Recording, module: Any, path: str, x: Any, result: Any) -> Value:
+def _ruled(
+    recording: Recording, rule: Rule, module: Any, path: str, x: Any, result: Any, start: Any, *, named: bool = True
+) -> Value:
+    """What the rule makes of a call. named: the path is that of a module of the model."""
     builder = recording.builder
     call = Call(
         module=module,
-        path=builder.unique(path, module=True),
+        path=builder.unique(path, module=True) if named else path,
         x=recording.values[id(x)],
         x_shape=tuple(x.shape),
         result=result,
         x_dtype=str(x.dtype).removeprefix("torch."),
         weights=recording.weights,
+        start=start,
     )
-    made = recording.rules[type(module)](call, builder)
+    with recording.pause():
+        made = rule(call, builder)
     if call.x.lead == 2 and type(module) is torch.nn.Linear:
         recording.over_time.append(call.path)
     return made
+
+
+@contextmanager
+def recording_steps(recording: Recording) -> Iterator[None]:
+    """Inside, each step of Norse's that the model calls by itself is one node."""
+    seen: list[bool] = []
+
+    def begin(_: StepCall) -> None:
+        seen.append(not recording.paused)
+        recording.paused += 1
+
+    def end(call: StepCall, result: Any) -> None:
+        recording.paused -= 1
+        if seen.pop() and result is not None:
+            _record_step(recording, call, result)
+
+    with watched(begin, end):
+        yield
+
+
+def _record_step(recording: Recording, call: StepCall, result: Any) -> None:
+    """Record a step that the model called by itself: a population, named after the function."""
+    name, x = call.function.name, call.x
+    with recording.pause():
+        if recording.is_silence(x):
+            recording.track(x, Value(None, 1, time=0, silent=True))
+    value = recording.value(x)
+    sent, state = result
+    short = operations.joined(recording, name.removesuffix("_step").removesuffix("_feed_forward"))
+    made = Value(None, 0 if value is None else value.lead)
+    if value is None or value.state_of:
+        what = "something that is not the input of this step" if value is None else f"the state of {value.state_of!r}"
+        fix = "feed it the input, or what a layer gives"
+        recording.builder.refuse("constant_input", short, f"{name} is applied to {what}", fix)
+    elif entered(recording, [value], short):
+        path = recording.builder.unique(short)
+        while path in recording.calls:  # of a population that could not be added
+            path = f"{path}@"
+        recording.functional.append(path)
+        given = call.state if recording.carried is None or call.state is not None else None
+        right = not value.lead or _check_state(recording, name, path, given)
+        recording.calls[path] = state
+        if right and value.lead:
+            start = recording.starts.setdefault(path, given)
+            rule = norse.step_rule(call.function)
+            made = _ruled(recording, rule, call.as_module(), path, x, result, start, named=False)
+        recording.track_state(state, path)
+    for tensor in tensors_in(sent):
+        recording.track(tensor, made)
 
 
 def _refused(recording: Recording, module: Any, path: str, x: Any, value: Value | None) -> bool:
@@ -216,14 +277,12 @@ def _check_hooks(recording: Recording, module: Any, path: str) -> bool:
     return False
 
 
-def _check_state(recording: Recording, module: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """A population starts from its own initial state, and is called once a step."""
-    name = type(module).__name__
+def _check_state(recording: Recording, name: str, path: str, state: Any) -> bool:
+    """A population starts from a state that does not depend on the input, and is called once a step."""
     if path in recording.calls:
         message = f"{name} is called twice in a step: populations that share their neurons are not supported"
         recording.builder.refuse("shared_neurons", path, message, "give each place its own neuron module")
         return False
-    state = args[1] if len(args) > 1 else kwargs.get("state")
     if recording.carried is not None:
         if state is not None and _same_state(state, recording.carried.get(path)):
             return True
@@ -231,9 +290,13 @@ def _check_state(recording: Recording, module: Any, path: str, args: tuple[Any, 
         fix = "return the state from forward and pass it on unchanged, as norse.torch.SequentialState does"
         recording.builder.refuse("state", path, message, fix)
         return False
-    if state is not None:
-        message = f"{name} starts from a state that was passed in"
-        fix = "leave the state out: the exported network starts from the neuron's own initial state"
+    if state is not None and not hasattr(state, "_asdict"):
+        message = f"{name} starts from a {type(state).__name__}, which is no state of Norse's"
+        recording.builder.refuse("initial_state", path, message, "pass the state that Norse gives, or none")
+        return False
+    if any(recording.value(tensor) is not None for tensor in tensors_in(state)):
+        message = f"{name} starts from a state that depends on the input, or on another layer"
+        fix = "leave the state out, or start from a constant one"
         recording.builder.refuse("initial_state", path, message, fix)
         return False
     return True

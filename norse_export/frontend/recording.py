@@ -39,6 +39,8 @@ class Recording:
     states: dict[int, str] = field(default_factory=dict)  # id of a tensor -> path of the population whose state it is
     over_time: list[str] = field(default_factory=list)  # Linear layers that took a whole raster at once
     loop: TimeLoop | None = None
+    starts: dict[str, Any] = field(default_factory=dict)  # path -> state that the model passed in at the first step
+    functional: list[str] = field(default_factory=list)  # populations that are steps called by themselves, in order
     stacks: dict[int, tuple[Value, ...]] = field(default_factory=dict)  # id of a tensor -> what was stacked into it
     root: str = ""
     failed: str = ""
@@ -102,9 +104,12 @@ class Recording:
     @contextmanager
     def aside(self, carried: dict[str, Any] | None) -> Iterator[Recording]:
         """Inside, what runs is recorded into a copy of the builder that is thrown away, but for its findings."""
-        own = {name: getattr(self, name) for name in ("builder", "carried", "calls", "values", "states", "over_time")}
+        own = {
+            name: getattr(self, name)
+            for name in ("builder", "carried", "calls", "values", "states", "over_time", "functional")
+        }
         self.builder = self.builder.copy()
-        self.carried, self.calls, self.over_time = carried, {}, []
+        self.carried, self.calls, self.over_time, self.functional = carried, {}, [], []
         self.values, self.states = dict(self.values), dict(self.states)
         self.__post_init__()
         try:

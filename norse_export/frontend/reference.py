@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend import norse
 from norse_export.frontend.leaf import BATCH_AXIS
 from norse_export.frontend.returned import split_result
+from norse_export.frontend.step_functions import StepCall, watched
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Output
 from norse_export.ir.rasters import model_dtype
@@ -69,9 +71,15 @@ def takes_state(model: torch.nn.Module, inputs: int = 1) -> bool:
 
 
 def reference_run(
-    model: torch.nn.Module, rasters: tuple[torch.Tensor, ...], time: str, graph: Graph[ContinuousNode]
+    model: torch.nn.Module,
+    rasters: tuple[torch.Tensor, ...],
+    time: str,
+    graph: Graph[ContinuousNode],
+    steps: tuple[str, ...] = (),
 ) -> Run:
     """Run the model on rasters [T, B, ...] and give what every population of the graph did.
+
+    steps: populations that are functions which the model calls by itself, in the order of the calls.
 
     Raises:
         UnsupportedError: the model does something else than the graph at some step.
@@ -83,24 +91,32 @@ def reference_run(
         for name, module in model.named_modules()
         if type(module) in rules
     }
+    called = {name: _Seen(sequence=False) for name in steps}
+    number = itertools.count()
+
+    def end(_: StepCall, result: Any) -> None:
+        if steps and result is not None:
+            called[steps[next(number) % len(steps)]](None, None, result)
+
     hooks = [module.register_forward_hook(record) for module, record in seen.values()]
     rasters = tuple(raster.to(getattr(torch, model_dtype(graph))) for raster in rasters)
     raster, names = rasters[0], [name for name, node in graph.nodes.items() if isinstance(node, Output)]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), watched(lambda _: None, end):
             sent_outputs = _run(model, rasters, time, len(names))
     finally:
         for hook in hooks:
             hook.remove()
     spikes, final = {}, {}
+    records = {**{name: record for name, (_, record) in seen.items()}, **called}
     for name in graph.order:
         node = graph.nodes[name]
-        if name not in seen:
+        if name not in records:
             continue
-        sent = seen[name][1].joined(name, (*raster.shape[:2], *node.output_shape))
+        sent = records[name].joined(name, (*raster.shape[:2], *node.output_shape))
         if isinstance(node, NeuronModel) and node.spikes:
             spikes[name] = sent != 0
-        state = seen[name][1].state
+        state = records[name].state
         shape = (raster.shape[1], *node.output_shape)
         final[name] = {key: np.array(np.broadcast_to(value, shape)) for key, value in state.items()}
     outputs = dict(zip(names, sent_outputs, strict=True))

@@ -18,9 +18,10 @@ from norse_export.frontend.builder import Builder, Value, first_difference
 from norse_export.frontend.example import as_rasters, check_model, model_float
 from norse_export.frontend.leaf import Rule
 from norse_export.frontend.lifted import is_lift
-from norse_export.frontend.recorder import Recorder, Recording, recording_modules
+from norse_export.frontend.recorder import Recorder, Recording, recording_modules, recording_steps
 from norse_export.frontend.reference import call_model, reference_run, takes_state
 from norse_export.frontend.returned import returned
+from norse_export.frontend.step_functions import StepCall, watched
 from norse_export.frontend.undisturbed import Snapshot, Weights, undisturbed
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
@@ -37,12 +38,16 @@ _PROBE_STEPS = 3  # steps that are recorded one by one and must all have the sam
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A traced model: its graph, the raster it was traced with, and what the model itself gives on that raster."""
+    """A traced model: its graph, the rasters it was traced with, and what the model itself gives on them.
+
+    steps: populations that are steps of norse.torch.functional, in the order in which the model calls them.
+    """
 
     graph: Graph[ContinuousNode]
     inputs: Mapping[str, Array]
     reference: Run
     time: Literal["outside", "inside"]
+    steps: tuple[str, ...] = ()
 
 
 def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
@@ -65,15 +70,15 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
     """
     check_model(model)
     rasters = as_rasters(example_input, model_float(model))
-    chosen = find_time(model, len(rasters)) if time == "auto" else time
+    chosen = find_time(model, rasters) if time == "auto" else time
     if chosen not in ("outside", "inside"):
         raise UsageError(f"time={time!r}", where="time", fix="use 'auto', 'outside' or 'inside'")
     with torch.no_grad(), undisturbed(model) as before:
-        graph, names = _record(model, rasters, chosen, before.weights)
-        reference = reference_run(model, rasters, chosen, graph)
+        graph, names, steps = _record(model, rasters, chosen, before.weights)
+        reference = reference_run(model, rasters, chosen, graph, steps)
         _check_unchanged(before)
     inputs = {name: raster.numpy() for name, raster in zip(names, rasters, strict=True)}
-    return Traced(graph, inputs, reference, chosen)
+    return Traced(graph, inputs, reference, chosen, steps)
 
 
 def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -> Run:
@@ -88,10 +93,10 @@ def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -
         for name, example in traced.inputs.items()
     )
     with torch.no_grad(), undisturbed(model):
-        return reference_run(model, rasters, traced.time, traced.graph)
+        return reference_run(model, rasters, traced.time, traced.graph, traced.steps)
 
 
-def find_time(model: torch.nn.Module, inputs: int = 1) -> Literal["outside", "inside"]:
+def find_time(model: torch.nn.Module, rasters: Rasters = ()) -> Literal["outside", "inside"]:
     """Whether the model takes one step or the whole raster a call, found from the modules inside.
 
     Sequence modules (LIF, LI, ...) and Lift take whole rasters; cells outside of a Lift take one step. Cells in a model
@@ -101,7 +106,7 @@ def find_time(model: torch.nn.Module, inputs: int = 1) -> Literal["outside", "in
     Raises:
         UsageError: both could be meant.
     """
-    table, sequences = norse.rules(), norse.sequence_classes()
+    table, sequences, inputs = norse.rules(), norse.sequence_classes(), max(1, len(rasters))
     lifted = {id(inner) for lift in model.modules() if is_lift(lift) for inner in lift.modules()}
     inside = any(is_lift(module) or type(module) in sequences for module in model.modules())
     cells = [m for m in model.modules() if type(m) in table and type(m) not in sequences and id(m) not in lifted]
@@ -114,14 +119,26 @@ def find_time(model: torch.nn.Module, inputs: int = 1) -> Literal["outside", "in
         )
     if inside:
         return "inside"
-    loops = cells and not takes_state(model, inputs) and not isinstance(model, torch.nn.Sequential)
+    own = bool(cells) or _calls_steps(model, rasters)
+    loops = own and not takes_state(model, inputs) and not isinstance(model, torch.nn.Sequential)
     return "inside" if loops else "outside"
+
+
+def _calls_steps(model: torch.nn.Module, rasters: Rasters) -> bool:
+    """Whether a model calls steps of norse.torch.functional by itself; False where it raises."""
+    called: list[StepCall] = []
+    try:
+        with torch.no_grad(), undisturbed(model), watched(called.append, lambda *_: None):
+            model(*(raster[:2].clone() for raster in rasters))
+    except Exception:  # whatever the model raises is told when it is recorded
+        return bool(called)
+    return bool(called)
 
 
 def _record(
     model: torch.nn.Module, rasters: Rasters, time: str, weights: Weights
-) -> tuple[Graph[ContinuousNode], tuple[str, ...]]:
-    """Record the model: its graph, and the names of its inputs.
+) -> tuple[Graph[ContinuousNode], tuple[str, ...], tuple[str, ...]]:
+    """Record the model: its graph, the names of its inputs, and those of the steps that it calls by itself.
 
     Recorded are the whole raster (inside) or the first steps (outside), and the same again with other values: all that
     take one kind of step must have one structure. Where a step takes what the one before it sent, step 0 is of another
@@ -145,7 +162,7 @@ def _record(
     graph = steady.builder.finish({})
     over_time = [layer for layer in steady.recording.over_time if layer in graph.nodes]
     metadata = {OVER_TIME: json.dumps(over_time)} if over_time else {}
-    return Graph(graph.nodes, graph.edges, metadata), steady.inputs
+    return Graph(graph.nodes, graph.edges, metadata), steady.inputs, tuple(steady.recording.functional)
 
 
 def _require_same(usual: _Recorded, recorded: _Recorded, number: int, words: str, where: str) -> None:
@@ -221,11 +238,14 @@ def _recorded(
     state = None
     if before is not None:
         state = before.state
+        recording.starts = before.recording.starts
         recording.track_sent(state, before.recording)
     try:
-        with recording_modules(recording), Recorder(recording):
+        with recording_modules(recording), recording_steps(recording), Recorder(recording):
             result = call_model(model, xs, state)
     except ExportError as error:
+        if recording.loop is not None:
+            recording.loop.leave()
         if recording.failed not in {finding.where for finding in builder.findings}:
             builder.note(_placed(error, recording))
         return _Recorded(recording, names, None, ended=True)

@@ -1,0 +1,106 @@
+"""Steps of norse.torch.functional that a model calls by itself: each call is a population, as a module's is.
+
+The functions are seen by the interpreter's profile hook, whatever name the model calls them by: at the call their
+arguments are taken and the recording is paused, at the return what they gave is recorded. Calls from within Norse
+itself (its modules, one step from another) belong to what called them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from types import CodeType, FrameType
+from typing import Any
+
+from norse_export.errors import MissingDependencyError
+from norse_export.frontend.norse_families import FAMILIES, Form, NorseFamily
+from norse_export.frontend.torch_save import import_norse
+
+_OWN = ("norse.torch.module", "norse.torch.functional")
+_OTHER_STEPS = ("lif_mc_feed_forward_step", "coba_lif_feed_forward_step")  # other equations than the family's
+
+
+@dataclass(frozen=True, slots=True)
+class StepFunction:
+    """A function of Norse's that is the step of a family."""
+
+    name: str
+    family: NorseFamily
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """One call: the function, its arguments by name, and the name of the first, the input."""
+
+    function: StepFunction
+    arguments: Mapping[str, Any]
+    first: str
+
+    @property
+    def x(self) -> Any:
+        """The input."""
+        return self.arguments[self.first]
+
+    @property
+    def state(self) -> Any:
+        """The state that the step starts from."""
+        return self.arguments["state"] if "state" in self.arguments else self.arguments["s"]
+
+    def as_module(self) -> Any:
+        """Something that has what a module of the family has."""
+        own = {**self.arguments, "activation": None}
+        return type(self.function.name, (), own)()
+
+
+@cache
+def step_functions() -> Mapping[CodeType, StepFunction]:
+    """By their code; empty where Norse is not installed."""
+    try:
+        import_norse()
+    except MissingDependencyError:
+        return {}
+    found: dict[CodeType, StepFunction] = {}
+    for family in FAMILIES:
+        functional = import_module(family.functional)
+        weights = "input" if family.step == "li_step" else "recurrent"
+        for name, form in ((family.feed_forward, Form(1)), (family.step, Form(1, weights))):
+            function = None if name is None or name in _OTHER_STEPS else getattr(functional, name, None)
+            if name is not None and function is not None:
+                found[function.__code__] = StepFunction(name, family, form)
+    return found
+
+
+@contextmanager
+def watched(begin: Callable[[StepCall], None], end: Callable[[StepCall, Any], None]) -> Iterator[None]:
+    """Inside, `begin` is told of each step that the model calls, and `end` of its result; None where it raised."""
+    table, running = step_functions(), list[tuple[FrameType, StepCall]]()
+    before = sys.getprofile()
+
+    def hook(frame: FrameType, event: str, result: Any) -> None:
+        if event == "call" and not running and frame.f_code in table and not _from_norse(frame):
+            code = frame.f_code
+            names = code.co_varnames[: code.co_argcount]
+            call = StepCall(table[code], {name: frame.f_locals[name] for name in names}, names[0])
+            running.append((frame, call))
+            begin(call)
+        elif event == "return" and running and running[-1][0] is frame:
+            end(running.pop()[1], result)
+
+    if not table:
+        yield
+        return
+    sys.setprofile(hook)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+def _from_norse(frame: FrameType) -> bool:
+    caller = frame.f_back
+    return caller is not None and str(caller.f_globals.get("__name__", "")).startswith(_OWN)
