@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from norse_export.frontend import norse, operations
 from norse_export.frontend.builder import Value
+from norse_export.frontend.encoders import encode, is_encoder
 from norse_export.frontend.leaf import Call, Rule
 from norse_export.frontend.lifted import is_lift, lifted
 from norse_export.frontend.norse_checks import method_problem
@@ -77,6 +78,8 @@ def recording_modules(recording: Recording) -> Iterator[None]:
             return original(module, *args, **kwargs)
         path = recording.paths.get(id(module), type(module).__name__)
         with _running(recording, path):
+            if is_encoder(module):
+                return encode(recording, original, module, path, (*args, *kwargs.values()))
             if is_lift(module):
                 _check_hooks(recording, module, path)
                 return lifted(recording, original, module, path, args, kwargs)

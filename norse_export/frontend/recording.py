@@ -14,6 +14,7 @@ from norse_export.frontend.leaf import Rule
 from norse_export.frontend.undisturbed import Weights
 
 if TYPE_CHECKING:
+    from norse_export.frontend.encoders import Encoded
     from norse_export.frontend.time_loop import TimeLoop
 
 
@@ -40,6 +41,7 @@ class Recording:
     over_time: list[str] = field(default_factory=list)  # Linear layers that took a whole raster at once
     loop: TimeLoop | None = None
     starts: dict[str, Any] = field(default_factory=dict)  # path -> state that the model passed in at the first step
+    encoded: dict[str, Encoded] = field(default_factory=dict)  # name of an input -> the encoder that makes it
     functional: list[str] = field(default_factory=list)  # populations that are steps called by themselves, in order
     stacks: dict[int, tuple[Value, ...]] = field(default_factory=dict)  # id of a tensor -> what was stacked into it
     root: str = ""

@@ -76,10 +76,12 @@ def reference_run(
     time: str,
     graph: Graph[ContinuousNode],
     steps: tuple[str, ...] = (),
+    extent: tuple[int, ...] | None = None,
 ) -> Run:
     """Run the model on rasters [T, B, ...] and give what every population of the graph did.
 
-    steps: populations that are functions which the model calls by itself, in the order of the calls.
+    steps: populations that are functions which the model calls by itself, in the order of the calls. extent: [T, B] of
+    what the network takes, where an encoder stands before it.
 
     Raises:
         UnsupportedError: the model does something else than the graph at some step.
@@ -100,7 +102,8 @@ def reference_run(
 
     hooks = [module.register_forward_hook(record) for module, record in seen.values()]
     rasters = tuple(raster.to(getattr(torch, model_dtype(graph))) for raster in rasters)
-    raster, names = rasters[0], [name for name, node in graph.nodes.items() if isinstance(node, Output)]
+    extent = tuple(extent or rasters[0].shape[:2])
+    names = [name for name, node in graph.nodes.items() if isinstance(node, Output)]
     try:
         with torch.no_grad(), watched(lambda _: None, end):
             sent_outputs = _run(model, rasters, time, len(names))
@@ -113,23 +116,23 @@ def reference_run(
         node = graph.nodes[name]
         if name not in records:
             continue
-        sent = records[name].joined(name, (*raster.shape[:2], *node.output_shape))
+        sent = records[name].joined(name, (*extent, *node.output_shape))
         if isinstance(node, NeuronModel) and node.spikes:
             spikes[name] = sent != 0
         state = records[name].state
-        shape = (raster.shape[1], *node.output_shape)
+        shape = (extent[1], *node.output_shape)
         final[name] = {key: np.array(np.broadcast_to(value, shape)) for key, value in state.items()}
     outputs = dict(zip(names, sent_outputs, strict=True))
     for name, output in outputs.items():
-        _check_shape(name, output.shape, (*raster.shape[:2], *graph.nodes[name].output_shape))
+        _check_shape(name, output.shape, (*extent, *graph.nodes[name].output_shape))
         _check_finite(name, output)
     for name, variables in final.items():
         for values in variables.values():
             _check_finite(name, values)
-    return Run(spikes=spikes, outputs=outputs, ran_by=describe(raster), final_state=final)
+    return Run(spikes=spikes, outputs=outputs, ran_by=describe(rasters[0], extent[1]), final_state=final)
 
 
-def describe(raster: torch.Tensor) -> str:
+def describe(raster: torch.Tensor, samples: int | None = None) -> str:
     """What ran, with all that decides the order of float sums: versions, float type, batch, threads."""
     try:
         import norse as package
@@ -139,7 +142,7 @@ def describe(raster: torch.Tensor) -> str:
         framework = ""
     dtype = str(raster.dtype).removeprefix("torch.")
     threads = torch.get_num_threads()
-    return f"{framework}torch {torch.__version__}, {dtype}, batch {raster.shape[1]}, {threads} threads"
+    return f"{framework}torch {torch.__version__}, {dtype}, batch {samples or raster.shape[1]}, {threads} threads"
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from norse_export.errors import Finding
 from norse_export.ir.arrays import compact, first_true
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Linear, Scale
-from norse_export.ir.neurons import NeuronModel
+from norse_export.ir.neurons import CobaLIF, NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
 
@@ -24,6 +24,13 @@ def _of_node(name: str, node: ContinuousNode) -> Iterator[Finding]:
         yield Finding("zero_layer", "warning", name, "every weight of the layer is 0: nothing passes it", fix)
     if isinstance(node, NeuronModel):
         yield from _overshooting(name, node)
+        if node.kind is CobaLIF:
+            message = (
+                "Norse's CobaLIF leaves its input aside (as of norse 1.1.0): the neurons hear their own spikes alone"
+            )
+            yield Finding(
+                "input_ignored", "warning", name, message, "use another kind of neuron, or know that it is so"
+            )
         if node.spikes:
             yield from _always_firing(name, node)
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _TRAINED = ("weight", "bias", "scale")  # all else of a layer follows from them
 _NO_TIME = 1e-30  # seconds: stands for the step of a file that says none; nothing that follows from it is shown
-_UNITS = {"tau_mem": " s", "tau_syn": " s"}
 
 
 def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectResult:
@@ -115,7 +114,11 @@ def _details(node: Any, arrays: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(node, NeuronModel):
         for name, value in arrays.items():
             low, high = float(value.min()), float(value.max())
-            yield name, (f"{low:g}" if low == high else f"{low:g} .. {high:g}") + _UNITS.get(name, "")
+            yield (
+                name,
+                (f"{low:g}" if low == high else f"{low:g} .. {high:g}")
+                + (" s" if name in node.kind.rates.values() else ""),
+            )
         return
     for field in fields(node):
         value = getattr(node, field.name)
