@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from norse_export.errors import ExportError, Finding
+from norse_export.errors import ExportError, Finding, UsageError
 from norse_export.files.checked import open_input
 from norse_export.files.limits import Limits
 from norse_export.interpret.fixed import emulate
@@ -20,13 +20,15 @@ from norse_export.ir.run import Run
 from norse_export.ir.stages import DiscreteNode, FixedNode
 from norse_export.passes.lowered import InputRange
 from norse_export.passes.quantise import QuantiseChoice, Quantised
-from norse_export.target import Stage
+from norse_export.target import Stage, VendorReport
 
 from . import limits, report
 from .artefact import KEY, told, write
 from .lower import lower
 from .reading import Network, read
 from .recording import expected, read_recording, write_played, write_recording
+from .vendor import NAME as SPYNNAKER
+from .vendor import check as check_vendor
 
 NETWORK, SCRIPT, REPORT = "network.safetensors", "deploy.py", "report.json"
 _LOOKED_AT = 1 << 16  # bytes of a file's header in which its kind must stand
@@ -45,6 +47,7 @@ class SpinnakerTarget:
     folder: bool = True
     description: str = "SpiNNaker, sPyNNaker 7.4.1: IF_curr_exp and IF_curr_delta in s16.15, deployed by a PyNN script"
     states: bool = False
+    vendors: tuple[str, ...] = (SPYNNAKER,)
 
     def lower(
         self,
@@ -112,6 +115,19 @@ class SpinnakerTarget:
     def record(self, artefact: Path, inputs: Mapping[str, NDArray[Any]], run: Run) -> None:
         """Add the first samples, and what is to be expected of the chip: see recording.py."""
         write_recording(artefact, load(artefact), inputs, run)
+
+    def vendor_check(
+        self, vendor: str, artefact: Path, inputs: Mapping[str, NDArray[Any]], *, python: Path | None
+    ) -> VendorReport:
+        """Map an artefact onto a virtual board with the real sPyNNaker, and compare what it would load: see vendor.py.
+
+        Raises:
+            MissingDependencyError: sPyNNaker is not installed. UsageError: another vendor, or no such interpreter.
+        """
+        if vendor not in self.vendors:
+            fix = f"use one of: {', '.join(self.vendors)}"
+            raise UsageError(f"no vendor {vendor!r} for target {self.name}", where="--vendor", fix=fix)
+        return check_vendor(artefact, inputs, python=python)
 
 
 def load(artefact: Path, limits: Limits | None = None) -> Network:
