@@ -1,4 +1,4 @@
-"""Discrete graph -> fixed graph under the law `lava`, mode even8: integers that 8-bit synapses and registers hold.
+"""Discrete graph -> fixed graph under the law `lava`: integers that 8-bit synapses and registers hold.
 
 Every projection takes one step more than in the model; what loops back to its own layer has that step already.
 """
@@ -32,13 +32,14 @@ from norse_export.passes.quantise import SEARCH_WORK, Quantised
 from norse_export.program.laws import Law
 
 from . import law
-from .registers import Registers, bias_notes, refusals, registers_of
-from .scaling import Made, Plan, Seen, choose, is_proved
+from .precision import Precision
+from .registers import Registers, decay_notes, refusals, registers_of, start_notes
+from .scaling import Made, Plan, Seen, activity, choose, is_proved
 from .weights import as_dense
 
 Array = NDArray[Any]
 LAW = (
-    "lava (Loihi 2 as lava-nc 0.10.0 has it): weights of 8 bits, even8; u and v of 24 bits; decays of 12, rounded"
+    "lava (Loihi 2 as lava-nc 0.10.0 has it): weights of 8 bits, {}; u and v of 24 bits; decays of 12, rounded"
     " toward zero; threshold of 17, bias of 13 bits, times 64; spike when v > v_th; reset to 0; one step of delay a"
     " layer"
 )
@@ -57,27 +58,26 @@ def lowered_to_chip(
         UnsupportedError: whatever the chip cannot hold; every one is a finding.
         UsageError: widths that the chip does not have; calibration inputs that do not fit the model.
     """
-    _refuse_choices(choice)
+    precision = _precision(choice)
     if calibration is not None:
         calibration = checked_inputs(graph, calibration)
         ranges = ranges or input_ranges(calibration)
     lowered = lower(graph, ranges)
     if found := _refused(lowered):
         raise UnsupportedError.of(found)
-    plans = _plans(lowered)
+    plans = _plans(lowered, precision)
     layers_made = _chosen(graph, plans, choice, calibration)
-    fixed = _assembled(lowered, layers_made)
+    fixed = _assembled(lowered, layers_made, precision)
     measured = None if calibration is None else measure(graph, lowered, fixed, calibration, _CHIP)
     prices = {plan.name: (layers_made[plan.name].prices(plan), law.ALIGN_BITS, np.inf) for plan in plans}
     table = layer_prices(lowered, fixed, prices, _CHIP, measured)
-    findings = [note for plan in plans for note in bias_notes(plan.name, plan.node, plan.registers)]
-    findings += [note for plan in plans for note in _overflow_note(plan, layers_made[plan.name])]
+    findings = [note for plan in plans for note in _notes(plan, layers_made[plan.name])]
     return Quantised(fixed, table, tuple(findings), lowered, measured, _skew(lowered))
 
 
-def _refuse_choices(choice: QuantiseChoice) -> None:
-    """Widths are the chip's; a scale for each channel would need a threshold for each."""
-    offered(choice.precision, "--precision", ("even8",), "loihi")
+def _precision(choice: QuantiseChoice) -> Precision:
+    """The mode. Widths are the chip's; a scale for each channel would need a threshold for each."""
+    precision = Precision(str(offered(choice.precision, "--precision", tuple(Precision), "loihi")))
     offered(choice.chip, "--chip", ("loihi2",), "loihi")
     plain = choice.law == Law() and not choice.bits and not choice.per_channel
     if not plain:
@@ -85,6 +85,7 @@ def _refuse_choices(choice: QuantiseChoice) -> None:
         raise UsageError(
             message, where="--weight-bits, --bits, --state-bits, --decay-bits, --per-channel", fix="leave them out"
         )
+    return precision
 
 
 def _refused(lowered: Lowered) -> list[Finding]:
@@ -108,9 +109,9 @@ def _refused(lowered: Lowered) -> list[Finding]:
     return found
 
 
-def _plans(lowered: Lowered) -> list[Plan]:
+def _plans(lowered: Lowered, precision: Precision) -> list[Plan]:
     images = {name for name, (node, _) in lowered.inputs.items() if len(node.shape) == 3}
-    plans = []
+    plans, late = [], _skew(lowered)
     for name, node in lowered.populations.items():
         constant = np.zeros(())
         for value in lowered.constants.get(name, {}).values():
@@ -125,7 +126,7 @@ def _plans(lowered: Lowered) -> list[Plan]:
                 for p in projections
             )
         sources = {p.source: lowered.shape(p.source) for p in projections}
-        plans.append(Plan(name, node, registers, projections, sources))
+        plans.append(Plan(name, node, registers, projections, sources, precision, late[name]))
     return plans
 
 
@@ -164,23 +165,32 @@ def _chosen(
         states = dict(run.observables[plan.name])
         truth = states["v"] if plan.readout else sent[plan.name]
         seen = Seen({p.source: sent[p.source] for p in plan.projections}, truth, observe(plan.node, states))
-        chosen[plan.name] = choose(plan, seen, searching=choice.search)
+        active = {p.name: activity(p.weights, sent[p.source]) for p in plan.projections}
+        chosen[plan.name] = choose(replace(plan, active=active), seen, searching=choice.search)
     return chosen
 
 
-def _assembled(lowered: Lowered, made: Mapping[str, Made]) -> Graph[FixedNode]:
+def _assembled(lowered: Lowered, made: Mapping[str, Made], precision: Precision) -> Graph[FixedNode]:
     nodes: dict[str, FixedNode] = {name: FixedInput(node.shape) for name, (node, _) in lowered.inputs.items()}
     edges = []
     for name, one in made.items():
-        for projection, link in one.links.items():
-            nodes[projection] = link.synapses
-            own = link.source == name
-            edges.append(Edge(link.source, projection, "x", link.delay_steps + (0 if own else law.SYNAPSE_STEPS)))
-            edges.append(Edge(projection, name, link.port))
-        nodes[name] = one.population
+        for projection, links in one.links.items():
+            for number, link in enumerate(links):
+                array = f"{projection} ({number + 1})" if number else projection
+                nodes[array] = link.synapses
+                late = 0 if link.source == name else law.SYNAPSE_STEPS
+                edges.append(Edge(link.source, array, "x", link.delay_steps + late))
+                edges.append(Edge(array, name, link.port))
+        nodes[name] = one.started
     for name, layer in lowered.host.items():
         nodes[name] = layers.rounded(layer, "float64") if isinstance(layer, Linear | Conv) else layer
-    return Graph(nodes, (*edges, *lowered.host_edges), {**lowered.metadata, "law": LAW})
+    return Graph(nodes, (*edges, *lowered.host_edges), {**lowered.metadata, "law": LAW.format(precision)})
+
+
+def _notes(plan: Plan, one: Made) -> list[Finding]:
+    found = decay_notes(plan.name, plan.node, plan.registers)
+    found += start_notes(plan.name, plan.registers, one.started, one.scale, plan.late)
+    return found + _overflow_note(plan, one)
 
 
 def _overflow_note(plan: Plan, one: Made) -> list[Finding]:

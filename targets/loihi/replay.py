@@ -112,10 +112,18 @@ def _named(loaded: Graph[FixedNode], part: HostPart, where: str) -> Graph[FixedN
                 nodes[names[name]] = FixedInput(part.input_shape)
             case _:
                 source = loaded.incoming(name)[0].source
+                names[name] = _synapses_name(names, name)
                 nodes[names[name]] = _shaped(node, shapes[source], shapes[target], where)
     edges = [Edge(names[e.source], names[e.target], e.port, e.delay_steps) for e in loaded.edges]
     graph = Graph({**nodes, **part.nodes}, (*edges, *part.edges), part.metadata)
     return Graph(graph.nodes, graph.edges, {**part.metadata, "skew": json.dumps(_skew(graph, part))})
+
+
+def _synapses_name(names: Mapping[str, str], name: str) -> str:
+    """The user's name of synapses, "block.sort" and perhaps what follows: a second array, a delay."""
+    block, sort, *rest = name.split(".")
+    own = names[f"{block}.{sort}"]
+    return f"{own} ({', '.join(rest)})" if rest else own
 
 
 def _skew(graph: Graph[FixedNode], part: HostPart) -> Mapping[str, int]:
