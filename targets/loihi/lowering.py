@@ -32,9 +32,11 @@ from norse_export.passes.quantise import SEARCH_WORK, Quantised
 from norse_export.program.laws import Law
 
 from . import law
+from .limits import NAMES
 from .precision import Precision
 from .registers import Registers, decay_notes, refusals, registers_of, start_notes
 from .scaling import Made, Plan, Seen, activity, choose, is_proved
+from .told import CHIP_KEY, PRECISION_KEY, PRICES_KEY, prices_text
 from .weights import as_dense
 
 Array = NDArray[Any]
@@ -72,13 +74,16 @@ def lowered_to_chip(
     prices = {plan.name: (layers_made[plan.name].prices(plan), law.ALIGN_BITS, np.inf) for plan in plans}
     table = layer_prices(lowered, fixed, prices, _CHIP, measured)
     findings = [note for plan in plans for note in _notes(plan, layers_made[plan.name])]
-    return Quantised(fixed, table, tuple(findings), lowered, measured, _skew(lowered))
+    chip = offered(choice.chip, "--chip", tuple(NAMES), "loihi")
+    told = {PRECISION_KEY: str(precision), CHIP_KEY: str(chip), PRICES_KEY: prices_text(table)}
+    final = Graph(fixed.nodes, fixed.edges, {**fixed.metadata, **told})
+    return Quantised(final, table, tuple(findings), lowered, measured, _skew(lowered))
 
 
 def _precision(choice: QuantiseChoice) -> Precision:
     """The mode. Widths are the chip's; a scale for each channel would need a threshold for each."""
     precision = Precision(str(offered(choice.precision, "--precision", tuple(Precision), "loihi")))
-    offered(choice.chip, "--chip", ("loihi2",), "loihi")
+    offered(choice.chip, "--chip", tuple(NAMES), "loihi")
     plain = choice.law == Law() and not choice.bits and not choice.per_channel
     if not plain:
         message = "bits and scales of channels are the chip's: 8-bit weights, 24-bit states, one scale for a layer"
