@@ -31,8 +31,8 @@ class Script:
 
     numbers: of all calls, one behind the other; symbols: of each number, which entry of `table` is added to it.
     functions, rows: of each call, its kernel and where its numbers begin. sizes: how many calls of each kind. bytes,
-    counters: memory that one thread needs, and how many counters. kept: holds the arrays whose addresses stand among the
-    numbers.
+    counters: memory that one thread needs, and how many counters. kept: holds the arrays that addresses among the
+    numbers stand for.
     """
 
     numbers: NDArray[np.int64]
