@@ -68,12 +68,21 @@ def check(artefact: Path, inputs: Mapping[str, Array], *, python: Path | None = 
     found = _version(interpreter)
     network = predict(artefact, inputs)
     with tempfile.TemporaryDirectory(prefix="norse-export-spynnaker-") as name:
-        folder = Path(name)
-        _prepare(folder, artefact, network)
-        _run(interpreter, folder)
-        board = json.loads((folder / "board.json").read_text(encoding="utf-8"))
+        board = mapped(artefact, network, Path(name), interpreter)
         compared, figures, findings = compare(network, board)
     return VendorReport(NAME, found, compared, figures, None, (*_remarks(artefact, found), *findings))
+
+
+def mapped(artefact: Path, network: Predicted, folder: Path, python: Path) -> dict[str, Any]:
+    """What sPyNNaker tells of an artefact that it mapped in an empty folder, where its memory image stays: board.json.
+
+    Raises:
+        CapacityError: it finds no room for the network. ParityError: it fails otherwise.
+    """
+    _prepare(folder, artefact, network)
+    _run(python, folder)
+    board: dict[str, Any] = json.loads((folder / "board.json").read_text(encoding="utf-8"))
+    return board
 
 
 def _interpreter(python: Path | None) -> Path:
@@ -193,4 +202,4 @@ def _remarks(artefact: Path, found: str) -> list[Finding]:
     return [Finding(one.kind, "warning", NAME, one.message, one.fix) for one in remarks]
 
 
-__all__ = ["NAME", "check"]
+__all__ = ["NAME", "check", "mapped"]
