@@ -36,7 +36,7 @@ $(VENDOR)/installed: $(STAMP)
 	touch $@
 
 test-vendor: $(VENDOR)/installed  ## artefacts against the software of chips' vendors, which is installed into $(VENDOR)
-	NORSE_EXPORT_VENDOR_PYTHON=$(VENDOR)/bin/python $(BIN)/python -m pytest -m vendor
+	NORSE_EXPORT_VENDOR_PYTHON=$(VENDOR)/bin/python $(BIN)/python -m pytest -m vendor tests/vendor
 
 coverage: $(STAMP)  ## the default suite with line coverage, child processes counted
 	$(BIN)/python -m coverage erase

@@ -82,7 +82,7 @@ def totals(use: Mapping[str, Use]) -> dict[str, int | str]:
 
     chips and routing entries are those of sPyNNaker's own placement where it is foretold, else its to decide.
     """
-    placed = placing.place([[one.sdram_bytes] * one.cores for one in use.values()])
+    placed = place(use)
     chips = {chip for cores in placed or () for chip in cores}
     cores = sum(one.cores for one in use.values())
     return {
@@ -94,6 +94,16 @@ def totals(use: Mapping[str, Use]) -> dict[str, int | str]:
         "sdram_bytes": sum(one.sdram_bytes * one.cores for one in use.values()),
         "routing_entries": sum(one.routing_entries for one in use.values()) if len(chips) == 1 else DECIDES,
     }
+
+
+def place(use: Mapping[str, Use]) -> list[list[placing.Chip]] | None:
+    """The chip of each core of each population; None: more than one board."""
+    return placing.place([[one.sdram_bytes] * one.cores for one in use.values()])
+
+
+def fullest(raster: NDArray[Any]) -> int:
+    """Spikes in the fullest step of a raster [T, *shape]."""
+    return int(np.count_nonzero(raster.reshape(len(raster), -1), axis=1).max(initial=0))
 
 
 def findings(use: Mapping[str, Use]) -> list[Finding]:

@@ -19,7 +19,7 @@ from norse_export.ir.fixed import FixedInput
 
 from . import reading
 from .law import PORTS
-from .limits import Use, usage
+from .limits import Use, fullest, usage
 
 Array = NDArray[Any]
 NETWORK = "network.safetensors"
@@ -74,7 +74,7 @@ def predict(artefact: Path, inputs: Mapping[str, Array]) -> Predicted:
     for name, node in network.graph.nodes.items():
         if isinstance(node, FixedInput):
             rasters[labels[name]] = _raster(name, node, inputs)
-    spikes = {name: int(rasters[labels[name]].sum(axis=1).max()) for name in labels if labels[name] in rasters}
+    spikes = {name: fullest(rasters[label]) for name, label in labels.items() if label in rasters}
     use = {labels[name]: one for name, one in usage(network.graph, spikes).items()}
     document = parsed["network"]
     neurons = {one["label"]: _neurons(one, document, arrays, labels, use) for one in document["populations"]}
