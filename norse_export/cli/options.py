@@ -56,8 +56,8 @@ inputs = _all(
             "--inputs",
             values.file_name("--inputs"),
             "FILE",
-            "Rasters [T, B, ...]: .npz (keys are the input nodes' names; optional labels), .npy, CSV, or a model file "
-            "of ours, which stores some. Without it, and without --random: those stored in the model, else random ones.",
+            "Rasters [T, B, ...]: .npz (keys are the input nodes' names; optional labels), .npy, CSV, or those of a "
+            "model file. Without it, and without --random: those stored in the model or artefact, else random ones.",
         ),
         _option("--random", values.whole("--random", 100, minimum=1), "T", "Random rasters of T steps."),
         _option(
