@@ -33,9 +33,11 @@ from norse_export.program.laws import Law
 
 from . import law
 from .limits import NAMES
+from .netx import MAX_DELAY
+from .notes import artefact_notes, layer_notes
 from .precision import Precision
-from .registers import Registers, decay_notes, refusals, registers_of, start_notes
-from .scaling import Made, Plan, Seen, activity, choose, is_proved
+from .registers import Registers, refusals, registers_of
+from .scaling import Made, Plan, Seen, activity, choose
 from .told import CHIP_KEY, PRECISION_KEY, PRICES_KEY, prices_text
 from .weights import as_dense
 
@@ -45,6 +47,7 @@ LAW = (
     " toward zero; threshold of 17, bias of 13 bits, times 64; spike when v > v_th; reset to 0; one step of delay a"
     " layer"
 )
+LOOP_STEPS = 1  # from a layer to itself, in the model and on the chip
 _CHIP = Law(weight_bits=law.WEIGHT_BITS, state_bits=law.STATE_BITS, decay_bits=law.DECAY_BITS, delay_steps=1)
 
 
@@ -73,10 +76,11 @@ def lowered_to_chip(
     measured = None if calibration is None else measure(graph, lowered, fixed, calibration, _CHIP)
     prices = {plan.name: (layers_made[plan.name].prices(plan), law.ALIGN_BITS, np.inf) for plan in plans}
     table = layer_prices(lowered, fixed, prices, _CHIP, measured)
-    findings = [note for plan in plans for note in _notes(plan, layers_made[plan.name])]
+    findings = [note for plan in plans for note in layer_notes(plan, layers_made[plan.name])]
     chip = offered(choice.chip, "--chip", tuple(NAMES), "loihi")
     told = {PRECISION_KEY: str(precision), CHIP_KEY: str(chip), PRICES_KEY: prices_text(table)}
     final = Graph(fixed.nodes, fixed.edges, {**fixed.metadata, **told})
+    findings += artefact_notes(final, precision, str(chip))
     return Quantised(final, table, tuple(findings), lowered, measured, _skew(lowered))
 
 
@@ -108,9 +112,12 @@ def _refused(lowered: Lowered) -> list[Finding]:
         if not lowered.onto(name):
             found.append(Finding("no_input", "error", name, "no spikes reach this layer", "remove it"))
     for p in lowered.projections:
-        if p.delay_steps != (1 if p.source == p.target else 0):
+        loops = any(other.source == other.target for other in lowered.onto(p.target))
+        allowed = [LOOP_STEPS] if p.source == p.target else [0] if loops else range(MAX_DELAY + 1)
+        if p.delay_steps not in allowed:
             message = f"a delay of {p.delay_steps} steps from {p.source!r} to {p.target!r}"
-            found.append(Finding("delay", "error", p.name, message, "use no delays, and 1 step in a recurrent layer"))
+            fix = f"use 0 to {MAX_DELAY} steps, none before a recurrent layer, and {LOOP_STEPS} within it"
+            found.append(Finding("delay", "error", p.name, message, fix))
     return found
 
 
@@ -146,6 +153,8 @@ def _with_gain(lowered: Lowered, projection: Projection, node: Neuron) -> Projec
 def _is_image(lowered: Lowered, projection: Projection, registers: Registers) -> bool:
     """Whether a .net file can hold the layer as a convolution: bias and threshold are then those of feature maps."""
     weights, shape = projection.weights, lowered.shape(projection.target)
+    if projection.delay_steps:  # netx reads no delay of a convolution
+        return False
     if not isinstance(weights, ConvWeights) or weights.input_shape != lowered.shape(projection.source):
         return False
     if weights.map_shape != shape:
@@ -190,24 +199,6 @@ def _assembled(lowered: Lowered, made: Mapping[str, Made], precision: Precision)
     for name, layer in lowered.host.items():
         nodes[name] = layers.rounded(layer, "float64") if isinstance(layer, Linear | Conv) else layer
     return Graph(nodes, (*edges, *lowered.host_edges), {**lowered.metadata, "law": LAW.format(precision)})
-
-
-def _notes(plan: Plan, one: Made) -> list[Finding]:
-    found = decay_notes(plan.name, plan.node, plan.registers)
-    found += start_notes(plan.name, plan.registers, one.started, one.scale, plan.late)
-    return found + _overflow_note(plan, one)
-
-
-def _overflow_note(plan: Plan, one: Made) -> list[Finding]:
-    if plan.readout or is_proved(one):
-        return []
-    largest = max(-one.reach[0], one.reach[1])
-    bound = largest * law.DECAY_UNITY / plan.registers.i_decay * (1 << law.ALIGN_BITS)
-    message = (
-        f"not proved that the states stay in 24 bits: if all spikes come at once, and on and on, u reaches {bound:.2g}"
-        f" of {law.STATE_RANGE:.2g}"
-    )
-    return [Finding("overflow_bound", "note", plan.name, message, "compare on inputs as strong as those in use")]
 
 
 def _skew(lowered: Lowered) -> dict[str, int]:

@@ -18,6 +18,7 @@ from .fit import limits_of
 from .host import HostPart, host_part
 from .law import SYNAPSE_STEPS
 from .limits import CHIPS, ChipLimits
+from .notes import memory_bits
 from .placing import Placed, place_on
 from .registers import UNIT
 from .replay import skew_of
@@ -114,6 +115,7 @@ def _layer(layer: ChainLayer, number: int) -> dict[str, Any]:
         "recurrent_weights": [
             _ends(synapses.weight) for synapses in (layer.recurrent, *layer.more_recurrent) if synapses is not None
         ],
+        "synapse_memory_bits": list(memory_bits(layer)),
         "delay_steps": layer.delay_steps,
         "weight_of_1": float(layer.population.unit["u"].flat[0]) * UNIT,
         "iDecay": i_decay(layer),
