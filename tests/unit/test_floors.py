@@ -53,6 +53,7 @@ OTHERS = {
     "click": ("norse_export.cli.*",),
     "rich": ("norse_export.cli.*", "norse_export.report.*"),
     "lava": ("norse_export.targets.loihi.run_on_loihi",),  # copied into artefacts as text, and never imported here
+    "scipy": ("norse_export.targets.loihi.run_on_loihi",),  # which Lava brings
 }
 HEAVY = ("torch", "numpy", "h5py", "onnx", "numba", "llvmlite", "nir", "norse", "safetensors", "click", "rich")
 MAX_FILE, MAX_FUNCTION = 600, 80
