@@ -82,8 +82,13 @@ def main() -> int:
         sys.stderr.write(f"could not run: {type(error).__name__}: {error}\n")
         return 2
     differences = compare(recording, done, hardware=given.hardware)
+    if not differences and given.save is None:
+        sys.stderr.write(f"could not run: {given.recording.name} says of no layer what to expect\n")
+        return 2
     for one in differences:
         sys.stdout.write(f"layer {one.layer}: {one.differing} of {one.total} {one.state} differ{one.first}\n")
+    if not any(np.any(expected.get("spikes", 0)) for expected in recording.expected):
+        sys.stdout.write("no layer fires in this recording: that it is equal says little\n")
     total, wrong = sum(one.total for one in differences), sum(one.differing for one in differences)
     sys.stdout.write(f"{'equal' if wrong == 0 else 'DIFFERENT'}: {wrong} of {total} values differ\n")
     return 0 if wrong == 0 else 1
