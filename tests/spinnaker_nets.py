@@ -71,3 +71,19 @@ def _written(path: Path, model: Any, inputs: Mapping[str, tuple[int, ...]]) -> R
     rasters = {name: spikes(generator, STEPS, 2, *shape, rate=0.1) for name, shape in inputs.items()}
     TARGET.emit(TARGET.lower(model, QuantiseChoice(), rasters).graph, path)
     return rasters
+
+
+def small_net(path: Path) -> Rasters:
+    """The same for a few neurons: recurrent ones with parameters of their own, and others of one kind."""
+    nodes = {
+        "input": Input((6,), "float32"),
+        "in": weights(1, 6, 5),
+        "own": cuba_lif((5,), recurrent=True, v_th=np.linspace(0.5, 1.1, 5).astype(np.float32)),
+        "back": weights(2, 5, 5, 0.5),
+        "out": weights(3, 5, 3),
+        "same": cuba_lif((3,)),
+        "output": Output((3,)),
+    }
+    edges: list[tuple[Any, ...]] = [("input", "in"), ("in", "own", "x"), ("own", "back", "x", 1), ("back", "own", "r")]
+    edges += [("own", "out"), ("out", "same"), ("same", "output")]
+    return _written(path, discretise(graph(nodes, edges)), {"input": (6,)})

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import UsageError
 from norse_export.files.checked import open_input
-from norse_export.files.child import parse_in_child
 from norse_export.files.limits import Limits
-from norse_export.formats import safetensors_file
 from norse_export.ir.fixed import FixedInput
 
 from . import reading
@@ -66,17 +64,14 @@ def predict(artefact: Path, inputs: Mapping[str, Array]) -> Predicted:
     path = artefact / NETWORK
     with open_input(path) as file:
         limits = Limits(max_bytes=max(path.stat().st_size, Limits().max_bytes))  # nothing in it is compressed
-        network = reading.read(file, name=str(path), limits=limits)
-        file.seek(0)
-        parsed = parse_in_child(f"{reading.__name__}:parse", file, name=str(path), limits=limits).document
-        arrays = safetensors_file.read_tensors(file, parsed["header"])
+        document, arrays = reading.held(file, name=str(path), limits=limits)
+    network = reading.decoded(document, arrays, str(path), limits)
     labels, rasters = network.labels, {}
     for name, node in network.graph.nodes.items():
         if isinstance(node, FixedInput):
             rasters[labels[name]] = _raster(name, node, inputs)
     spikes = {name: fullest(rasters[label]) for name, label in labels.items() if label in rasters}
     use = {labels[name]: one for name, one in usage(network.graph, spikes).items()}
-    document = parsed["network"]
     neurons = {one["label"]: _neurons(one, document, arrays, labels, use) for one in document["populations"]}
     return Predicted(use, neurons, rasters)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -12,11 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spinnaker_nets import TARGET, Rasters, dense_net, mixed_net
+from spinnaker_board import RECORDED, store, stored
+from spinnaker_nets import TARGET, Rasters, dense_net, mixed_net, small_net
 
 import norse_export
+from norse_export.targets.spinnaker import image
 from norse_export.targets.spinnaker.compared import KINDS, compare
 from norse_export.targets.spinnaker.limits import DECIDES, totals
+from norse_export.targets.spinnaker.placing import place
 from norse_export.targets.spinnaker.predicted import Predicted, predict
 from norse_export.targets.spinnaker.vendor import mapped
 
@@ -170,3 +174,36 @@ def test_cores_that_are_not_foretold_are_found(mixed: tuple[Predicted, Any]) -> 
     more = {**board["cores"][-1], "label": "other"}
     assert differing(network, {**board, "cores": [*board["cores"], more]}) == {"cores": 1}
     assert set(differing(network, {**board, "cores": board["cores"][:-1]})) == {"cores", "sdram"}
+
+
+def test_what_was_recorded_is_what_it_makes(
+    python: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> None:
+    network = predict(tmp_path, small_net(tmp_path))
+    board = mapped(tmp_path, network, tmp_path_factory.mktemp("board"), python)
+    if request.config.getoption("--update-golden"):
+        store(RECORDED, network, board)
+    _, recorded = stored(RECORDED, tmp_path)
+    for name in ("version", "planned_steps", "keys", "routers"):
+        assert recorded[name] == board[name]
+    for core, again in zip(recorded["cores"], board["cores"], strict=True):
+        assert core == again
+        first, second = (image.regions(Path(one["database"]), tuple(core["place"])) for one in (recorded, board))
+        assert {number: words.shape for number, words in first.items()} == {
+            number: words.shape for number, words in second.items()
+        }
+
+
+def test_cores_are_placed_where_it_places_them(python: Path, tmp_path: Path) -> None:
+    (tmp_path / ".spynnaker.cfg").write_text(
+        "[Machine]\nvirtual_board = True\nversion = 5\n[Mode]\nmode = Production\n"
+    )
+    sizes = [16, 16, 16, 14, 31, 33, 1, 1, 7, 90, 120, 60, 60, 5, 3, 40, 17, 2, 2, 1, 30]
+    script = Path(__file__).with_name("placed_populations.py")
+    command = [python, script, json.dumps(sizes)]
+    environment = os.environ | {"HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    chips = place([[memory for *_, memory in cores] for cores in found])
+    assert chips == [[(x, y) for x, y, _ in cores] for cores in found]
