@@ -40,7 +40,7 @@ NAME = "spynnaker"
 PACKAGE, VERSION = "sPyNNaker", "1!7.4.1"  # whose code the law is
 NETWORK, SCRIPT, RUNNER = "network.safetensors", "deploy.py", "virtual_board.py"
 _INSTALL = "pip install 'norse-export[spinnaker]', or give an interpreter that has it: --vendor-python FILE"
-_CONFIGURATION = """[Machine]
+CONFIGURATION = """[Machine]
 virtual_board = True
 version = 5
 [Mode]
@@ -135,7 +135,7 @@ def _prepare(folder: Path, artefact: Path, network: Predicted) -> None:
     """Home, configuration, scripts, network and raster."""
     home = folder / "home"
     home.mkdir()
-    (home / ".spynnaker.cfg").write_text(_CONFIGURATION, encoding="utf-8")
+    (home / ".spynnaker.cfg").write_text(CONFIGURATION, encoding="utf-8")
     for script in (SCRIPT, RUNNER):
         shutil.copyfile(Path(__file__).with_name(script), folder / script)
     shutil.copyfile(artefact / NETWORK, folder / NETWORK)
@@ -202,4 +202,4 @@ def _remarks(artefact: Path, found: str) -> list[Finding]:
     return [Finding(one.kind, "warning", NAME, one.message, one.fix) for one in remarks]
 
 
-__all__ = ["NAME", "check", "mapped"]
+__all__ = ["CONFIGURATION", "NAME", "check", "mapped"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from itertools import pairwise
 from typing import Any
 
 PER_CORE = 10
@@ -20,7 +21,7 @@ def main() -> None:
     for number, cores in enumerate(json.loads(sys.argv[1])):
         made.append(sim.Population(cores * PER_CORE, sim.IF_curr_exp(), label=f"p{number}"))
         made[-1].set_max_atoms_per_core(PER_CORE)
-    for source, target in zip(made, made[1:], strict=False):
+    for source, target in pairwise(made):
         sim.Projection(source, target, sim.FromListConnector([(0, 0, 1.0, 1.0)]))
     sim.run(2)
     view = importlib.import_module("spynnaker.pyNN.data").SpynnakerDataView
