@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -69,7 +70,13 @@ def check(artefact: Path, inputs: Mapping[str, Array], *, python: Path | None = 
     network = predict(artefact, inputs)
     with tempfile.TemporaryDirectory(prefix="norse-export-spynnaker-") as name:
         board = mapped(artefact, network, Path(name), interpreter)
-        compared, figures, findings = compare(network, board)
+        try:
+            compared, figures, findings = compare(network, board)
+        except (KeyError, IndexError, TypeError, ValueError, sqlite3.Error) as error:
+            message = (
+                f"the memory image of sPyNNaker {found} is none that can be read ({type(error).__name__}: {error})"
+            )
+            raise ParityError(message, where=NAME, fix=f"pip install '{PACKAGE}=={VERSION}'") from error
     return VendorReport(NAME, found, compared, figures, None, (*_remarks(artefact, found), *findings))
 
 

@@ -346,6 +346,18 @@ def test_other_versions_and_scripts_are_told(
     assert [one.kind for one in report.findings] == ["version", "script"]
 
 
+def test_an_image_of_another_form_is_told(
+    artefact: tuple[Path, Any], recorded: tuple[Predicted, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, board = recorded
+    damaged(board, 4, None)
+    monkeypatch.setattr(vendor, "predict", lambda *_: network)
+    (tmp_path / "board.json").write_text(json.dumps(board))
+    error = failing(artefact, program(tmp_path / "works", f"cp {tmp_path}/board.json board.json"))
+    assert (type(error), error.exit_code) == (ParityError, 1)
+    assert VERSION in error.fix
+
+
 def test_rasters_are_those_of_the_network(artefact: tuple[Path, Any]) -> None:
     path, rasters = artefact
     network = predict(path, rasters)
