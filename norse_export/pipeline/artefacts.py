@@ -108,7 +108,7 @@ def target_of(path: Path) -> ReadableTarget | None:
     target = registry.holder(path)
     if target is None and folder:
         raise InputFileError(
-            "the folder is no artefact of any target",
+            "the input is a directory, and no artefact of any target",
             where=str(path),
             fix="give a model file, or a folder as norse-export wrote it, with all of its files",
         )
