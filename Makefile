@@ -3,11 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+VENDOR := .venv-vendor
 OUT := build/demo
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-bulk test-slow coverage lint format bench clean
+.PHONY: demo test test-bulk test-slow test-vendor coverage lint format bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
@@ -27,6 +28,15 @@ test-bulk: $(STAMP)  ## more cases of what the default suite has a few of
 
 test-slow: $(STAMP)  ## what the default suite is too short for
 	$(BIN)/python -m pytest -m slow
+
+$(VENDOR)/installed: $(STAMP)
+	$(PYTHON) -m venv $(VENDOR)
+	$(VENDOR)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["spinnaker"])')
+	touch $@
+
+test-vendor: $(VENDOR)/installed  ## artefacts against the software of chips' vendors, which is installed into $(VENDOR)
+	NORSE_EXPORT_VENDOR_PYTHON=$(VENDOR)/bin/python $(BIN)/python -m pytest -m vendor tests/vendor
 
 coverage: $(STAMP)  ## the default suite with line coverage, child processes counted
 	$(BIN)/python -m coverage erase
@@ -52,4 +62,4 @@ bench: $(STAMP)  ## ratios measured in one run, with a description of the machin
 	$(BIN)/python benchmarks/cycles.py
 
 clean:
-	rm -rf $(VENV) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENDOR) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
+import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -53,6 +58,54 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8")
 
     return check
+
+
+@pytest.fixture
+def parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are parsed in this process, and not in a child, of which each takes longer than most tests.
+
+    For tests of what is in files. That parsers work in the child, too, is seen by the tests of the command line; what
+    the child is for, by those of `files`.
+    """
+    from norse_export import registry
+    from norse_export.files import child
+
+    def parse(parser: str, file: Any, *, name: str, limits: Any, options: Any = None) -> child.Parsed:
+        module, _, function = parser.partition(":")
+        position = file.tell()
+        file.seek(0)
+        try:
+            with _Named(file, name) as named:
+                document, arrays = getattr(import_module(module), function)(named, limits, **(options or {}))
+        finally:
+            file.seek(position)
+        for array in arrays.values():
+            array.setflags(write=False)
+        return child.Parsed(json.loads(json.dumps(document)), arrays)
+
+    for name in ("loihi", "spinnaker", "sim"):
+        registry.load(name)
+    for name in _PARSING:
+        import_module(name)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("norse_export.") and getattr(module, "parse_in_child", None) is child.parse_in_child:
+            monkeypatch.setattr(module, "parse_in_child", parse)
+
+
+_PARSING = ("norse_export.formats.graph_file", "norse_export.formats.inputs", "norse_export.formats.nir.load")
+
+
+class _Named(io.BufferedReader):
+    """An open file under the name that messages give it."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        super().__init__(io.FileIO(os.dup(file.fileno())))
+        self._told = name
+        self.seek(0)
+
+    @property
+    def name(self) -> str:
+        return self._told
 
 
 def _required() -> bool:

@@ -22,6 +22,7 @@ Given = Mapping[str, Any]  # options as click gives them; None: not on the comma
 
 _TIMES = ("auto", "outside", "inside")
 _LIMITS = ("max_bytes", "max_objects", "max_depth", "max_edges", "max_name_bytes")
+_INTEGERS = ("weight_bits", "state_bits", "decay_bits", "precision", "chip", "calib")
 _COUNTED_LIMITS = {
     "--max-objects": "objects in an input file",
     "--max-depth": "levels of nesting in an input file",
@@ -56,8 +57,8 @@ inputs = _all(
             "--inputs",
             values.file_name("--inputs"),
             "FILE",
-            "Rasters [T, B, ...]: .npz (keys are the input nodes' names; optional labels), .npy, or CSV. "
-            "Without it, and without --random: those stored in the model, else random ones.",
+            "Rasters [T, B, ...]: .npz (keys are the input nodes' names; optional labels), .npy, CSV, or those of a "
+            "model file. Without it, and without --random: those stored in the model or artefact, else random ones.",
         ),
         _option("--random", values.whole("--random", 100, minimum=1), "T", "Random rasters of T steps."),
         _option(
@@ -223,7 +224,7 @@ def integer_choice(given: Given) -> IntegerChoice:
 
     return IntegerChoice(
         weight_bits=given["weight_bits"],
-        layer_bits=dict(given["layer_bits"]),
+        layer_bits=_once(given["layer_bits"]),
         state_bits=given["state_bits"],
         decay_bits=given["decay_bits"],
         per_channel=given["per_channel"],
@@ -249,6 +250,21 @@ def vendor_choice(given: Given) -> VendorChoice | None:
     return None if name is None else VendorChoice(name, python)
 
 
+def _once(layer_bits: Sequence[tuple[str, int]]) -> dict[str, int]:
+    """The bits of each layer.
+
+    Raises:
+        UsageError: a layer is named twice.
+    """
+    found: dict[str, int] = {}
+    for name, bits in layer_bits:
+        if name in found:
+            message = f"--bits is given twice for the layer {name!r}: {found[name]} and {bits}"
+            raise UsageError(message, where="--bits", fix="give it once for each layer")
+        found[name] = bits
+    return found
+
+
 def load_choice(given: Given) -> LoadChoice:
     """What the options say about the loading of files."""
     from norse_export.pipeline import LoadChoice
@@ -259,13 +275,17 @@ def load_choice(given: Given) -> LoadChoice:
 
 
 def check_line(file: Path, given: Given) -> str:
-    """The command line that lists every finding about a file, with the same choices of target and loading."""
+    """The command line that lists every finding about a file, with the same choices of target, loading and integers."""
     words = ["norse-export", "check", str(file)]
     for target in given.get("targets", ()):
         words += ["--target", target]
-    for name in ("dt", "factory", "time", *_LIMITS):
-        if given[name] is not None:
+    for name in ("dt", "factory", "time", *_LIMITS, *_INTEGERS):
+        if given.get(name) is not None:
             words += [f"--{name.replace('_', '-')}", str(given[name])]
+    for layer, bits in given.get("layer_bits", ()):
+        words += ["--bits", f"{layer}={bits}"]
     if given["input_shape"] is not None:
         words += ["--input-shape", ",".join(map(str, given["input_shape"]))]
-    return shlex.join([*words, *(["--override"] if given["override"] else [])])
+    flags = {"--override": given["override"], "--per-channel": given.get("per_channel", False)}
+    flags["--no-search"] = not given.get("search", True)
+    return shlex.join([*words, *(flag for flag, is_given in flags.items() if is_given)])

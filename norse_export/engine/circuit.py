@@ -117,11 +117,11 @@ class Circuit:
         """Where the events of a source are kept: see kernels/events.py."""
         sizes, room = self.kept_sizes, self.steps * self.samples
         if name not in sizes:
-            return dict.fromkeys(("steps", "starts", "kept", "place", "filled"), 0)
+            return dict.fromkeys(("steps", "starts", "kept", "place"), 0)
         number = list(sizes).index(name)
         starts = Late(KEPT_STARTS, 8 * number * self.samples * (self.steps + 1))
-        place, filled = room * sum(list(sizes.values())[:number]), self.reserve(1, "int64")
-        return {"steps": self.steps, "starts": starts, "kept": Late(KEPT_CELLS), "place": place, "filled": filled}
+        place = room * sum(list(sizes.values())[:number])
+        return {"steps": self.steps, "starts": starts, "kept": Late(KEPT_CELLS), "place": place}
 
     def record(self, calls: list[Call], source: Late, order: Order, target: Symbol, dtype: str) -> None:
         """Copy values in the engine's order to a recording, in every call."""

@@ -136,9 +136,8 @@ class Network:
             wire(circuit)
             counters = sum(map(len, circuit.counters.values()))
             parts = (circuit.begins, circuit.calls, circuit.ends)
-            plan = _Plan(
-                script_of(parts, circuit.bytes, counters, circuit.kept), kinds, circuit.counters, circuit.kept_sizes
-            )
+            script = script_of(parts, circuit.bytes, counters, (self.nodes, *circuit.kept))
+            plan = _Plan(script, kinds, circuit.counters, circuit.kept_sizes)
             for old in list(self._plans)[: 1 - KEPT_PLANS]:
                 self._plans.pop(old, None)
             self._plans[size] = plan
@@ -157,19 +156,18 @@ class Network:
         if threads < 1:
             raise UsageError(f"{threads} threads", where="threads", fix="use 1 or more")
         arrays = {
-            symbol: np.zeros((1 if kind.end else steps, samples, kind.cells), kind.dtype)
+            symbol: np.empty((1 if kind.end else steps, samples, kind.cells), kind.dtype)
             for symbol, kind in plan.recorded.items()
         }
-        known = {symbol: array.ctypes.data for symbol, array in {**ready, **arrays}.items()}
-        known[FIRST_SAMPLE] = first_sample
+        known: dict[Symbol, Array | int] = {**ready, **arrays, FIRST_SAMPLE: first_sample}
         kept = None
         if plan.kept:
             names, sizes = tuple(plan.kept), tuple(plan.kept.values())
             starts = np.empty((len(names), samples, steps + 1), np.int64)
             kept = Listed(names, sizes, starts, np.empty(steps * samples * sum(sizes), np.int32))
-            known |= {KEPT_STARTS: kept.starts.ctypes.data, KEPT_CELLS: kept.cells.ctypes.data}
-        updates = steps * samples * sum(packed.size for packed in self.nodes.populations.values())
-        counted = played(plan.script, known, steps, samples, threads, updates)
+            known |= {KEPT_STARTS: kept.starts, KEPT_CELLS: kept.cells}
+        neurons = sum(packed.size for packed in self.nodes.populations.values())
+        counted = played(plan.script, known, steps, samples, threads, neurons)
         activity = activity_of(self.nodes, plan.counters, counted, steps, samples)
         return FixedRun(run_of(self.nodes, arrays, rasters), activity, kept)
 

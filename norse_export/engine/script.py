@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from norse_export.engine.calls import Call, Late, Symbol, address
 from norse_export.engine.kernels.drive import drive
 from norse_export.engine.kernels.memory import aligned, execute
+from norse_export.engine.together import together
 
 Array = NDArray[Any]
 MEMORY: Symbol = ("memory",)
 COUNTERS: Symbol = ("counters",)
-SHORT = 1_000_000  # updates of neurons: a run of fewer needs no thread of its own
+BEGINNING = 1 << 18  # updates of neurons that the kernels are first called for
+SLICE = 0.05  # seconds for which they are called later: in between, Python sees Ctrl-C
+FASTER = 16  # a slice has at most so many times the steps of the one before it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +31,8 @@ class Script:
 
     numbers: of all calls, one behind the other; symbols: of each number, which entry of `table` is added to it.
     functions, rows: of each call, its kernel and where its numbers begin. sizes: how many calls of each kind. bytes,
-    counters: memory that one thread needs, and how many counters. kept: arrays whose addresses stand among the numbers.
+    counters: memory that one thread needs, and how many counters. kept: holds the arrays that addresses among the
+    numbers stand for.
     """
 
     numbers: NDArray[np.int64]
@@ -38,11 +43,11 @@ class Script:
     sizes: tuple[int, int, int]
     bytes: int
     counters: int
-    kept: tuple[Array, ...]
+    kept: tuple[object, ...]
 
 
 def script_of(
-    parts: tuple[Sequence[Call], Sequence[Call], Sequence[Call]], memory: int, counters: int, kept: Sequence[Array]
+    parts: tuple[Sequence[Call], Sequence[Call], Sequence[Call]], memory: int, counters: int, kept: Sequence[object]
 ) -> Script:
     """Lay out the calls of the three parts."""
     calls = [call for part in parts for call in part]
@@ -64,43 +69,63 @@ def script_of(
 
 
 def played(
-    script: Script, known: Mapping[Symbol, int], steps: int, samples: int, threads: int, updates: int
+    script: Script, known: Mapping[Symbol, Array | int], steps: int, samples: int, threads: int, neurons: int
 ) -> NDArray[np.int64]:
     """Run all samples on so many threads, and give the counters, summed.
 
-    updates: of neurons, all in all. A run of many is left to threads of its own, so that Ctrl-C reaches this one; then
-    it ends at once.
+    known: what every symbol but a thread's own memory and counters stands for, an array for its address. neurons: how
+    many there are.
     """
-    threads, stop = min(threads, samples), np.zeros(1, np.int64)
-    bounds = [samples * number // threads for number in range(threads + 1)]
-    parts = [range(first, last) for first, last in pairwise(bounds)]
-    if threads == 1 and updates < SHORT:
-        return play(script, known, steps, parts[0], stop)
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            counted = list(pool.map(lambda part: play(script, known, steps, part, stop), parts))
-        finally:
-            stop[0] = 1
-    total: NDArray[np.int64] = np.sum(counted, axis=0)
+    threads = min(threads, samples)
+    waiting = deque(portions(samples, threads))
+
+    def work(stop: threading.Event) -> NDArray[np.int64]:
+        return play(script, known, steps, waiting, stop, max(1, BEGINNING // max(1, neurons)))
+
+    total: NDArray[np.int64] = np.sum(together(work, threads), axis=0)
     return total
 
 
-def play(
-    script: Script, known: Mapping[Symbol, int], steps: int, samples: range, stop: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Run a range of samples on this thread, and give the counters.
+def portions(samples: int, threads: int) -> Iterator[range]:
+    """The samples in parts that threads take one by one: ever smaller ones, so that all threads end together."""
+    first = 0
+    while first < samples:
+        size = samples if threads == 1 else max(1, (samples - first) // (2 * threads))
+        yield range(first, first + size)
+        first += size
 
-    known: what every symbol but the thread's own memory and counters stands for. stop: the run ends early once its
-    number is not 0.
+
+def play(
+    script: Script,
+    known: Mapping[Symbol, Array | int],
+    steps: int,
+    waiting: deque[range],
+    stop: threading.Event,
+    most: int,
+) -> NDArray[np.int64]:
+    """Run what is waiting, on this thread, until nothing is or `stop` is set; give the counters.
+
+    most: how many steps the kernels are first called for.
     """
     memory, counters = aligned(script.bytes, np.uint8), aligned(script.counters, np.int64)
-    bases = {(): 0, MEMORY: memory.ctypes.data, COUNTERS: counters.ctypes.data, **known}
-    numbers = script.numbers + np.array([bases[symbol] for symbol in script.table], np.int64)[script.symbols]
+    given = {(): 0, MEMORY: memory, COUNTERS: counters, **known}
+    bases = [array if isinstance(array := given[symbol], int) else array.ctypes.data for symbol in script.table]
+    numbers = script.numbers + np.array(bases, np.int64)[script.symbols]
     calls = np.stack([script.functions, script.rows + numbers.ctypes.data], axis=1)
-    row, at = [steps, stop.ctypes.data], calls.ctypes.data
+    row, at = [steps], calls.ctypes.data
     for size in script.sizes:
         row += [at, size]
         at += 16 * size
     begins = np.array(row, np.int64)
-    execute(address(drive), begins.ctypes.data, samples.start, samples.stop)
+    while waiting and not stop.is_set():
+        try:
+            part = waiting.popleft()
+        except IndexError:  # taken by another thread
+            break
+        first, last = steps * part.start, steps * part.stop
+        while first < last and not stop.is_set():
+            start, end = time.perf_counter(), min(last, first + most)
+            execute(address(drive), begins.ctypes.data, first, end)
+            took = max(time.perf_counter() - start, 1e-9)
+            first, most = end, max(1, int((end - first) * min(FASTER, SLICE / took)))
     return counters

@@ -36,6 +36,7 @@ FIXED_TYPES: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (FixedInput, DenseSynapses, ConvSynapses, SparseSynapses, Population)
 }
 HOST_TYPES = frozenset(name for name, kind in NODE_TYPES.items() if kind in get_args(Layer) and kind is not Input)
+FIX = "get the file again from its source, or export the model to the target again"
 _INT64 = 2**63
 _MAX_DIMENSIONS = 16
 
@@ -79,20 +80,9 @@ def decode_fixed(name: str, encoded: Any, arrays: Mapping[str, Array], where: st
     return node
 
 
-def tensors_of(encoded: Any) -> set[str]:
-    """Names of the tensors that an encoded node refers to."""
-    if isinstance(encoded, list):
-        return set().union(*map(tensors_of, encoded))
-    if not isinstance(encoded, dict):
-        return set()
-    if set(encoded) == {"tensor"} and isinstance(encoded["tensor"], str):
-        return {encoded["tensor"]}
-    return set().union(*map(tensors_of, encoded.values()))
-
-
 def corrupt(what: str, where: str) -> InputFileError:
     """The error for an artefact whose content contradicts itself."""
-    return InputFileError(f"corrupt: {what}", where=where, fix="export the model to the target again", kind="corrupt")
+    return InputFileError(f"corrupt: {what}", where=where, fix=FIX, kind="corrupt")
 
 
 def _decoded(name: str, field: Field[Any], value: Any, arrays: Mapping[str, Array], where: str) -> Any:

@@ -45,7 +45,7 @@ _DATA_ALIGNMENT = 64
 _HEX_DIGITS = 64
 # Small enough to share the work evenly, large enough that handing over costs nothing.
 _CHUNK_BYTES = 4 * 2**20
-_FIX = "get the file again from its source, or save the model again with norse_export.save"
+_FIX = "get the file again from its source, or make it again: norse_export.save writes models, norse-export artefacts"
 
 Entry = dict[str, Any]  # {"dtype", "shape", "data_offsets"}, as in the file
 

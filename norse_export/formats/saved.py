@@ -8,29 +8,30 @@ Rasters of zeros and ones are packed, eight cells a byte. The same content gives
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from norse_export.files import strict_json
-from norse_export.files.checked import name_of
-from norse_export.files.child import parse_in_child
 from norse_export.files.limits import Limits
-from norse_export.formats import safetensors_file
+from norse_export.formats.graph_file import Array, Arrays, Form
 from norse_export.formats.node_codec import corrupt, decode_node, encode_node
-from norse_export.formats.saved_checks import RASTER_TYPES, check_agreement, check_sizes, mapping, raster, texts
-from norse_export.ir.graph import Edge, Graph
+from norse_export.formats.saved_checks import RASTER_TYPES, check_agreement, raster
+from norse_export.ir.graph import Graph
 from norse_export.ir.run import Run
 from norse_export.ir.stages import ContinuousNode
 
 FORMAT = 1
-_KEY = "norse_export"
-Array = NDArray[Any]
-Arrays = dict[str, Array]
+FORM: Form[ContinuousNode] = Form(
+    key="norse_export",
+    number=FORMAT,
+    graph="graph",
+    parser="norse_export.formats.saved:parse",
+    fix="get the file again from its source, or save the model again with norse_export.save",
+    encode=encode_node,
+    decode=decode_node,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,8 @@ class SavedModel:
 def write_saved(file: BinaryIO, model: SavedModel) -> None:
     """Write a model file; the same model, the same bytes."""
     arrays: Arrays = {}
-    graph = model.graph
     document = {
-        "format": FORMAT,
-        "graph": {
-            "nodes": [
-                [name, encode_node(node, f"graph.{number}", arrays)]
-                for number, (name, node) in enumerate(graph.nodes.items())
-            ],
-            "edges": [[edge.source, edge.target, edge.port, edge.delay_steps] for edge in graph.edges],
-            "metadata": dict(graph.metadata),
-        },
+        "graph": FORM.encode_graph(model.graph, arrays),
         "inputs": _encode_rasters(model.inputs, "inputs", arrays),
         "reference": {
             "ran_by": model.reference.ran_by,
@@ -73,20 +65,12 @@ def write_saved(file: BinaryIO, model: SavedModel) -> None:
         },
         "provenance": dict(model.provenance),
     }
-    safetensors_file.write(file, arrays, {_KEY: json.dumps(document, separators=(",", ":"), allow_nan=False)})
+    FORM.write(file, document, arrays)
 
 
 def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], Arrays]:
     """Read all that is text in a model file, in the limited child process: header and description of the graph."""
-    where = name_of(file)
-    header, arrays = safetensors_file.parse_header(file, limits)
-    if _KEY not in header["metadata"]:
-        raise corrupt("it holds tensors, but no graph", where)
-    document = strict_json.loads(header["metadata"].pop(_KEY), where=where, limits=limits)
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else None
-        raise corrupt(f"its format is {str(found)[:40]!r}, this version reads {FORMAT}", where)
-    return {"header": header, "model": document}, arrays
+    return FORM.parse(file, limits)
 
 
 def read_saved(file: BinaryIO, *, name: str, limits: Limits) -> SavedModel:
@@ -97,16 +81,14 @@ def read_saved(file: BinaryIO, *, name: str, limits: Limits) -> SavedModel:
         LimitError: larger than the limits.
         GraphError: the graph in it is impossible.
     """
-    parsed = parse_in_child("norse_export.formats.saved:parse", file, name=name, limits=limits).document
-    arrays = safetensors_file.read_tensors(file, parsed["header"])
-    try:
-        return _decode(parsed["model"], arrays, name, limits, parsed["header"]["sha256"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
-        raise corrupt(f"the description of the graph is incomplete ({type(error).__name__}: {error})", name) from error
+    document, arrays, digest = FORM.read(file, name, limits)
+    with FORM.decoding(name):
+        return _decode(document, arrays, name, limits, digest)
 
 
 def _decode(document: Any, arrays: Mapping[str, Array], where: str, limits: Limits, digest: str) -> SavedModel:
     """The model that a description stands for: every part of it is asked for, and nothing else may be there."""
+    mapping = FORM.mapping
     parts = mapping(document, {"format", "graph", "inputs", "reference", "provenance"}, "the description", where)
     stored = mapping(parts["reference"], {"ran_by", "spikes", "outputs", "final_state"}, "the reference", where)
     used: set[str] = set()
@@ -114,12 +96,14 @@ def _decode(document: Any, arrays: Mapping[str, Array], where: str, limits: Limi
     def rasters(encoded: Any, what: str) -> dict[str, Array]:
         found = {}
         for name, one in mapping(encoded, None, what, where).items():
-            key, found[name] = raster(one, arrays, f"{what}: {name[:40]!r}", where, limits)
-            used.add(key)
+            said = f"{what}: {name[:40]!r}"
+            fields = mapping(one, {"tensor", "shape", "dtype", "packed"}, said, where)
+            found[name] = raster(fields, arrays, said, where, limits)
+            used.add(fields["tensor"])
         return found
 
-    graph = _graph(parts["graph"], arrays, used, where)
-    check_sizes(graph, where, limits)
+    graph = FORM.decode_graph(parts["graph"], arrays, where, limits)
+    used |= FORM.tensors(parts["graph"])
     ran_by = stored["ran_by"]
     if not isinstance(ran_by, str):
         raise corrupt("the reference does not say what ran", where)
@@ -133,28 +117,12 @@ def _decode(document: Any, arrays: Mapping[str, Array], where: str, limits: Limi
             ran_by=ran_by,
             final_state={name: rasters(variables, f"the state of {name[:40]!r}") for name, variables in states.items()},
         ),
-        provenance=texts(parts["provenance"], "the provenance", where),
+        provenance=FORM.texts(parts["provenance"], "the provenance", where),
         digest=digest,
     )
     check_agreement(graph, saved.inputs, saved.reference, where)
-    if unused := set(arrays) - used:
-        raise corrupt(f"tensor {min(unused)[:40]!r} belongs to nothing", where)
+    FORM.check_used(used, arrays, where)
     return saved
-
-
-def _graph(encoded: Any, arrays: Mapping[str, Array], used: set[str], where: str) -> Graph[ContinuousNode]:
-    parts = mapping(encoded, {"nodes", "edges", "metadata"}, "the graph", where)
-    nodes: dict[str, ContinuousNode] = {}
-    for name, node in parts["nodes"]:
-        if not isinstance(name, str) or not name or name in nodes:
-            raise corrupt(f"a node without a name of its own: {str(name)[:40]!r}", where)
-        nodes[name] = decode_node(name, node, arrays, where)
-        used.update(value["tensor"] for value in node.values() if isinstance(value, dict))
-    for edge in parts["edges"]:
-        source, target, port, delay = edge
-        if not all(isinstance(text, str) for text in (source, target, port)) or type(delay) is not int:
-            raise corrupt(f"an edge that is none: {str(edge)[:80]}", where)
-    return Graph(nodes, tuple(Edge(*edge) for edge in parts["edges"]), texts(parts["metadata"], "the metadata", where))
 
 
 def _encode_rasters(rasters: Mapping[str, Array], key: str, arrays: Arrays) -> dict[str, Any]:

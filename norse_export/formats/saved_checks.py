@@ -1,4 +1,4 @@
-"""What must hold in the description of a model file beyond the graph itself: its form, and that the parts agree."""
+"""What must hold in the description of a model file beyond the graph itself: its rasters, and that the parts agree."""
 
 from __future__ import annotations
 
@@ -18,42 +18,22 @@ from norse_export.ir.run import Run
 from norse_export.ir.stages import ContinuousNode
 
 Array = NDArray[Any]
+<<<<<<< HEAD
 _WIDEST_BYTES = 8  # of a value while the graph runs: float64
+=======
+_STATES: dict[type, tuple[str, ...]] = {CubaLIF: ("v", "i"), CubaLI: ("v", "i"), LIF: ("v",), LI: ("v",), IF: ("v",)}
+_SPIKING = (CubaLIF, LIF, IF)
+>>>>>>> main
 _MAX_DIMENSIONS = 16
 
 
-def mapping(value: Any, keys: set[str] | None, what: str, where: str) -> Mapping[str, Any]:
-    """The JSON object `value`, which must have exactly these keys; None: any.
-
-    Raises:
-        InputFileError: it is none.
-    """
-    if not isinstance(value, dict) or (keys is not None and set(value) != keys):
-        raise corrupt(f"{what} is no object of {', '.join(sorted(keys)) if keys else 'names'}", where)
-    return value
-
-
-def texts(value: Any, what: str, where: str) -> dict[str, str]:
-    """The JSON object `value`, all of whose values must be texts.
-
-    Raises:
-        InputFileError: it is none.
-    """
-    found = mapping(value, None, what, where)
-    for key, text in found.items():
-        if not isinstance(text, str):
-            raise corrupt(f"{what} holds {key[:40]!r}, which is no text", where)
-    return dict(found)
-
-
-def raster(encoded: Any, arrays: Mapping[str, Array], what: str, where: str, limits: Limits) -> tuple[str, Array]:
-    """Name of the tensor that holds a raster, and the raster; one of bits is unpacked.
+def raster(fields: Mapping[str, Any], arrays: Mapping[str, Array], what: str, where: str, limits: Limits) -> Array:
+    """The raster that "tensor", "shape", "dtype" and "packed" describe; one of bits is unpacked.
 
     Raises:
         InputFileError: its description does not fit its tensor.
         LimitError: it is larger, unpacked, than the limits.
     """
-    fields = mapping(encoded, {"tensor", "shape", "dtype", "packed"}, what, where)
     key, shape, dtype = fields["tensor"], fields["shape"], fields["dtype"]
     if key not in arrays or dtype not in RASTER_TYPES or type(fields["packed"]) is not bool:
         raise corrupt(f"{what} is no raster of the file", where)
@@ -66,29 +46,16 @@ def raster(encoded: Any, arrays: Mapping[str, Array], what: str, where: str, lim
             raise corrupt(f"{what} is not the raster that its description says", where)
         if stored.dtype.kind == "f" and not np.isfinite(stored).all():
             raise corrupt(f"{what} holds NaN or infinity", where)
-        return key, stored
+        return stored
     if stored.dtype != np.uint8 or stored.shape != (-(-cells // 8),):
         raise corrupt(f"{what} is not the raster that its description says", where)
     unpacked = np.unpackbits(stored)
     if unpacked[cells:].any():
         raise corrupt(f"{what} has bits behind its end", where)
-    return key, unpacked[:cells].reshape(shape).astype(dtype)
+    return unpacked[:cells].reshape(shape).astype(dtype)
 
 
 RASTER_TYPES = ("bool", "float32", "float64", "int32", "uint8")
-
-
-def check_sizes(graph: Graph[ContinuousNode], where: str, limits: Limits) -> None:
-    """Refuse names and shapes that a small file can declare, and no machine can run.
-
-    Raises:
-        LimitError: beyond the limits.
-    """
-    limits.check("max_edges", len(graph.edges), where=where)
-    for name, node in graph.nodes.items():
-        limits.check("max_name_bytes", len(name.encode("utf-8", "surrogatepass")), where=f"{where}: node {name[:40]!r}")
-        for shape in (node.input_shape, node.output_shape):
-            limits.check("max_bytes", math.prod(shape) * _WIDEST_BYTES, where=f"{where}: node {name[:40]!r}")
 
 
 def check_agreement(graph: Graph[ContinuousNode], inputs: Mapping[str, Array], reference: Run, where: str) -> None:

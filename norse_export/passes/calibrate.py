@@ -8,7 +8,7 @@ layers are searched independently of one another, and what they cost together is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -25,8 +25,10 @@ from norse_export.ir.stages import FixedNode
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Surely = Callable[[float, float], bool]
-STRETCHES = 12  # of the range of factors: one of each is measured
+Surely = Callable[[Any, Any], bool]
+STRETCHES = 12  # of the range of factors down to USUAL of the greatest: one of each is measured
+USUAL = 0.3
+NARROWER = 0.7  # below it, each stretch is so much shorter than the one before
 FINE = 4  # then so many around the best
 UPDATE_WORK = 64  # of a neuron's step, in products
 EMULATED_WORK = 1 << 28  # of a run: the emulator takes about a tenth of a second
@@ -68,8 +70,9 @@ def search(
     *,
     points: int = 1,
     surely: Surely = less,
+    rank: Callable[[Any], Any] = float,
 ) -> Floats:
-    """Give for each channel the factor with the best measure, of at most 1 + STRETCHES + FINE that are measured.
+    """Give for each channel the factor with the best measure, of 1 + FINE and one for each stretch that are measured.
 
     The range of factors is cut into stretches. From each, every channel takes that of `points` factors with which its
     weights have the least error: the measure is not spent on factors that fit the weights badly. Then factors around
@@ -77,11 +80,11 @@ def search(
 
     error, measure: for factors [channels] a number for each channel, of which less is better; where measures are equal
     the error decides, and then the earlier factor: greater ones come first. Without a measure the error decides alone.
-    Channels must not depend on one another. surely: whether a measure is so much less than another that this is no
-    chance of the inputs. Only then the best factor of the whole layer is taken instead of the greatest, and that of a
-    channel instead of the layer's.
+    A measure may be counts instead, [channels, n], whose sums `rank` puts into an order, the best first. Channels must
+    not depend on one another. surely: whether a measure is so much better than another that this is no chance of the
+    inputs. Only then the best factor of the whole layer is taken instead of the greatest, and that of a channel instead
+    of the layer's.
     """
-    low, high = factors
     tried, found, amiss = [], [], []
 
     def judge(factor: Floats) -> None:
@@ -89,25 +92,39 @@ def search(
         amiss.append(error(factor))
         found.append(amiss[-1] if measure is None else measure(factor))
 
+    low, high = factors
     judge(np.full(channels, high))
-    width = (high - low) / STRETCHES
-    for number in range(STRETCHES):
-        judge(_fitting(np.full(channels, high - number * width), width, error, points))
-    centre, length = tried[_best(found, amiss)], 2 * width / FINE
+    widths = [0.0]
+    for end, width in _stretches(low, high):
+        widths.append(width)
+        judge(_fitting(np.full(channels, end), width, error, points))
+    best = _best(found, amiss, rank)
+    centre, length = tried[best], 2 * (widths[best] or widths[1]) / FINE
     for number in range(FINE):
         judge(_fitting(np.clip(centre + (FINE // 2 - number) * length, low + length, high), length, error, points))
-    whole = _best(found, amiss)
-    whole = whole if surely(found[whole].sum(), found[0].sum()) else 0
+    whole = _best(found, amiss, rank)
+    whole = whole if surely(found[whole].sum(axis=0), found[0].sum(axis=0)) else 0
     chosen = np.empty(channels)
     for channel in range(channels):
         mine, wrong = [row[channel] for row in found], [row[channel] for row in amiss]
-        best = min(range(len(mine)), key=lambda n: (mine[n], wrong[n]))
+        best = min(range(len(mine)), key=lambda n: (rank(mine[n]), wrong[n]))
         chosen[channel] = tried[best if surely(mine[best], mine[whole]) else whole][channel]
     return chosen
 
 
-def _best(found: Sequence[Floats], amiss: Sequence[Floats]) -> int:
-    return min(range(len(found)), key=lambda n: (found[n].sum(), amiss[n].sum()))
+def _stretches(low: float, high: float) -> Iterator[tuple[float, float]]:
+    """Upper ends and lengths of the stretches, the greatest first."""
+    usual = max(low, USUAL * high)
+    width = (high - usual) / STRETCHES
+    yield from ((high - number * width, width) for number in range(STRETCHES))
+    while usual > low * (1 + 1e-9):
+        below = max(low, NARROWER * usual)
+        yield usual, usual - below
+        usual = below
+
+
+def _best(found: Sequence[Floats], amiss: Sequence[Floats], rank: Callable[[Any], Any]) -> int:
+    return min(range(len(found)), key=lambda n: (rank(found[n].sum(axis=0)), amiss[n].sum()))
 
 
 def _fitting(end: Floats, length: float, error: Callable[[Floats], Floats], points: int) -> Floats:

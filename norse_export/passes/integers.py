@@ -8,13 +8,15 @@ The shift is the largest with which nothing can leave state_bits, whatever spike
 PROVEN_ENOUGH, and so rounding of the decays would cost as much as that of the weights, it is the largest up to ENOUGH
 with which the parameters fit with a margin of 2 and what was observed on the calibration inputs with one of 4 (without
 any, the threshold, and a sixteenth of the worst that can happen with none): overflow is then counted when the network
-runs. A threshold that nothing can reach sets no limit. Sums before they are narrowed stay below 2^31 too, unless states
-have more than 30 bits.
+runs. Where states are so narrow that this leaves little of the weights, larger shifts may be measured, too. A threshold
+that nothing can reach sets no limit. Sums before they are narrowed stay below 2^31 too, unless states have more than 30
+bits.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, log2
 from typing import Any
 
 import numpy as np
@@ -95,8 +97,21 @@ def signs(node: Neuron) -> Floats | None:
     return None if gain is None or np.all(gain > 0) else np.sign(gain.astype(np.float64)).reshape(-1)
 
 
-def fit(node: Neuron, drive: Drive, law: Law, observed: Observed | None) -> Fit:
-    """Choose the shift."""
+def fit(node: Neuron, drive: Drive, law: Law, observed: Observed | None, loosened: int = 0) -> Fit:
+    """Choose the shift.
+
+    loosened: bits by which it may be larger than what is safe, where less than PROVEN_ENOUGH bits are: states may then
+    overflow, and only the parameters have to fit.
+    """
+    chosen = _safe(node, drive, law, observed)
+    if chosen.shift < PROVEN_ENOUGH:
+        for shift in range(min(chosen.shift + loosened, ENOUGH), chosen.shift, -1):
+            if (risky := _loose(node, drive, law, shift)) is not None:
+                return risky
+    return chosen
+
+
+def _safe(node: Neuron, drive: Drive, law: Law, observed: Observed | None) -> Fit:
     proven = _largest(node, drive, law, None, proven=True)
     if proven is None or proven.shift < PROVEN_ENOUGH:
         seen = _largest(node, drive, law, observed, proven=False)
@@ -196,25 +211,59 @@ def _sign(real: dict[str, Floats]) -> Floats:
 
 
 def _largest(node: Neuron, drive: Drive, law: Law, observed: Observed | None, *, proven: bool) -> Fit | None:
-    """The largest shift that is proved safe, or the largest up to ENOUGH that has a margin."""
-    for shift in range(MAX_SHIFT if proven else ENOUGH, _MIN_SHIFT, -1):
-        real, unit = _parameters(node, drive, law, shift), _units(node, drive, shift)
-        j, v = _bounds(real, drive.reach * 2.0**shift, law)
-        if proven:
-            held = [v, j]
-        elif observed is None:
-            held = [np.where(np.isfinite(worst), worst * _ASSUMED, 0.0) for worst in (v, j)]
-        else:
-            held = [_OBSERVED_MARGIN * observed.membrane / unit["v"], _OBSERVED_MARGIN * observed.current / unit["i"]]
-        if "v_th" in real:
-            margin = _OBSERVED_MARGIN if observed is None and not proven else _MARGIN
-            held.append(np.where(np.abs(real["v_th"]) > v, 0.0, margin * np.abs(real["v_th"])))
-        held += [_MARGIN * np.abs(real[name]) for name in ("v_reset", "v0", "i0", "v_bias", "i_bias") if name in real]
-        summed = drive.reach * 2.0**shift + law.state_max + np.abs(real["v_bias"]) + np.abs(real.get("i_bias", 0.0))
-        fits_word = law.state_bits > 30 or float(np.max(summed)) < _WORD
-        if fits_word and max(float(np.max(values)) for values in held) <= law.state_max:
-            return Fit(shift, float(max(np.max(v), np.max(j))))
+    """The largest shift that is proved safe, or the largest up to ENOUGH that has a margin.
+
+    What has to be held shrinks by at most a half with each shift, so that shifts that are surely too large are skipped.
+    """
+    shift = MAX_SHIFT if proven else ENOUGH
+    if proven and _held(node, drive, law, observed, _MIN_SHIFT + 1, proven=True)[0] > law.state_max:
+        return None  # rounding alone, which adds up to that much, leaves the states
+    while shift > _MIN_SHIFT:
+        held, fit = _held(node, drive, law, observed, shift, proven=proven)
+        over = held / law.state_max
+        if over <= 1 and fit is not None:
+            return fit
+        if not np.isfinite(over):
+            return None
+        shift -= max(1, ceil(log2(over))) if over > 1 else 1
     return None
+
+
+def _held(
+    node: Neuron, drive: Drive, law: Law, observed: Observed | None, shift: int, *, proven: bool
+) -> tuple[float, Fit | None]:
+    """The largest number that states have to hold with that shift, margins included; no fit: sums leave a word."""
+    real, unit = _parameters(node, drive, law, shift), _units(node, drive, shift)
+    j, v = _bounds(real, drive.reach * 2.0**shift, law)
+    if proven:
+        held = [v, j]
+    elif observed is None:
+        held = [np.where(np.isfinite(worst), worst * _ASSUMED, 0.0) for worst in (v, j)]
+    else:
+        held = [_OBSERVED_MARGIN * observed.membrane / unit["v"], _OBSERVED_MARGIN * observed.current / unit["i"]]
+    if "v_th" in real:
+        margin = _OBSERVED_MARGIN if observed is None and not proven else _MARGIN
+        held.append(np.where(np.abs(real["v_th"]) > v, 0.0, margin * np.abs(real["v_th"])))
+    held += [_MARGIN * np.abs(real[name]) for name in ("v_reset", "v0", "i0", "v_bias", "i_bias") if name in real]
+    fit = Fit(shift, float(max(np.max(v), np.max(j)))) if _in_word(real, drive, law, shift) else None
+    return max(float(np.max(values)) for values in held), fit
+
+
+def _loose(node: Neuron, drive: Drive, law: Law, shift: int) -> Fit | None:
+    """That shift, if the parameters fit, and a membrane that is cut off at its width can still pass the threshold."""
+    real = _parameters(node, drive, law, shift)
+    j, v = _bounds(real, drive.reach * 2.0**shift, law)
+    held = [np.abs(real[name]) for name in ("v_reset", "v0", "i0", "v_bias", "i_bias") if name in real]
+    if "v_th" in real:
+        held.append(np.where(np.abs(real["v_th"]) > v, 0.0, np.abs(real["v_th"]) + 1))
+    fits = _in_word(real, drive, law, shift) and max(float(np.max(values)) for values in held) <= law.state_max
+    return Fit(shift, float(max(np.max(v), np.max(j)))) if fits else None
+
+
+def _in_word(real: dict[str, Floats], drive: Drive, law: Law, shift: int) -> bool:
+    """Whether sums fit in a word before they are narrowed."""
+    summed = drive.reach * 2.0**shift + law.state_max + np.abs(real["v_bias"]) + np.abs(real.get("i_bias", 0.0))
+    return law.state_bits > 30 or float(np.max(summed)) < _WORD
 
 
 def _bounds(real: dict[str, Floats], arriving: Floats, law: Law) -> tuple[Floats, Floats]:

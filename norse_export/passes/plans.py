@@ -16,7 +16,7 @@ from norse_export.ir.bounds import synapse_sums
 from norse_export.ir.fixed import Population
 from norse_export.ir.stages import Neuron
 from norse_export.passes import integers
-from norse_export.passes.calibrate import Link, fewer, response, search, smaller
+from norse_export.passes.calibrate import Link, search
 from norse_export.passes.integers import Drive, Observed
 from norse_export.passes.linear import with_rows_scaled
 from norse_export.passes.lowered import ANY_SPIKE, Lowered, Projection
@@ -36,6 +36,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 
+MAX_STATE_BITS = 32
 MAX_COARSER = 40  # bits that weights may lose before it is an error
 POINTS_WORK, MAX_POINTS = 1 << 18, 16  # of the factors whose weight error is looked at
 
@@ -103,14 +104,20 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Built:
-    """A population in whole numbers."""
+    """A population in whole numbers. coarser: bits that its weights lost because the states are narrow."""
 
     population: Population
     links: Mapping[str, Link]
     prices: tuple[WeightPrice, ...]
     shift: int
     bound: float
+    coarser: int
     findings: tuple[Finding, ...]
+
+    @property
+    def mute(self) -> bool:
+        """Whether no weight is left that is not 0."""
+        return bool(self.links) and not any(link.synapses.weight.any() for link in self.links.values())
 
 
 def plan_of(lowered: Lowered, name: str, choice: QuantiseChoice, key: int) -> Plan:
@@ -176,32 +183,49 @@ def weight_errors(plan: Plan, factor: Floats) -> Floats:
     return total
 
 
-def built(plan: Plan, factor: Floats, *, priced: bool = True) -> Built:
-    """The population with the scales times factor [channels]; coarser ones where the states would not fit."""
+def built(plan: Plan, factor: Floats, *, loosened: int = 0, priced: bool = True) -> Built:
+    """The population with the scales times factor [channels]; coarser ones where the states would not fit.
+
+    loosened: see integers.fit.
+    """
     base = plan.scales.largest * factor
     if plan.node.family is ANY_SPIKE:
         links, prices, _ = _links(plan, base, priced=False)
         node = plan.node
         pool = Population(program=ANY_SPIKE.trace(), shape=node.shape, parameters={}, initial_state={}, dt=node.dt)
-        return Built(pool, links, prices, 0, 0.0, ())
+        return Built(pool, links, prices, 0, 0.0, 0, ())
     coarser = 0
     while True:
         links, prices, reach = _links(plan, base * 2.0**coarser, priced=priced)
         scale = np.repeat(base * 2.0**coarser, plan.cells // plan.channels).reshape(plan.node.shape)
         drive = Drive(scale, plan.constant, reach)
-        fit = integers.fit(plan.node, drive, plan.law, plan.observed)
+        fit = integers.fit(plan.node, drive, plan.law, plan.observed, loosened)
         if fit.shift >= 0:
             break
         coarser -= fit.shift
         if coarser > MAX_COARSER:
             message = f"states of {plan.law.state_bits} bits hold no threshold, reset or bias together with the weights"
-            raise UnsupportedError(message, where=plan.name, fix="use more state bits, or rescale the layer")
+            fix = "rescale the layer: its threshold, reset or bias is too large for its weights"
+            raise UnsupportedError(message, where=plan.name, fix=fix)
     made = integers.population(plan.node, drive, plan.law, fit.shift, seed=plan.seed, key=plan.key)
     findings = integers.lost_decays(plan.name, plan.node, made, plan.law)
     if coarser:
-        message = f"states of {plan.law.state_bits} bits are too narrow: weights lose {coarser} bits"
-        findings.append(Finding("state_bits", "warning", plan.name, message, "use a law of more state bits"))
-    return Built(made, links, prices, fit.shift, fit.bound, tuple(findings))
+        message = f"states of {plan.law.state_bits} bits are too narrow: weights lose {bit_count(coarser)}"
+        fix = f"use {wider(plan.law, coarser)}"
+        findings.append(Finding("state_bits", "warning", plan.name, message, fix))
+    return Built(made, links, prices, fit.shift, fit.bound, coarser, tuple(findings))
+
+
+def wider(law: Law, bits: int) -> str:
+    """The option for states that are so many bits wider, in words."""
+    if law.state_bits == MAX_STATE_BITS:
+        return "smaller thresholds"
+    return f"--state-bits {min(MAX_STATE_BITS, law.state_bits + bits)}"
+
+
+def bit_count(bits: int) -> str:
+    """`1 bit`, `2 bits`."""
+    return "1 bit" if bits == 1 else f"{bits} bits"
 
 
 def _links(plan: Plan, base: Floats, *, priced: bool) -> tuple[dict[str, Link], tuple[WeightPrice, ...], Floats]:
@@ -220,18 +244,3 @@ def _links(plan: Plan, base: Floats, *, priced: bool) -> tuple[dict[str, Link], 
         sums = synapse_sums(made, sends)
         low, high = low + sums.low, high + sums.high
     return links, tuple(prices), np.maximum(-low, high).reshape(plan.node.shape)
-
-
-def best_measured(plan: Plan, sent: Mapping[str, Array], truth: Array) -> Floats:
-    """The factors with the fewest cells that differ from the float model's, or the least error of values."""
-
-    def differing(factor: Floats) -> Floats:
-        made = built(plan, factor, priced=False)
-        got = response(made.population, list(made.links.values()), sent)
-        wrong = got != truth if plan.node.spikes else np.square(got - truth)
-        totals: Floats = wrong.sum(axis=(0, 1), dtype=np.float64).reshape(plan.channels, -1).sum(axis=1)
-        return totals
-
-    surely = fewer if plan.node.spikes else smaller
-    error, points = partial(weight_errors, plan), points_of(plan)
-    return search(plan.scales.factors, plan.channels, error, differing, points=points, surely=surely)

@@ -75,20 +75,35 @@ class Measured:
 
 
 def measure(
-    graph: Graph[DiscreteNode], lowered: Lowered, fixed: Graph[FixedNode], inputs: Mapping[str, Array], law: Law
+    graph: Graph[DiscreteNode],
+    lowered: Lowered,
+    fixed: Graph[FixedNode],
+    inputs: Mapping[str, Array],
+    law: Law,
+    model: Run | None = None,
 ) -> Measured:
-    """Run both networks."""
+    """Run both networks; model: what `modelled` gave for the same rasters, None: it is run."""
     depth: dict[str, int] = {}
     for name in lowered.populations:
         depth[name] = 1 + max((depth.get(p.source, 0) for p in lowered.onto(name)), default=0)
-    taps = {_TAP + n: n for n, node in fixed.nodes.items() if isinstance(node, Population) and not node.spikes}
-    before, after = interpret(_tapped(graph, taps), inputs), run_fixed(_tapped(fixed, taps), inputs)
+    taps = _taps(lowered)
+    before = modelled(graph, lowered, inputs) if model is None else model
+    after = run_fixed(_tapped(fixed, taps), inputs)
     return Measured(
         before=_without(before, taps),
         after=_without(after, taps),
         values={name: (before.outputs[tap], after.outputs[tap]) for tap, name in taps.items()},
         skew={name: law.delay_steps * number for name, number in depth.items()},
     )
+
+
+def modelled(graph: Graph[DiscreteNode], lowered: Lowered, inputs: Mapping[str, Array]) -> Run:
+    """The float model's run, with an output for each population that does not spike."""
+    return interpret(_tapped(graph, _taps(lowered)), inputs)
+
+
+def _taps(lowered: Lowered) -> dict[str, str]:
+    return {_TAP + name: name for name, node in lowered.populations.items() if not node.spikes}
 
 
 def _tapped(graph: Graph[Any], taps: Mapping[str, str]) -> Graph[Any]:

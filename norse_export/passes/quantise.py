@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 from norse_export.engine import layers
 from norse_export.errors import Finding, UnsupportedError, UsageError
-from norse_export.interpret import interpret
 from norse_export.ir.fixed import FixedInput
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Linear
 from norse_export.ir.rasters import checked_inputs
 from norse_export.ir.stages import DiscreteNode, FixedNode
-from norse_export.passes.calibrate import response, some, work_of
-from norse_export.passes.integers import observe, refusals
+from norse_export.passes.choose import SEARCH_WORK, Measure, all_heard, chosen
+from norse_export.passes.integers import refusals
 from norse_export.passes.lower import input_ranges, lower
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered
 from norse_export.passes.plans import (
     Built,
     Plan,
     QuantiseChoice,
-    best_measured,
     built,
-    least_error,
     offered,
     plan_of,
-    unclipped,
 )
-from norse_export.passes.prices import LayerPrice, Measured, layer_prices, measure
+from norse_export.passes.prices import LayerPrice, Measured, layer_prices, measure, modelled
 from norse_export.program.laws import Law
 
-__all__ = ["LayerPrice", "QuantiseChoice", "Quantised", "quantise"]
+__all__ = ["SEARCH_WORK", "LayerPrice", "QuantiseChoice", "Quantised", "quantise"]
 
 Array = NDArray[Any]
-SEARCH_WORK = 1 << 31  # of one measure of a search, in products of a dense computation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,9 +78,10 @@ def quantise(
     _check_names(lowered, choice)
     plans = [plan_of(lowered, name, choice, key) for key, name in enumerate(lowered.populations)]
     if calibration is None:
-        made = {plan.name: built(plan, least_error(plan) if choice.search else unclipped(plan)) for plan in plans}
+        taken = all_heard(plans, None, searching=choice.search)
+        made = {plan.name: built(plan, taken[plan.name].factor) for plan in plans}
     else:
-        made = _calibrated(graph, plans, choice, calibration)
+        made = _calibrated(graph, lowered, plans, choice, calibration)
     fixed = _assembled(lowered, made, choice.law)
     measured = None if calibration is None else measure(graph, lowered, fixed, calibration, choice.law)
     prices = {name: (one.prices, one.shift, one.bound) for name, one in made.items()}
@@ -117,40 +113,19 @@ def _check_names(lowered: Lowered, choice: QuantiseChoice) -> None:
 
 
 def _calibrated(
-    graph: Graph[DiscreteNode], plans: Sequence[Plan], choice: QuantiseChoice, calibration: Mapping[str, Array]
+    graph: Graph[DiscreteNode],
+    lowered: Lowered,
+    plans: Sequence[Plan],
+    choice: QuantiseChoice,
+    calibration: Mapping[str, Array],
 ) -> dict[str, Built]:
-    """Every population with the scales that a search finds best, each by itself on the float model's spikes."""
-    first = {plan.name: built(plan, unclipped(plan), priced=False) for plan in plans}
-    few = some(
-        calibration, max(work_of(one.population, list(one.links.values())) for one in first.values()), SEARCH_WORK
-    )
-    float_run = interpret(graph, few, states=True)
-    sent: dict[str, Array] = {**few, **float_run.spikes}
-    pools = [plan.name for plan in plans if plan.node.family is ANY_SPIKE]
-    for name in pools:
-        sent[name] = response(first[name].population, list(first[name].links.values()), sent)
-    made = {}
-    for plan in plans:
-        if plan.name in pools:
-            made[plan.name] = first[plan.name]
-            continue
-        states = dict(float_run.observables[plan.name])
-        seen = replace(plan, observed=observe(plan.node, states))
-        truth = sent[plan.name] if plan.node.spikes else states["v"]
-        if not any(sent[p.source].any() for p in plan.projections):
-            made[plan.name] = _unreached(plan)
-            continue
-        searched = choice.search and not plan.scales.exact
-        made[plan.name] = built(seen, best_measured(seen, sent, truth) if searched else unclipped(plan))
-    return made
+    """Every population with the scales that a search finds best."""
 
+    def measure_on(rasters: Mapping[str, Array]) -> Measure:
+        model = modelled(graph, lowered, rasters)
+        return lambda made: measure(graph, lowered, _assembled(lowered, made, choice.law), rasters, choice.law, model)
 
-def _unreached(plan: Plan) -> Built:
-    """The population with its largest weight for the largest number: on the calibration inputs nothing reached it."""
-    one = built(plan, unclipped(plan))
-    message = "no spike reached it on the calibration inputs, so nothing was measured for its scale"
-    fix = "calibrate on inputs on which every layer before it fires (--calib)"
-    return replace(one, findings=(*one.findings, Finding("calibration_silent", "warning", plan.name, message, fix)))
+    return chosen(graph, plans, calibration, measure_on, searching=choice.search)
 
 
 def _assembled(lowered: Lowered, made: Mapping[str, Built], law: Law) -> Graph[FixedNode]:

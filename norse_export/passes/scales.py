@@ -28,8 +28,9 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 MAX_EXPONENT = 8  # by which scales of projections onto one population differ, unless the weights lie on a grid
 _CHUNK = 1 << 22  # weights looked at together
-_ONE_BIT = (0.5, 1.5)  # factors of a scale that a search may try: of the mean
-_MORE_BITS = (0.3, 1.0)  # of the largest
+_ONE_BIT = (0.25, 2.0)  # factors of a scale that a search may try: of the mean
+_MORE_BITS = (0.3, 1.0)  # of the largest; down to the median where single weights are far larger than the others
+_LEAST = 2.0**-16  # of such a factor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +100,19 @@ def find_scales(projections: Sequence[Projection], bits: Mapping[str, int], coun
     largest = np.broadcast_to(largest, (count,))
     largest = np.where(largest > 0, largest, largest.max() if largest.any() else 1.0)
     exact = not any(overall.values())
-    return Scales(largest, exponents, exact, (1.0, 1.0) if exact else _MORE_BITS if wide else _ONE_BIT)
+    factors = (1.0, 1.0) if exact else (_least(decisive), _MORE_BITS[1]) if wide else _ONE_BIT
+    return Scales(largest, exponents, exact, factors)
+
+
+def _least(projections: Sequence[Projection]) -> float:
+    """The least factor of the scale that is worth a try: with which the largest number stands for the median weight."""
+    least = _MORE_BITS[0]
+    for p in projections:
+        size = np.abs(_values(p.weights)).reshape(-1)
+        size = size[size > 0]
+        if size.size:
+            least = min(least, float(np.median(size)) / float(size.max()))
+    return max(least, _LEAST)
 
 
 def whole_weights(projection: Projection, scale: Floats, bits: int, shape: Shape) -> Weights:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from norse_export.compare import Comparison, compare
 from norse_export.errors import Finding, UsageError
 from norse_export.interpret import checked_inputs
@@ -14,7 +16,7 @@ from norse_export.ir.fixed import FixedInput
 from norse_export.ir.run import Run
 from norse_export.pipeline.artefacts import Held, choose_rasters, read_artefact, target_of
 from norse_export.pipeline.choices import InputChoice, LoadChoice
-from norse_export.pipeline.common import in_common
+from norse_export.pipeline.common import Common, in_common
 from norse_export.pipeline.integers import price
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Rasters
@@ -57,7 +59,9 @@ def compare_artefact(a: Path, b: Path, inputs: InputChoice, loading: LoadChoice)
     model = load_model(other, loading, inputs)
     held = read_artefact(artefact, target, LoadChoice(limits=loading.limits))  # --dt and the like are the model's
     chosen = choose(model, inputs, loading.limits)
-    comparison = price(chosen.truth.run, held.run(chosen.rasters), chosen.labels, held.skew)
+    done = held.run(chosen.rasters)
+    _require_same_layers(chosen.truth.run, done, held)
+    comparison = price(chosen.truth.run, done, chosen.labels, held.skew)
     return ArtefactParity(comparison, chosen.summary, chosen.searched, model.findings)
 
 
@@ -69,9 +73,27 @@ def _two(first: Held, second: Held, inputs: InputChoice, loading: LoadChoice) ->
         runs = [one.run(given, states=True) for one in (first, second)]
         return ArtefactParity(compare(*runs, rung=3, labels=labels), summary)
     late = max(first.skew.values(), default=0)
-    reference = _in_time(first.run(given), first.skew, late)
-    comparison = price(reference, _cut(second.run(rasters), late), labels, second.skew)
+    reference, other = _in_time(first.run(given), first.skew, late), _cut(second.run(rasters), late)
+    _require_same_layers(reference, other, second)
+    comparison = price(reference, other, labels, second.skew)
     return ArtefactParity(comparison, summary)
+
+
+def _require_same_layers(reference: Run, run: Run, held: Held) -> None:
+    """Refuse to compare layers that only happen to have the same names.
+
+    Raises:
+        UsageError: the artefact is of another model, or does not know the model's names.
+    """
+    wanted = {name: raster.shape[2:] for name, raster in (*reference.spikes.items(), *reference.outputs.items())}
+    found = {name: raster.shape[2:] for name, raster in (*run.spikes.items(), *run.outputs.items())}
+    if wanted != found:
+        shown = [", ".join(f"{name} {list(shape)}" for name, shape in one.items()) for one in (found, wanted)]
+        raise UsageError(
+            f"the layers of the artefact are {shown[0]}, those of the other {shown[1]}",
+            where=held.name,
+            fix="compare an artefact with its own model; of one in a folder give the folder, which knows the names",
+        )
 
 
 def _in_time(run: Run, skew: Mapping[str, int], late: int) -> Run:
@@ -94,11 +116,45 @@ def _recorded(held: Held, recording: Recording, path: Path, *, first: bool) -> A
     rasters = _played(held, recording, path)
     own = held.run(rasters, states=True)
     recorded = fitted(recording.run, own)
-    values = {name: recorded.observables.get(name, {}) for name in recorded.spikes} | dict(recording.values)
-    common = in_common(own, replace(recorded, observables=values))
+    states = {name: recorded.observables.get(name, {}) for name in recorded.spikes} | dict(recording.values)
+    common = in_common(own, replace(recorded, observables={name: _whole(held) for name, held in states.items()}))
     _require_comparable(common.second, path)
+    if recording.rung is None:
+        common = _probed(common)
     pair = (common.first, common.second) if first else (common.second, common.first)
     return ArtefactParity(compare(*pair, rung=3), summary_of(path.name, rasters), findings=common.findings)
+
+
+def _whole(states: Mapping[str, Any]) -> dict[str, Any]:
+    """States as integers, where a file of floats holds whole numbers."""
+    return {
+        name: raster.astype(np.int64)
+        if raster.dtype.kind == "f" and bool((raster == np.rint(raster)).all())
+        else raster
+        for name, raster in states.items()
+    }
+
+
+def _probed(common: Common) -> Common:
+    """A chip's probe may read a code where a neuron fires: there the recorded states are not compared."""
+    observables = {
+        name: {
+            key: np.where(common.second.spikes[name] != 0, common.first.observables[name][key], raster)
+            if name in common.second.spikes
+            else raster
+            for key, raster in held.items()
+        }
+        for name, held in common.second.observables.items()
+    }
+    note = Finding(
+        "probe",
+        "note",
+        "the trace",
+        "states are not compared where a neuron fires: a chip's probe reads a code there",
+        "-",
+    )
+    findings = (*common.findings, *((note,) if any(observables.values()) else ()))
+    return replace(common, second=replace(common.second, observables=observables), findings=findings)
 
 
 def _require_comparable(trace: Run, path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export import registry
-from norse_export.errors import InputFileError, UsageError
+from norse_export.errors import Finding, InputFileError, UsageError
 from norse_export.files import strict_json
 from norse_export.files.checked import open_input
 from norse_export.files.kind import Kind, kind_of
@@ -25,10 +25,12 @@ from norse_export.ir.stages import FixedNode
 from norse_export.pipeline.choices import InputChoice, LoadChoice
 from norse_export.pipeline.model import Rasters
 from norse_export.pipeline.rasters import (
+    RANDOM,
     RANDOM_STEPS,
     RISING_RATES,
     check_labels,
     matched,
+    origin_of,
     random_raster,
     random_words,
     read_rasters,
@@ -106,7 +108,7 @@ def target_of(path: Path) -> ReadableTarget | None:
     target = registry.holder(path)
     if target is None and folder:
         raise InputFileError(
-            "the folder is no artefact of any target",
+            "the input is a directory, and no artefact of any target",
             where=str(path),
             fix="give a model file, or a folder as norse-export wrote it, with all of its files",
         )
@@ -140,7 +142,7 @@ def choose_rasters(held: Held, choice: InputChoice, limits: Limits) -> tuple[Ras
         given = read_rasters(choice.file, limits)
         rasters: Rasters = checked_inputs(held.graph, matched(shapes, given))
         check_labels(held.graph, given.labels, len(next(iter(rasters.values()))[0]), choice.file.name)
-        return rasters, summary_of(choice.file.name, rasters), given.labels
+        return rasters, summary_of(origin_of(choice.file), rasters), given.labels
     if choice.random_steps is None:
         with registry.blaming(held.target.name):
             recorded = held.target.recorded(held.path)
@@ -162,6 +164,15 @@ def _random(held: Held, shapes: Mapping[str, tuple[int, ...]], choice: InputChoi
         if asked or all(raster.any() for raster in held.run(rasters).spikes.values()):
             break
     return rasters, summary_of(random_words(rate, choice.seed), rasters)
+
+
+def unasked(held: Held, choice: InputChoice, summary: InputSummary) -> tuple[Finding, ...]:
+    """A warning where an artefact was run on random rasters because it holds none, and nobody chose any."""
+    if choice.file is not None or choice.random_steps is not None or not summary.origin.startswith(RANDOM):
+        return ()
+    message = f"the artefact holds no rasters, and none were given: these are random ones ({summary.origin})"
+    fix = "give those of the model (--inputs model.pt), others (--inputs x.npz), or say --random T"
+    return (Finding("random_inputs", "warning", held.name, message, fix),)
 
 
 def inspect_artefact(held: Held) -> InspectResult:

@@ -84,7 +84,7 @@ def _no_model(path: Path) -> InputFileError:
     """The error for an artefact of whole numbers, or any other folder, in the place of a model."""
     target = registry.holder(path)
     if target is None:
-        message, fix = "the input is a folder, and no artefact of any target", "give the model's file"
+        message, fix = "the input is a directory, and no artefact of any target", "give the model's file"
         return InputFileError(message, where=str(path), fix=fix, kind="directory")
     return InputFileError(
         f"an artefact of target {target.name} holds whole numbers, and no model to export",

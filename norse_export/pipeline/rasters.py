@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.errors import UsageError
+from norse_export.files.checked import open_input
+from norse_export.files.kind import Kind, kind_of
 from norse_export.files.limits import Limits
 from norse_export.formats.inputs import InputFile, read_inputs
+from norse_export.formats.saved import read_saved
 from norse_export.interpret import checked_inputs, interpret
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
@@ -26,6 +29,7 @@ from norse_export.report.results import InputSummary
 Array = NDArray[Any]
 RISING_RATES = (0.1, 0.3, 0.6, 1.0)
 RANDOM_STEPS = 100
+RANDOM = "random"  # the first word of what random rasters are called
 # Of one value of one sample and step, with all that a run and a comparison keep of it. Measured at peak: 10 to 21 for
 # float32 models, 33 to 39 for float64; the rest is a reserve.
 _BYTES_PER_CELL = 64
@@ -58,7 +62,7 @@ def choose(model: Model, choice: InputChoice, limits: Limits) -> Chosen:
         given = read_rasters(choice.file, limits)
         rasters = checked_inputs(model.discrete, matched(input_shapes(model), given))
         check_labels(model.graph, given.labels, len(next(iter(rasters.values()))[0]), choice.file.name)
-        told = summary_of(choice.file.name, rasters)
+        told = summary_of(origin_of(choice.file), rasters)
         return Chosen(rasters, model.truth(rasters), told, "given", given.labels, given.recorded)
     if choice.random_steps is not None:
         rasters = _random(model, choice.random_steps, choice.samples, choice.rate, choice.seed)
@@ -95,8 +99,17 @@ def check_labels(graph: Graph[Any], labels: Array | None, samples: int, where: s
 
 
 def read_rasters(path: Path, limits: Limits) -> InputFile:
-    """Read a file of rasters; see formats/inputs.py."""
+    """Read a file of rasters (see formats/inputs.py), or those that are stored in a model file of ours."""
+    with open_input(path) as file:
+        if kind_of(file) is Kind.SAVED:
+            return InputFile(read_saved(file, name=path.name, limits=limits).inputs, None, {})
     return read_inputs(path, limits)
+
+
+def origin_of(path: Path) -> str:
+    """How rasters of a file are called."""
+    with open_input(path) as file:
+        return f"stored in {path.name}" if kind_of(file) is Kind.SAVED else path.name
 
 
 def random_raster(shape: tuple[int, ...], steps: int, samples: int, rate: float, seed: int) -> NDArray[np.float32]:
@@ -193,7 +206,7 @@ def _as_features(raster: Array, shape: tuple[int, ...]) -> Array:
 
 def random_words(rate: float, seed: int) -> str:
     """How random rasters are called."""
-    return f"random, rate {rate:g}, seed {seed}"
+    return f"{RANDOM}, rate {rate:g}, seed {seed}"
 
 
 def summary_of(origin: str, rasters: Rasters) -> InputSummary:

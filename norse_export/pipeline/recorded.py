@@ -1,4 +1,9 @@
-"""Recorded traces: NIR graph data written by `run`, and CSV recordings (input, v, spike) of one neuron."""
+"""Recorded traces: NIR graph data as `run` writes it, and recordings of chips: numpy archives, or a CSV of one neuron.
+
+In an archive the keys are `input`, `spikes`, `output` and the names of states (`v`), each with the name of its node
+behind a dot (`spikes.2.lif`), or without where there is one input, or one layer. Arrays are [T, B, ...]; [T] and [T, N]
+are of one sample.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +47,7 @@ def is_recording(path: Path, limits: Limits) -> bool:
     with open_input(path) as file:
         kind = kind_of(file)
         if kind is not Kind.HDF5:
-            return kind is Kind.CSV
+            return kind in (Kind.CSV, Kind.NPZ)
         parsed = parse_in_child("norse_export.formats.traces:sniff", file, name=path.name, limits=limits)
         return bool(parsed.document["traces"])
 
@@ -54,8 +59,9 @@ def read_recording(path: Path, limits: Limits) -> Recording:
         InputFileError: corrupt, or without spikes.
     """
     with open_input(path) as file:
-        if kind_of(file) is Kind.CSV:
-            return _csv(path, limits)
+        kind = kind_of(file)
+        if kind in (Kind.CSV, Kind.NPZ):
+            return (_csv if kind is Kind.CSV else _archive)(path, limits)
         from norse_export.formats.traces import traces_of
 
         parsed = parse_in_child("norse_export.formats.traces:parse", file, name=path.name, limits=limits)
@@ -73,7 +79,7 @@ def read_recording(path: Path, limits: Limits) -> Recording:
     observables = {name: held for name, held in recorded.items() if name in spikes}
     values = {name: held for name, held in recorded.items() if name not in spikes and held}
     ran_by = traces.metadata.get("ran_by")
-    name = f"recorded trace {path.name}" + ("" if ran_by is None else f" of the {ran_by}")
+    name = f"recorded trace {path.name}" + ("" if ran_by is None else f" ({ran_by})")
     return Recording(Run(spikes, outputs, name, observables), inputs, None if ran_by is None else 1, values)
 
 
@@ -99,6 +105,44 @@ def _storable(raster: Array) -> Array:
     if raster.dtype.name in ("bool", "int32", "int64", "float32", "float64"):
         return raster
     return raster.astype(np.float32 if raster.dtype.kind == "f" else np.int64)
+
+
+def _archive(path: Path, limits: Limits) -> Recording:
+    """What was recorded of a chip, or of anything else, in an archive of numpy."""
+    held: dict[str, dict[str, Array]] = {SPIKES: {}, INPUT: {}, OUTPUT: {}}
+    for key, array in read_inputs(path, limits).rasters.items():
+        quantity, dot, node = key.partition(".")
+        alone = {INPUT: INPUT, OUTPUT: OUTPUT}.get(quantity, CSV_POPULATION)
+        held.setdefault(quantity, {})[node if dot else alone] = _of_samples(array, path, key)
+    spikes, inputs, outputs = held.pop(SPIKES), held.pop(INPUT), held.pop(OUTPUT)
+    if not spikes and not outputs:
+        message = f"the archive holds neither spikes nor outputs, but {', '.join((*held, *inputs)) or 'nothing'}"
+        fix = "name its arrays input, spikes and v, or spikes.LAYER; rasters to run on are given by --inputs"
+        raise InputFileError(message, where=path.name, fix=fix)
+    states: dict[str, dict[str, Array]] = {}
+    for quantity, by_node in held.items():
+        for node, array in by_node.items():
+            states.setdefault(node, {})[quantity] = array
+    run = Run(
+        {name: _fired(raster) for name, raster in spikes.items()},
+        outputs,
+        f"recorded trace {path.name}",
+        {name: recorded for name, recorded in states.items() if name in spikes},
+    )
+    return Recording(run, inputs, None, {name: recorded for name, recorded in states.items() if name not in spikes})
+
+
+def _of_samples(array: Array, path: Path, key: str) -> Array:
+    """[T, B, ...], also of what was recorded of one sample, [T] and [T, N]."""
+    if array.ndim == 0:
+        message = f"array {key[:40]!r} has no steps"
+        raise InputFileError(message, where=path.name, fix="give arrays of shape [T, B, ...]")
+    return array[:, np.newaxis, np.newaxis] if array.ndim == 1 else array[:, np.newaxis] if array.ndim == 2 else array
+
+
+def _fired(raster: Array) -> Array:
+    """Spikes as bool where a step holds at most one."""
+    return raster != 0 if bool(((raster == 0) | (raster == 1)).all()) else raster
 
 
 def _csv(path: Path, limits: Limits) -> Recording:

@@ -21,7 +21,7 @@ from norse_export.files.write_errors import reporting_write_errors
 from norse_export.interpret import interpret
 from norse_export.ir.graph import Shape
 from norse_export.ir.neurons import NeuronModel
-from norse_export.pipeline.artefacts import Held, choose_rasters, read_artefact, target_of
+from norse_export.pipeline.artefacts import Held, choose_rasters, read_artefact, target_of, unasked
 from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, VendorChoice, chosen_inputs, silent
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Rasters
@@ -153,7 +153,7 @@ def _artefact(held: Held, inputs: InputChoice, limits: Limits, *, cycles: bool, 
         layers=_layers(((name, node.shape) for name, node in held.populations.items()), done),
         trace=None,
         accuracy=_accuracy(done, labels),
-        findings=findings,
+        findings=(*unasked(held, inputs, summary), *findings),
         activity=activity,
     )
     return _Done(done, rasters, {name: node.dt for name, node in held.populations.items()}, result)

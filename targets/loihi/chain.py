@@ -19,22 +19,33 @@ from norse_export.ir.stages import FixedNode
 
 from .foreign import foreign
 from .law import ALIGN_BITS, DECAY_UNITY, SYNAPSE_STEPS
+from .limits import MIXED_MAX, MIXED_MIN, ONE_SIGN_MAX
+from .netx import MAX_DELAY
+from .precision import FINE_EXP
 from .weights import arrive_together, arriving, holds_8_bits
 
 Array = NDArray[Any]
+ARRAYS = 2  # of synapses from one population to another: netx connects the first, the script a second
+_ARRAYS = (DenseSynapses, ConvSynapses)
 _RESCALE = "rescale the layer"
 _CHAIN = "use one input, and layers in a row; export branches to another target"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChainLayer:
-    """Synapses, the population that they lead to, and synapses from it to itself."""
+    """Synapses, the population that they lead to, and synapses from it to itself.
+
+    more, more_recurrent: second arrays of the same ends. delay_steps: of the synapses, beyond the one step of each.
+    """
 
     name: str
     forward: str
     synapses: DenseSynapses | ConvSynapses
     population: Population
     recurrent: DenseSynapses | None = None
+    more: tuple[DenseSynapses | ConvSynapses, ...] = ()
+    more_recurrent: tuple[DenseSynapses, ...] = ()
+    delay_steps: int = 0
 
     @property
     def is_conv(self) -> bool:
@@ -84,36 +95,70 @@ def chain_of(graph: Graph[FixedNode]) -> tuple[Chain | None, tuple[Finding, ...]
 def _layer(
     graph: Graph[FixedNode], name: str, node: Population, before: str, found: list[Finding]
 ) -> ChainLayer | None:
-    forward, recurrent = None, None
+    forward: dict[str, DenseSynapses | ConvSynapses] = {}
+    recurrent: list[DenseSynapses] = []
+    delays: dict[bool, set[int]] = {False: set(), True: {SYNAPSE_STEPS}}
     for edge in graph.incoming(name):
         synapses = graph.nodes[edge.source]
         for sending in graph.incoming(edge.source):
-            if sending.delay_steps != SYNAPSE_STEPS:
-                message = f"a delay of {sending.delay_steps} steps, a synapse takes {SYNAPSE_STEPS}"
-                found.append(Finding("delay", "error", edge.source, message, "use no delays"))
-            if sending.source == before and forward is None and isinstance(synapses, DenseSynapses | ConvSynapses):
-                forward = edge.source, synapses
-            elif sending.source == name and recurrent is None and isinstance(synapses, DenseSynapses):
-                recurrent = synapses
+            delays[sending.source == name].add(sending.delay_steps)
+            if sending.source == before and len(forward) < ARRAYS and isinstance(synapses, _ARRAYS):
+                forward[edge.source] = synapses
+            elif sending.source == name and len(recurrent) < ARRAYS and isinstance(synapses, DenseSynapses):
+                recurrent.append(synapses)
             else:
                 message = (
                     f"synapses from {sending.source!r} ({type(synapses).__name__}): netx connects a layer to the one"
-                    f" before it, {before!r}, and to itself, by one array of weights each"
+                    f" before it, {before!r}, and to itself"
                 )
                 found.append(Finding("branch", "error", name, message, _CHAIN))
-    if forward is None:
+    if not forward:
         message = f"nothing leads from {before!r} to this layer: netx connects each layer to the one before it"
         found.append(Finding("branch", "error", name, message, _CHAIN))
         return None
-    if recurrent is not None and not isinstance(forward[1], DenseSynapses):
+    (key, first), *more = forward.items()
+    if recurrent and not isinstance(first, DenseSynapses):
         message = "a recurrent convolution: netx has recurrence in dense layers only"
         found.append(Finding("recurrent_conv", "error", name, message, "put recurrence into a dense layer"))
-    return ChainLayer(name, *forward, node, recurrent)
+    found += _delay_faults(name, first, delays[False], delays[True], loops=bool(recurrent))
+    return ChainLayer(
+        name,
+        key,
+        first,
+        node,
+        recurrent[0] if recurrent else None,
+        tuple(synapses for _, synapses in more),
+        tuple(recurrent[1:]),
+        min(delays[False]) - SYNAPSE_STEPS,
+    )
+
+
+def _delay_faults(
+    name: str, synapses: DenseSynapses | ConvSynapses, forward: set[int], recurrent: set[int], *, loops: bool
+) -> list[Finding]:
+    """Delays that a .net file cannot say: it has one for a dense layer without recurrence."""
+    least, most = min(forward), max(forward)
+    if recurrent != {SYNAPSE_STEPS}:
+        message = f"a loop of {max(recurrent)} steps: netx has recurrence of {SYNAPSE_STEPS}"
+    elif least != most:
+        message = f"delays of {least} to {most} steps from one layer to the next: netx has one for the layer"
+    elif not SYNAPSE_STEPS <= least <= SYNAPSE_STEPS + MAX_DELAY:
+        message = f"a delay of {least - SYNAPSE_STEPS} steps: a synapse has 0 to {MAX_DELAY}"
+    elif least > SYNAPSE_STEPS and (loops or isinstance(synapses, ConvSynapses)):
+        sort = "a recurrent layer" if loops else "a convolution"
+        message = f"a delay of {least - SYNAPSE_STEPS} steps before {sort}: netx has none there"
+    else:
+        return []
+    return [Finding("delay", "error", name, message, "use one delay of 0 to 62 steps, before a dense layer")]
 
 
 def _netx_faults(layer: ChainLayer) -> list[Finding]:
     """What netx would make something else of than what is written."""
     found = []
+    for second in (*layer.more, *layer.more_recurrent):
+        if not _is_second(second):
+            message = "a second array of synapses that is neither inhibitory nor a fine one, or of more than 8 bits"
+            found.append(Finding("weights", "error", layer.name, message, _RESCALE))
     if isinstance(layer.synapses, ConvSynapses):
         if not holds_8_bits(layer.synapses.weight.astype(np.int64)):
             message = "weights of a kernel that 8-bit synapses do not hold: netx takes them as they are"
@@ -134,6 +179,14 @@ def _netx_faults(layer: ChainLayer) -> list[Finding]:
         message = "no decay of the current: netx makes du = -1 of it, and no register holds that"
         found.append(Finding("decay_range", "error", layer.name, message, "use a shorter tau_syn"))
     return found
+
+
+def _is_second(synapses: DenseSynapses | ConvSynapses) -> bool:
+    """Whether 8-bit synapses hold an array that stands beside the first; see precision.py."""
+    weight = synapses.weight
+    if synapses.delivery.shift == FINE_EXP:
+        return bool(weight.min() >= MIXED_MIN and weight.max() <= MIXED_MAX and not np.any(weight & 1))
+    return bool(weight.max() <= 0 and weight.min() >= -ONE_SIGN_MAX)
 
 
 def _host_delays(graph: Graph[FixedNode]) -> list[Finding]:

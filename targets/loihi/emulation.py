@@ -80,17 +80,20 @@ def emulate(
     return prepared.states_of(fixed.emulate(prepared.graph, prepared.inputs, states=True))
 
 
-def emulate_net(path: str | Path, raster: Array, *, limits: Limits | None = None) -> list[States]:
+def emulate_net(
+    path: str | Path, raster: Array, *, limits: Limits | None = None, additions: bool = True
+) -> list[States]:
     """Run a lava-dl `.net` file as netx.hdf5.Network would load it, and give u, v and s of each block with neurons.
 
     raster and result: see `emulate`. The file is read in a limited child process; netx.py says what loading does.
+    additions: with what an export of ours adds to it beside what netx reads (additions.py); False: as netx alone.
 
     Raises:
         InputFileError, UnsafeFileError, LimitError: the file cannot be read, or not safely.
         UnsupportedError: netx cannot load it: a type of layer or of neuron, or one of its defects; named.
         GraphError, UsageError: shapes that do not belong together, among the blocks or to the raster.
     """
-    prepared = prepare_net(Path(path), raster, limits or Limits())
+    prepared = prepare_net(Path(path), raster, limits or Limits(), additions=additions)
     return prepared.states_of(fixed.emulate(prepared.graph, prepared.inputs, states=True))
 
 
@@ -112,13 +115,13 @@ def prepare(layers: Sequence[Mapping[str, Any]], raster: Array, law: str) -> Pre
             raise UsageError(f"no law named {law!r}", where="law", fix="use lava or loihi1")
 
 
-def prepare_net(path: Path, raster: Array, limits: Limits) -> Prepared:
+def prepare_net(path: Path, raster: Array, limits: Limits, *, additions: bool = True) -> Prepared:
     """What `emulate_net` runs.
 
     Raises:
         ExportError: see `emulate_net`.
     """
-    net = load_net(path, limits)
+    net = load_net(path, limits, additions=additions)
     given, source = _source(raster)
     images = net.layers[0].forward.sort == "conv"
     expected = net.input_shape if images and net.input_shape else source.shape

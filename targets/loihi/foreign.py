@@ -16,6 +16,7 @@ from norse_export.ir.stages import FixedNode
 
 from . import law
 from .limits import BIAS_MAX, BIAS_MIN, DECAY_MAX, THRESHOLD_MAX
+from .precision import FINE_EXP
 
 Array = NDArray[Any]
 _PROGRAMS = (law.LAVA_LIF.trace(), law.LAVA_READOUT.trace())
@@ -42,7 +43,7 @@ def _of_node(graph: Graph[FixedNode], name: str, node: FixedNode) -> Iterator[Fi
             yield from _of_population(name, node, images=_is_conv(graph, name))
         case _ if isinstance(node, Synapses):
             wanted = law.conv_delivery() if isinstance(node, ConvSynapses) else Delivery()
-            if node.delivery != wanted:
+            if node.delivery not in (wanted, Delivery(shift=FINE_EXP)):
                 yield Finding("law", "error", name, "synapses of another law", _LOWER)
         case _:
             return
@@ -54,9 +55,9 @@ def _is_conv(graph: Graph[FixedNode], name: str) -> bool:
 
 def _of_population(name: str, node: Population, *, images: bool) -> Iterator[Finding]:
     """Registers that do not hold what a layer has; Lava itself checks none of them."""
-    if any(np.any(value) for value in node.initial_state.values()):
-        message = "states other than 0 before the first step"
-        yield Finding("initial_state", "error", name, message, "start at 0: a .net file has no states")
+    if any(np.any(np.abs(value) >= law.STATE_RANGE) for value in node.initial_state.values()):
+        message = f"states that start beyond {law.STATE_BITS} bits"
+        yield Finding("initial_state", "error", name, message, _RESCALE)
     unity, bits = law.DECAY_UNITY, law.ALIGN_BITS
     parameters = node.parameters
     held = {

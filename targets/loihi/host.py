@@ -26,6 +26,7 @@ from norse_export.ir.layers import Layer
 from norse_export.ir.stages import FixedNode
 
 from .chain import Chain
+from .told import PRICES_KEY
 
 KEY = "norse_export_loihi"
 FORMAT = 1
@@ -73,7 +74,8 @@ def host_part(graph: Graph[FixedNode], chain: Chain) -> HostPart:
         for layer in chain.layers
     )
     edges = tuple(edge for edge in graph.edges if edge.target in nodes)
-    return HostPart(chain.input_name, chain.input_shape, layers, nodes, edges, graph.metadata)
+    told = {key: text for key, text in graph.metadata.items() if key != PRICES_KEY}  # the report has them
+    return HostPart(chain.input_name, chain.input_shape, layers, nodes, edges, told)
 
 
 def write_host(path: Path, part: HostPart) -> None:

@@ -74,6 +74,11 @@ class _Built:
                 dt=STEP_SECONDS,
             )
         self.project(f"{layer.name}.synapses", layer.forward, source, tuple(families), shape)
+        for number, more in enumerate(layer.more, 2):
+            self.project(f"{layer.name}.synapses.{number}", more, source, tuple(families), shape)
+        for number, more in enumerate(layer.more_recurrent, 2):
+            back = senders[more.graded]
+            self.project(f"{layer.name}.recurrent.{number}", more, back, tuple(families), shape)
         if layer.recurrent is not None:
             back = senders[layer.recurrent.graded]
             self.project(f"{layer.name}.recurrent", layer.recurrent, back, tuple(families), shape)
@@ -82,7 +87,7 @@ class _Built:
     def project(self, name: str, projection: Projection, source: str, targets: Sequence[str], shape: Shape) -> None:
         """Add the synapses from a node to populations: one node for each delay."""
         for delay, node in _synapses(projection, self.nodes[source].output_shape, shape).items():
-            own = f"{name}.{delay}" if delay else name
+            own = f"{name}.late {delay}" if delay else name
             self.nodes[own] = node
             self.edges.append(Edge(source, own, delay_steps=law.SYNAPSE_STEPS + delay))
             self.edges += [Edge(own, target, "a") for target in targets]
@@ -121,8 +126,12 @@ def _synapses(projection: Projection, taken: Shape, sent: Shape) -> dict[int, Sy
     window = projection.window
     if projection.sort == "conv":
         pairs = (window.stride, window.padding, window.dilation)
-        weight = _narrow(projection.weight)
-        return {0: ConvSynapses(weight, taken, sent, *pairs, window.groups, law.conv_delivery())}
+        weight, delivery = _narrow(projection.weight), law.conv_delivery()
+        if projection.listed:
+            mode = projection.sign_mode or law.sign_mode_of(projection.weight)
+            weight = _narrow(law.effective_weights(projection.weight, mode, projection.num_weight_bits))
+            delivery = law.lava_delivery(projection.weight_exp, graded=projection.graded)
+        return {0: ConvSynapses(weight, taken, sent, *pairs, window.groups, delivery)}
     mode = projection.sign_mode or law.sign_mode_of(projection.weight)
     weight = law.effective_weights(projection.weight, mode, projection.num_weight_bits)
     if not -law.LAVA_BITS < projection.weight_exp < law.LAVA_BITS:
@@ -135,6 +144,8 @@ def _synapses(projection: Projection, taken: Shape, sent: Shape) -> dict[int, Sy
     if projection.delays is not None:
         delays = projection.delays
         found = sorted({int(d) for d in np.unique(delays[weight != 0])} or {0})
+        if len(found) == 1:  # zeros may be as late as the others
+            return {found[0]: DenseSynapses(_narrow(weight), taken, sent, delivery)}
         return {d: _listed(np.where(delays == d, weight, 0), taken, sent, delivery) for d in found}
     if projection.sort == "sparse":
         return {0: _listed(weight, taken, sent, delivery)}

@@ -55,7 +55,7 @@ class Projection:
 
     weight: [N_out, N_in], or a kernel [C_out, C_in / groups, kH, kW]. sign_mode: None is told from the weights. graded:
     what arrives is multiplied; otherwise all that is not 0 counts as 1. delays: of each synapse, beyond the one step
-    that every synapse takes.
+    that every synapse takes. listed: a kernel whose synapses are listed one by one, under the law of dense weights.
     """
 
     sort: Sort
@@ -66,6 +66,7 @@ class Projection:
     graded: bool = False
     delays: IntArray | None = None
     window: Window = Window()
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -81,7 +82,8 @@ class Neurons:
 class LavaLayer:
     """Synapses, the neurons that they lead to, and synapses from these neurons to themselves.
 
-    shape: what the layer says of its neurons, [N] or [C, H, W], if it does.
+    shape: what the layer says of its neurons, [N] or [C, H, W], if it does. more, more_recurrent: further synapses of
+    the same ends.
     """
 
     name: str
@@ -89,6 +91,8 @@ class LavaLayer:
     neurons: Neurons
     recurrent: Projection | None = None
     shape: Shape | None = None
+    more: tuple[Projection, ...] = ()
+    more_recurrent: tuple[Projection, ...] = ()
 
 
 def read_layer(name: str, given: Mapping[str, Any]) -> LavaLayer:

@@ -1,4 +1,4 @@
-"""Discrete graph -> fixed graph under the law `lava`, mode even8: integers that 8-bit synapses and registers hold.
+"""Discrete graph -> fixed graph under the law `lava`: integers that 8-bit synapses and registers hold.
 
 Every projection takes one step more than in the model; what loops back to its own layer has that step already.
 """
@@ -32,16 +32,22 @@ from norse_export.passes.quantise import SEARCH_WORK, Quantised
 from norse_export.program.laws import Law
 
 from . import law
-from .registers import Registers, bias_notes, refusals, registers_of
-from .scaling import Made, Plan, Seen, choose, is_proved
+from .limits import NAMES
+from .netx import MAX_DELAY
+from .notes import artefact_notes, layer_notes
+from .precision import Precision
+from .registers import Registers, refusals, registers_of
+from .scaling import Made, Plan, Seen, activity, choose
+from .told import CHIP_KEY, PRECISION_KEY, PRICES_KEY, prices_text
 from .weights import as_dense
 
 Array = NDArray[Any]
 LAW = (
-    "lava (Loihi 2 as lava-nc 0.10.0 has it): weights of 8 bits, even8; u and v of 24 bits; decays of 12, rounded"
+    "lava (Loihi 2 as lava-nc 0.10.0 has it): weights of 8 bits, {}; u and v of 24 bits; decays of 12, rounded"
     " toward zero; threshold of 17, bias of 13 bits, times 64; spike when v > v_th; reset to 0; one step of delay a"
     " layer"
 )
+LOOP_STEPS = 1  # from a layer to itself, in the model and on the chip
 _CHIP = Law(weight_bits=law.WEIGHT_BITS, state_bits=law.STATE_BITS, decay_bits=law.DECAY_BITS, delay_steps=1)
 
 
@@ -57,34 +63,38 @@ def lowered_to_chip(
         UnsupportedError: whatever the chip cannot hold; every one is a finding.
         UsageError: widths that the chip does not have; calibration inputs that do not fit the model.
     """
-    _refuse_choices(choice)
+    precision = _precision(choice)
     if calibration is not None:
         calibration = checked_inputs(graph, calibration)
         ranges = ranges or input_ranges(calibration)
     lowered = lower(graph, ranges)
     if found := _refused(lowered):
         raise UnsupportedError.of(found)
-    plans = _plans(lowered)
+    plans = _plans(lowered, precision)
     layers_made = _chosen(graph, plans, choice, calibration)
-    fixed = _assembled(lowered, layers_made)
+    fixed = _assembled(lowered, layers_made, precision)
     measured = None if calibration is None else measure(graph, lowered, fixed, calibration, _CHIP)
     prices = {plan.name: (layers_made[plan.name].prices(plan), law.ALIGN_BITS, np.inf) for plan in plans}
     table = layer_prices(lowered, fixed, prices, _CHIP, measured)
-    findings = [note for plan in plans for note in bias_notes(plan.name, plan.node, plan.registers)]
-    findings += [note for plan in plans for note in _overflow_note(plan, layers_made[plan.name])]
-    return Quantised(fixed, table, tuple(findings), lowered, measured, _skew(lowered))
+    findings = [note for plan in plans for note in layer_notes(plan, layers_made[plan.name])]
+    chip = offered(choice.chip, "--chip", tuple(NAMES), "loihi")
+    told = {PRECISION_KEY: str(precision), CHIP_KEY: str(chip), PRICES_KEY: prices_text(table)}
+    final = Graph(fixed.nodes, fixed.edges, {**fixed.metadata, **told})
+    findings += artefact_notes(final, precision, str(chip))
+    return Quantised(final, table, tuple(findings), lowered, measured, _skew(lowered))
 
 
-def _refuse_choices(choice: QuantiseChoice) -> None:
-    """Widths are the chip's; a scale for each channel would need a threshold for each."""
-    offered(choice.precision, "--precision", ("even8",), "loihi")
-    offered(choice.chip, "--chip", ("loihi2",), "loihi")
+def _precision(choice: QuantiseChoice) -> Precision:
+    """The mode. Widths are the chip's; a scale for each channel would need a threshold for each."""
+    precision = Precision(str(offered(choice.precision, "--precision", tuple(Precision), "loihi")))
+    offered(choice.chip, "--chip", tuple(NAMES), "loihi")
     plain = choice.law == Law() and not choice.bits and not choice.per_channel
     if not plain:
         message = "bits and scales of channels are the chip's: 8-bit weights, 24-bit states, one scale for a layer"
         raise UsageError(
             message, where="--weight-bits, --bits, --state-bits, --decay-bits, --per-channel", fix="leave them out"
         )
+    return precision
 
 
 def _refused(lowered: Lowered) -> list[Finding]:
@@ -102,15 +112,18 @@ def _refused(lowered: Lowered) -> list[Finding]:
         if not lowered.onto(name):
             found.append(Finding("no_input", "error", name, "no spikes reach this layer", "remove it"))
     for p in lowered.projections:
-        if p.delay_steps != (1 if p.source == p.target else 0):
+        loops = any(other.source == other.target for other in lowered.onto(p.target))
+        allowed = [LOOP_STEPS] if p.source == p.target else [0] if loops else range(MAX_DELAY + 1)
+        if p.delay_steps not in allowed:
             message = f"a delay of {p.delay_steps} steps from {p.source!r} to {p.target!r}"
-            found.append(Finding("delay", "error", p.name, message, "use no delays, and 1 step in a recurrent layer"))
+            fix = f"use 0 to {MAX_DELAY} steps, none before a recurrent layer, and {LOOP_STEPS} within it"
+            found.append(Finding("delay", "error", p.name, message, fix))
     return found
 
 
-def _plans(lowered: Lowered) -> list[Plan]:
+def _plans(lowered: Lowered, precision: Precision) -> list[Plan]:
     images = {name for name, (node, _) in lowered.inputs.items() if len(node.shape) == 3}
-    plans = []
+    plans, late = [], _skew(lowered)
     for name, node in lowered.populations.items():
         constant = np.zeros(())
         for value in lowered.constants.get(name, {}).values():
@@ -125,7 +138,7 @@ def _plans(lowered: Lowered) -> list[Plan]:
                 for p in projections
             )
         sources = {p.source: lowered.shape(p.source) for p in projections}
-        plans.append(Plan(name, node, registers, projections, sources))
+        plans.append(Plan(name, node, registers, projections, sources, precision, late[name]))
     return plans
 
 
@@ -140,6 +153,8 @@ def _with_gain(lowered: Lowered, projection: Projection, node: Neuron) -> Projec
 def _is_image(lowered: Lowered, projection: Projection, registers: Registers) -> bool:
     """Whether a .net file can hold the layer as a convolution: bias and threshold are then those of feature maps."""
     weights, shape = projection.weights, lowered.shape(projection.target)
+    if projection.delay_steps:  # netx reads no delay of a convolution
+        return False
     if not isinstance(weights, ConvWeights) or weights.input_shape != lowered.shape(projection.source):
         return False
     if weights.map_shape != shape:
@@ -164,35 +179,26 @@ def _chosen(
         states = dict(run.observables[plan.name])
         truth = states["v"] if plan.readout else sent[plan.name]
         seen = Seen({p.source: sent[p.source] for p in plan.projections}, truth, observe(plan.node, states))
-        chosen[plan.name] = choose(plan, seen, searching=choice.search)
+        active = {p.name: activity(p.weights, sent[p.source]) for p in plan.projections}
+        chosen[plan.name] = choose(replace(plan, active=active), seen, searching=choice.search)
     return chosen
 
 
-def _assembled(lowered: Lowered, made: Mapping[str, Made]) -> Graph[FixedNode]:
+def _assembled(lowered: Lowered, made: Mapping[str, Made], precision: Precision) -> Graph[FixedNode]:
     nodes: dict[str, FixedNode] = {name: FixedInput(node.shape) for name, (node, _) in lowered.inputs.items()}
     edges = []
     for name, one in made.items():
-        for projection, link in one.links.items():
-            nodes[projection] = link.synapses
-            own = link.source == name
-            edges.append(Edge(link.source, projection, "x", link.delay_steps + (0 if own else law.SYNAPSE_STEPS)))
-            edges.append(Edge(projection, name, link.port))
-        nodes[name] = one.population
+        for projection, links in one.links.items():
+            for number, link in enumerate(links):
+                array = f"{projection} ({number + 1})" if number else projection
+                nodes[array] = link.synapses
+                late = 0 if link.source == name else law.SYNAPSE_STEPS
+                edges.append(Edge(link.source, array, "x", link.delay_steps + late))
+                edges.append(Edge(array, name, link.port))
+        nodes[name] = one.started
     for name, layer in lowered.host.items():
         nodes[name] = layers.rounded(layer, "float64") if isinstance(layer, Linear | Conv) else layer
-    return Graph(nodes, (*edges, *lowered.host_edges), {**lowered.metadata, "law": LAW})
-
-
-def _overflow_note(plan: Plan, one: Made) -> list[Finding]:
-    if plan.readout or is_proved(one):
-        return []
-    largest = max(-one.reach[0], one.reach[1])
-    bound = largest * law.DECAY_UNITY / plan.registers.i_decay * (1 << law.ALIGN_BITS)
-    message = (
-        f"not proved that the states stay in 24 bits: if all spikes come at once, and on and on, u reaches {bound:.2g}"
-        f" of {law.STATE_RANGE:.2g}"
-    )
-    return [Finding("overflow_bound", "note", plan.name, message, "compare on inputs as strong as those in use")]
+    return Graph(nodes, (*edges, *lowered.host_edges), {**lowered.metadata, "law": LAW.format(precision)})
 
 
 def _skew(lowered: Lowered) -> dict[str, int]:

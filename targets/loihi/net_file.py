@@ -30,6 +30,8 @@ Arrays = dict[str, NDArray[Any]]
 
 FIELDS = ("shape", "weight", "weight_rec", "bias", "delay", "stride", "padding", "dilation", "groups")
 NEURON_FIELDS = ("iDecay", "vDecay", "vThMant")
+ADDITIONS = "additions"  # additions.py says what stands there, and what its fields are
+STATE_FIELDS, SYNAPSE_FIELDS = ("u", "v"), ("weight", "weight_exp", "recurrent")
 MAX_TYPE_BYTES = 64
 _REWRITE = "write the file again with lava-dl"
 
@@ -54,7 +56,28 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], Arrays]:
             )
         arrays: Arrays = {}
         layers = [_layer(hdf5, group, number, arrays) for number in range(len(group.members))]
-    return {"layers": layers}, arrays
+        additions = _additions(hdf5, tree, arrays)
+    return {"layers": layers, "additions": additions}, arrays
+
+
+def _additions(hdf5: h5py.File, tree: Group, arrays: Arrays) -> dict[str, list[str]]:
+    """Read what additions.py describes: of each block the types of its further arrays of synapses."""
+    root, found = tree.members.get(ADDITIONS), {}
+    for block, group in (root.members if isinstance(root, Group) else {}).items():
+        if not isinstance(group, Group):
+            raise InputFileError("numbers, where a group should stand", where=at(group.path), fix=_REWRITE)
+        _read(hdf5, group, STATE_FIELDS, f"{ADDITIONS}/{block}", arrays)
+        synapses = group.members.get("synapses")
+        types = []
+        for number in range(len(synapses.members) if isinstance(synapses, Group) else 0):
+            one = synapses.members.get(str(number)) if isinstance(synapses, Group) else None
+            if not isinstance(one, Group):
+                message = f"arrays of synapses, and none is named {number}"
+                raise InputFileError(message, where=at(group.path), fix=_REWRITE)
+            _read(hdf5, one, SYNAPSE_FIELDS, f"{ADDITIONS}/{block}/{number}", arrays)
+            types.append(_type(hdf5, one))
+        found[block] = types
+    return found
 
 
 def sniff(file: BinaryIO, limits: Limits) -> tuple[dict[str, bool], Arrays]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from norse_export.formats.hdf5_output import writing_hdf5
 from norse_export.ir.fixed import ConvSynapses
 
+from .additions_output import write_additions
 from .chain import Chain, ChainLayer, i_decay, mantissas, v_decay
 
 Array = NDArray[Any]
@@ -35,6 +36,7 @@ def write_net(path: Path, chain: Chain) -> None:
                 _typed(layers, "flatten", (layer.synapses.weight.shape[1], 1, 1))
             images = layer.is_conv
             _write_layer(layers, layer)
+        write_additions(file, chain)
 
 
 def _typed(layers: h5py.Group, sort: str, shape: tuple[int, ...]) -> h5py.Group:
@@ -58,6 +60,8 @@ def _write_layer(layers: h5py.Group, layer: ChainLayer) -> None:
         if layer.recurrent is not None and recurrent:
             _write(group, "weight_rec", layer.recurrent.weight.astype(np.float32))
     _write(group, "weight", synapses.weight.astype(np.float32))
+    if layer.delay_steps:
+        _write(group, "delay", np.int64(layer.delay_steps))
     if bias.any():
         _write(group, "bias", np.broadcast_to(bias, synapses.weight.shape[:1]).astype(np.float32))
     _write_neuron(group.create_group("neuron"), layer)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from norse_export.files.limits import Limits
 from norse_export.ir.graph import Shape
 
 from . import law
+from .additions import with_additions
 from .law import IntArray
 from .layers import LavaLayer, Neurons, Projection, Window, as_channels_first, neurons
 
@@ -51,8 +52,10 @@ class LoadedNet:
     input_shape: Shape | None
 
 
-def load_net(path: Path, limits: Limits) -> LoadedNet:
+def load_net(path: Path, limits: Limits, *, additions: bool = True) -> LoadedNet:
     """Read a .net file in the limited child process, and load it as netx does.
+
+    additions: with what the file adds to it (additions.py), if it does.
 
     Raises:
         InputFileError, UnsafeFileError, LimitError: the file cannot be read, or not safely.
@@ -61,7 +64,10 @@ def load_net(path: Path, limits: Limits) -> LoadedNet:
     """
     with open_input(path) as file:
         parsed = parse_in_child(_PARSER, file, name=str(path), limits=limits)
-    return loaded(parsed.document["layers"], parsed.arrays, limits)
+    net = loaded(parsed.document["layers"], parsed.arrays, limits)
+    if not additions:
+        return net
+    return replace(net, layers=with_additions(net.layers, parsed.document["additions"], parsed.arrays))
 
 
 def loaded(described: list[dict[str, Any]], arrays: Mapping[str, NDArray[Any]], limits: Limits) -> LoadedNet:

@@ -112,13 +112,21 @@ def _named(loaded: Graph[FixedNode], part: HostPart, where: str) -> Graph[FixedN
                 nodes[names[name]] = FixedInput(part.input_shape)
             case _:
                 source = loaded.incoming(name)[0].source
+                names[name] = _synapses_name(names, name)
                 nodes[names[name]] = _shaped(node, shapes[source], shapes[target], where)
     edges = [Edge(names[e.source], names[e.target], e.port, e.delay_steps) for e in loaded.edges]
     graph = Graph({**nodes, **part.nodes}, (*edges, *part.edges), part.metadata)
-    return Graph(graph.nodes, graph.edges, {**part.metadata, "skew": json.dumps(_skew(graph, part))})
+    return Graph(graph.nodes, graph.edges, {**part.metadata, "skew": json.dumps(skew_of(graph, part))})
 
 
-def _skew(graph: Graph[FixedNode], part: HostPart) -> Mapping[str, int]:
+def _synapses_name(names: Mapping[str, str], name: str) -> str:
+    """The user's name of synapses, "block.sort" and perhaps what follows: a second array, a delay."""
+    block, sort, *rest = name.split(".")
+    own = names[f"{block}.{sort}"]
+    return f"{own} ({', '.join(rest)})" if rest else own
+
+
+def skew_of(graph: Graph[FixedNode], part: HostPart) -> Mapping[str, int]:
     """By how many steps what each layer and output sends is late: one for each layer of the net before it."""
     late = {layer.name: number + 1 for number, layer in enumerate(part.layers)}
     for name in graph.order:

@@ -1,23 +1,30 @@
-"""report.json beside a `.net` file: registers, scales, cores, and what is left to the host."""
+"""report.json beside a `.net` file: law, registers, scales, prices, cores and limits, and what is left to the host."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from norse_export.errors import CapacityError
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Output
 from norse_export.ir.stages import FixedNode
 
 from .chain import Chain, ChainLayer, i_decay, mantissas, v_decay
-from .fit import demands, fits_on
-from .host import host_part
-from .limits import CHIPS
+from .fit import limits_of
+from .host import HostPart, host_part
+from .law import SYNAPSE_STEPS
+from .limits import CHIPS, ChipLimits
+from .notes import memory_bits
+from .placing import Placed, place_on
 from .registers import UNIT
+from .replay import skew_of
+from .told import CHIP_KEY, PRECISION_KEY, PRICES_KEY
 
-FORMAT = 1
+FORMAT = 2
 
 
 def write_report(path: Path, graph: Graph[FixedNode], chain: Chain) -> None:
@@ -27,26 +34,72 @@ def write_report(path: Path, graph: Graph[FixedNode], chain: Chain) -> None:
 
 
 def report_of(graph: Graph[FixedNode], chain: Chain) -> dict[str, Any]:
-    """The report as JSON values."""
+    """The report as JSON values. skew: by how many steps what each layer and output sends is late."""
     part = host_part(graph, chain)
+    told = dict(graph.metadata)
     return {
         "format": FORMAT,
         "target": "loihi",
-        "metadata": dict(graph.metadata),
+        "law": told.pop("law", ""),
+        "chip": told.pop(CHIP_KEY, ""),
+        "precision": told.pop(PRECISION_KEY, ""),
+        "dt_seconds": chain.layers[0].population.dt,
         "input": {"name": chain.input_name, "shape": list(chain.input_shape)},
+        "skew": dict(skew_of(graph, part)),
         "layers": [_layer(layer, number) for number, layer in enumerate(chain.layers)],
-        "on_host": [name for name, node in part.nodes.items() if not isinstance(node, Output)],
-        "chips": [
-            {
-                "chip": chip.name,
-                "source": chip.source,
-                "cores_of_a_chip": chip.cores,
-                "cores": sum(fits_on(demand, chip).cores for demand in demands(chain)),
-                "layers": [asdict(fits_on(demand, chip)) for demand in demands(chain)],
-            }
-            for chip in CHIPS
-        ],
+        "prices": json.loads(told.pop(PRICES_KEY, "[]")),
+        "host": _host(graph, part),
+        "chips": [_chip(chain, chip) for chip in CHIPS],
+        "metadata": told,
     }
+
+
+def _host(graph: Graph[FixedNode], part: HostPart) -> list[dict[str, Any]]:
+    """What the host computes from the last spikes, exactly, in float64."""
+    return [
+        {
+            "name": name,
+            "type": type(node).__name__,
+            "from": [edge.source for edge in graph.incoming(name)],
+            "shape": list(node.output_shape),
+        }
+        for name, node in part.nodes.items()
+        if not isinstance(node, Output)
+    ]
+
+
+def _chip(chain: Chain, chip: ChipLimits) -> dict[str, Any]:
+    """Cores and chips of one kind, where the layers stand, and every limit with its source."""
+    try:
+        placed = place_on(chain, chip)
+    except CapacityError as error:
+        return {"chip": chip.name, "fits": False, "why": [asdict(finding) for finding in error.findings]}
+    return {
+        "chip": chip.name,
+        "fits": placed.chips == 1,
+        "cores": placed.cores,
+        "chips": placed.chips,
+        "bound_by": placed.binding if placed.chips > 1 else max(placed.fits, key=lambda fit: fit.cores).binding,
+        "limits": [asdict(limit) for limit in limits_of(placed)],
+        "layers": _places(placed),
+    }
+
+
+def _places(placed: Placed) -> list[dict[str, Any]]:
+    parts: Mapping[str, Any] = placed.placement().by_population
+    return [
+        {
+            "layer": fit.layer,
+            "cores": fit.cores,
+            "bound_by": fit.binding,
+            "fullest_core": dict(fit.needs),
+            "places": [
+                {"neurons": [part.start, part.stop], "chip": part.core // placed.chip.cores, "core": part.core}
+                for part in parts[fit.layer]
+            ],
+        }
+        for fit in placed.fits
+    ]
 
 
 def _layer(layer: ChainLayer, number: int) -> dict[str, Any]:
@@ -54,14 +107,24 @@ def _layer(layer: ChainLayer, number: int) -> dict[str, Any]:
     return {
         "name": layer.name,
         "block": number,
-        "late_by_steps": number + 1,
+        "late_by_steps": (number + 1) * SYNAPSE_STEPS,
         "readout": not layer.population.spikes,
         "shape": list(layer.population.shape),
         "synapses": layer.forward,
-        "weights": [int(layer.synapses.weight.min()), int(layer.synapses.weight.max())],
+        "weights": [_ends(synapses.weight) for synapses in (layer.synapses, *layer.more)],
+        "recurrent_weights": [
+            _ends(synapses.weight) for synapses in (layer.recurrent, *layer.more_recurrent) if synapses is not None
+        ],
+        "synapse_memory_bits": list(memory_bits(layer)),
+        "delay_steps": layer.delay_steps,
         "weight_of_1": float(layer.population.unit["u"].flat[0]) * UNIT,
         "iDecay": i_decay(layer),
         "vDecay": v_decay(layer),
-        "vThMant": [int(threshold.min()), int(threshold.max())],
-        "bias": [int(bias.min()), int(bias.max())],
+        "vThMant": _ends(threshold),
+        "bias": _ends(bias),
+        "starts_at": {name: _ends(values) for name, values in layer.population.initial_state.items()},
     }
+
+
+def _ends(values: Any) -> list[int]:
+    return [int(values.min()), int(values.max())]

@@ -8,14 +8,15 @@ A readout has to be proved: whatever spikes arrive, its membrane stays below the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from norse_export import metrics
 from norse_export.errors import UnsupportedError
 from norse_export.ir.bounds import population_ranges, synapse_sums
 from norse_export.ir.fixed import WEIGHT_TYPES, ConvSynapses, DenseSynapses, Population, Synapses
@@ -31,8 +32,9 @@ from norse_export.program.operations import Op
 from . import law
 from .law import IntArray
 from .limits import THRESHOLD_MAX
+from .precision import Part, Precision, first_of, fitting_scale, in_all, parts_of
 from .registers import UNIT, Registers
-from .weights import largest_scale, settled, settled_together, whole, with_values
+from .weights import settled, settled_together, with_values
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -46,13 +48,19 @@ _HIGHEST = THRESHOLD_MAX << law.ALIGN_BITS
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A layer before its scale is chosen. projections: as the chip will have them, gains folded in."""
+    """A layer before its scale is chosen. projections: as the chip will have them, gains folded in.
+
+    late: by how many steps what reaches it is late on the chip. active: of projections, by name; see `parts_of`.
+    """
 
     name: str
     node: Neuron
     registers: Registers
     projections: tuple[Projection, ...]
     sources: Mapping[str, Shape]
+    precision: Precision
+    late: int
+    active: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def readout(self) -> bool:
@@ -62,20 +70,31 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """A layer in whole numbers; scale: what an integer weight of 1 stands for. links: without the chip's delay."""
+    """A layer in whole numbers; scale: what an integer weight of 1 stands for.
+
+    links: of each projection, by its name, one for each array, without the chip's delay. effective: its weights, in
+    scales. population: as it starts where the model does; started: where the chip does.
+    """
 
     population: Population
-    links: Mapping[str, Link]
+    started: Population
+    links: Mapping[str, tuple[Link, ...]]
+    effective: Mapping[str, Floats]
     scale: float
     reach: tuple[int, int]
 
+    @property
+    def all_links(self) -> list[Link]:
+        """Every array."""
+        return [link for links in self.links.values() for link in links]
+
     def prices(self, plan: Plan) -> tuple[WeightPrice, ...]:
         """What rounding the weights cost."""
-        found = []
+        found, scale = [], np.full(1, self.scale)
         for p in plan.projections:
-            weights = with_values(p.weights, self.links[p.name].synapses.weight.astype(np.float64))
-            scale = np.full(1, self.scale)
-            found.append(replace(price(p, weights, scale, _PRICED_BITS, 0, plan.node.shape), bits=law.WEIGHT_BITS))
+            weights = with_values(p.weights, self.effective[p.name])
+            told = price(p, weights, scale, _PRICED_BITS, 0, plan.node.shape)
+            found.append(replace(told, bits=plan.precision.bits))
         return tuple(found)
 
 
@@ -90,12 +109,29 @@ class Seen:
 
 def made(plan: Plan, scale: float) -> Made:
     """The layer with that scale."""
-    links, low, high = {}, 0, 0
-    for p, synapses in zip(plan.projections, _all_synapses(plan, scale), strict=True):
-        links[p.name] = Link(p.source, "a", p.delay_steps, synapses)
-        least, greatest = synapse_sums(synapses, (0, 1)).delivered
-        low, high = low + least, high + greatest
-    return Made(plan.registers.population(plan.node, scale), links, scale, (low, high))
+    links, effective, low, high = {}, {}, 0, 0
+    for p, first in zip(plan.projections, _firsts(plan, scale), strict=True):
+        parts = parts_of(_values(p.weights), scale, plan.precision, first, plan.active.get(p.name))
+        arrays = [_synapses(p.weights, part, plan.sources[p.source], plan.node.shape) for part in parts]
+        links[p.name] = tuple(Link(p.source, "a", p.delay_steps, synapses) for synapses in arrays)
+        effective[p.name] = in_all(parts)
+        for synapses in arrays:
+            least, greatest = synapse_sums(synapses, (0, 1)).delivered
+            low, high = low + least, high + greatest
+    population = plan.registers.population(plan.node, scale)
+    started = plan.registers.population(plan.node, scale, plan.late)
+    return Made(population, started, links, effective, scale, (low, high))
+
+
+def activity(weights: Weights, sent: Array) -> float:
+    """How many sources of a neuron spike together, in the mean of the steps in which any does; spikes as if by chance.
+
+    sent: the raster of all sources, [T, B, *shape].
+    """
+    values = _values(weights)
+    fan_in = values[0].size if values.ndim > 1 else 1
+    mean = max(fan_in * float(np.count_nonzero(sent)) / max(1, sent.size), 1e-9)
+    return mean / -float(np.expm1(-mean))
 
 
 def choose(plan: Plan, seen: Seen | None, *, searching: bool) -> Made:
@@ -104,7 +140,7 @@ def choose(plan: Plan, seen: Seen | None, *, searching: bool) -> Made:
     Raises:
         UnsupportedError: no scale lets a readout be proved.
     """
-    fitting = max((largest_scale(_values(p.weights)) for p in plan.projections), default=0.0) or 1.0
+    fitting = max((fitting_scale(_values(p.weights), plan.precision) for p in plan.projections), default=0.0) or 1.0
     least = max(plan.registers.smallest_scale(), _state_scale(plan, seen), _proof_scale(plan))
     largest = max(fitting, least * (1 + 1e-9))
     lowest = min(max(LEAST_FACTOR * fitting, least) / largest, 1.0)
@@ -118,9 +154,8 @@ def choose(plan: Plan, seen: Seen | None, *, searching: bool) -> Made:
         if seen is None:
             return error(factor)
         one = made(plan, largest * float(factor[0]))
-        got = response(one.population, list(one.links.values()), seen.sent)
-        wrong = np.square(got - seen.truth) if plan.readout else got != seen.truth
-        return np.array([wrong.sum(dtype=np.float64)])
+        got = response(one.population, one.all_links, seen.sent)
+        return np.array([np.square(got - seen.truth).sum() if plan.readout else missed(got, seen.truth)])
 
     work = sum(_values(p.weights).size for p in plan.projections)
     factor = search(
@@ -134,10 +169,18 @@ def choose(plan: Plan, seen: Seen | None, *, searching: bool) -> Made:
     return _proved(plan, largest * float(factor[0]))
 
 
+def missed(got: Array, truth: Array) -> float:
+    """1 - Jaccard of two rasters, in spikes of the true one: what silence misses is all of them.
+
+    A count of differing cells would prefer silence to a raster in which most spikes come one step off.
+    """
+    return (1 - metrics.jaccard(got, truth)) * max(1, int(np.count_nonzero(truth)))
+
+
 def is_proved(one: Made) -> bool:
     """Whether no spikes can bring the membrane to the highest threshold, or u out of its bits."""
-    ranges = population_ranges(one.population, {"a": one.reach})
-    instructions = one.population.program.instructions
+    ranges = population_ranges(one.started, {"a": one.reach})
+    instructions = one.started.program.instructions
     saturating = next(n for n, step in enumerate(instructions) if step.op is Op.SATURATE)
     narrowing = {n for n, step in enumerate(instructions) if step.op in (Op.SATURATE, Op.WRAP, Op.WRAP_ONCE)}
     low, high = ranges.values[instructions[saturating].operands[0]]
@@ -160,7 +203,8 @@ def _state_scale(plan: Plan, seen: Seen | None) -> float:
     """The smallest scale with which the states that were seen stay away from the ends of their bits."""
     if seen is None:
         return 0.0
-    current, membrane = float(seen.observed.current.max()), float(seen.observed.membrane.max())
+    current = float(seen.observed.current.max()) + float(np.abs(plan.registers.held).max())
+    membrane = float(seen.observed.membrane.max())
     return STATE_MARGIN * UNIT * max(current, membrane / plan.registers.alpha) / law.STATE_RANGE
 
 
@@ -185,28 +229,24 @@ def _row_sums(weights: Weights, sign: int, shape: Shape) -> Floats:
     return np.repeat(sums, prod(shape) // len(sums))
 
 
-def _all_synapses(plan: Plan, scale: float) -> list[Synapses]:
-    """The synapses of every projection; those of a recurrent layer on one grid, since netx takes them together."""
-    found = [_synapses(p.weights, scale, plan.sources[p.source], plan.node.shape) for p in plan.projections]
-    loops = [p.source == plan.name for p in plan.projections]
-    if sorted(loops) != [False, True]:
-        return found
-    forward, recurrent = found[loops.index(False)], found[loops.index(True)]
-    if isinstance(forward, DenseSynapses) and isinstance(recurrent, DenseSynapses):
-        pair = settled_together(forward.weight.astype(np.int64), recurrent.weight.astype(np.int64))
-        kept: list[Synapses] = [
-            replace(one, weight=_narrow(w)) for one, w in zip((forward, recurrent), pair, strict=True)
-        ]
-        return kept[::-1] if loops[0] else kept
-    return found
+def _firsts(plan: Plan, scale: float) -> list[IntArray]:
+    """The first array of every projection; those of a recurrent layer on one grid, since netx takes them together."""
+    made_of = [first_of(_values(p.weights), scale, plan.precision) for p in plan.projections]
+    dense = [not isinstance(p.weights, ConvWeights) for p in plan.projections]
+    if len(made_of) == 2 and all(dense):
+        loops = [p.source == plan.name for p in plan.projections]
+        if sorted(loops) == [False, True]:
+            pair = settled_together(made_of[loops.index(False)], made_of[loops.index(True)])
+            return [pair[loop] for loop in loops]
+    return [settled(first) if is_dense else first for first, is_dense in zip(made_of, dense, strict=True)]
 
 
-def _synapses(weights: Weights, scale: float, source: Shape, target: Shape) -> Synapses:
-    integers = whole(_values(weights), scale)
+def _synapses(weights: Weights, part: Part, source: Shape, target: Shape) -> Synapses:
+    integers, delivery = _narrow(part.weight), law.lava_delivery(part.exponent, graded=False)
     if isinstance(weights, ConvWeights):
         window = (weights.stride, weights.padding, weights.dilation, weights.groups)
-        return ConvSynapses(_narrow(integers), source, target, *window, law.conv_delivery())
-    return DenseSynapses(_narrow(settled(integers)), source, target)
+        return ConvSynapses(integers, source, target, *window, delivery if part.exponent else law.conv_delivery())
+    return DenseSynapses(integers, source, target, delivery)
 
 
 def _narrow(weight: IntArray) -> IntArray:
@@ -216,8 +256,12 @@ def _narrow(weight: IntArray) -> IntArray:
 
 
 def _weight_error(plan: Plan, scale: float) -> float:
-    arrays: Sequence[Floats] = [_values(p.weights) for p in plan.projections]
-    return float(sum(np.square(values - whole(values, scale) * scale).sum() for values in arrays))
+    total = 0.0
+    for p in plan.projections:
+        values = _values(p.weights)
+        parts = parts_of(values, scale, plan.precision, first_of(values, scale, plan.precision))
+        total += float(np.square(values - in_all(parts) * scale).sum())
+    return total
 
 
 def _values(weights: Weights) -> Floats:

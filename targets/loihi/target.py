@@ -29,6 +29,7 @@ from .netx import load_net
 from .recording import read_rasters, samples_of, write_recording
 from .replay import HOST, NET, is_folder, is_net, replayed_graph, takes_images
 from .report import write_report
+from .told import CHIP_KEY
 from .vendor import LAVA, lava_report
 
 RECORDING, REPORT, SCRIPT = "recording.nir", "report.json", "run_on_loihi.py"
@@ -67,7 +68,7 @@ class LoihiTarget:
         chain, findings = chain_of(graph)
         if chain is None:
             return findings
-        return (*findings, *capacity_findings(chain))
+        return (*findings, *capacity_findings(chain, graph.metadata.get(CHIP_KEY)))
 
     def emit(self, graph: Graph[FixedNode], path: Path) -> None:
         """Write the folder's files; same graph, same bytes.

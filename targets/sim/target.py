@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from norse_export.engine.connections import check_connections
 from norse_export.engine.machine.config import MAX_AXONS, MachineConfig, config_from
 from norse_export.engine.machine.wiring import check_wiring, read_by_host
-from norse_export.engine.network import compile_network
 from norse_export.errors import ExportError, Finding
 from norse_export.files.checked import open_input
 from norse_export.files.kind import Kind, kind_of
@@ -49,6 +48,9 @@ class SimTarget:
     spikes: Mapping[str, NDArray[Any]] | None = None
     states: bool = False
     threads: int = 1
+    _placed: list[tuple[Graph[FixedNode], Placement]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def check(self, graph: Graph[FixedNode]) -> tuple[Finding, ...]:
         """Every edge that no machine has, every number that 64 bits may not hold, every layer that does not fit."""
@@ -91,6 +93,8 @@ class SimTarget:
 
     def run(self, artefact: Path, inputs: Mapping[str, NDArray[Any]]) -> Run:
         """Run the file's graph on the engine; every other thing in it is read and checked."""
+        from norse_export.engine.network import compile_network  # numba, which neither check nor emit needs
+
         model, _ = load(artefact)
         return compile_network(model.graph).run(inputs, states=self.states, threads=self.threads).run
 
@@ -99,7 +103,13 @@ class SimTarget:
         return ("engine",)
 
     def _placement(self, graph: Graph[FixedNode]) -> Placement:
-        return place(graph, core_limits(self.machine), spikes=self.spikes)
+        """Where the neurons stand: found once for the graph that is first checked, and then written."""
+        for known, placement in self._placed:
+            if known is graph:
+                return placement
+        made = place(graph, core_limits(self.machine), spikes=self.spikes)
+        self._placed[:] = [(graph, made)]
+        return made
 
 
 def load(artefact: Path, limits: Limits | None = None) -> tuple[FixedModel, MachineConfig]:

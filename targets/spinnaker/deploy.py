@@ -127,7 +127,8 @@ def build(sim: Any, network: Any, tensors: Any, raster: Any) -> dict[str, Any]:
     for entry in network["inputs"]:
         spikes = raster[f"input.{entry['label']}"]
         times = [(np.flatnonzero(column) * STEP_MS).tolist() for column in spikes.T]
-        made[entry["name"]] = sim.Population(len(times), sim.SpikeSourceArray(spike_times=times), label=entry["label"])
+        source = sim.SpikeSourceArray(spike_times=times if spikes.any() else [])  # it fails on lists that are all empty
+        made[entry["name"]] = sim.Population(len(times), source, label=entry["label"])
     for entry in network["populations"]:
         made[entry["name"]] = population(sim, entry, tensors[entry["tensor"]])
     shifts = {entry["name"]: dict(zip(RECEPTORS, entry["shifts"], strict=True)) for entry in network["populations"]}

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.errors import Finding
-from norse_export.ir.fixed import FixedInput, Population, Synapses
-from norse_export.ir.graph import Graph
+from norse_export.ir.fixed import DenseSynapses, FixedInput, Population, Synapses
+from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.stages import FixedNode
 
 from . import memory, placing
@@ -58,21 +58,22 @@ def usage(graph: Graph[FixedNode], spikes: Mapping[str, int] | None = None) -> d
 
     spikes: of each input, how many of its sources send in the fullest step of the raster to be played; None: all.
     """
-    onto = {name: _onto(graph, name) for name, node in graph.nodes.items() if isinstance(node, Population)}
-    per_core = {name: _per_core(prod(graph.nodes[name].output_shape), into) for name, into in onto.items()}
+    per_core, onto = {}, {}
     found, numbers, number = {}, {}, 0
     for name, node in graph.nodes.items():
         if isinstance(node, FixedInput):
             size = prod(node.shape)
             per_core[name] = size
             found[name] = _sources(size, (spikes or {}).get(name, size))
+        elif isinstance(node, Population):
+            per_core[name], onto[name] = _onto(graph, name)
     for name, node in graph.nodes.items():
         if isinstance(node, Population):
             found[name] = _population(node, onto[name], per_core[name], per_core)
     for name in found:
         numbers[name], number = number, number + found[name].cores
     return {
-        name: replace(one, routing_entries=placing.entries(_targets(name, one, onto, per_core, numbers)))
+        name: replace(one, routing_entries=placing.entries(_targets(name, one, onto, numbers)))
         for name, one in found.items()
     }
 
@@ -82,7 +83,7 @@ def totals(use: Mapping[str, Use]) -> dict[str, int | str]:
 
     chips and routing entries are those of sPyNNaker's own placement where it is foretold, else its to decide.
     """
-    placed = placing.place([[one.sdram_bytes] * one.cores for one in use.values()])
+    placed = place(use)
     chips = {chip for cores in placed or () for chip in cores}
     cores = sum(one.cores for one in use.values())
     return {
@@ -94,6 +95,16 @@ def totals(use: Mapping[str, Use]) -> dict[str, int | str]:
         "sdram_bytes": sum(one.sdram_bytes * one.cores for one in use.values()),
         "routing_entries": sum(one.routing_entries for one in use.values()) if len(chips) == 1 else DECIDES,
     }
+
+
+def place(use: Mapping[str, Use]) -> list[list[placing.Chip]] | None:
+    """The chip of each core of each population; None: more than one board."""
+    return placing.place([[one.sdram_bytes] * one.cores for one in use.values()])
+
+
+def fullest(raster: NDArray[Any]) -> int:
+    """Spikes in the fullest step of a raster [T, *shape]."""
+    return int(np.count_nonzero(raster.reshape(len(raster), -1), axis=1).max(initial=0))
 
 
 def findings(use: Mapping[str, Use]) -> list[Finding]:
@@ -137,45 +148,52 @@ def _sources(neurons: int, most: int) -> Use:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Incoming:
-    """One projection onto a population: source, delay, and of each synapse its two cells."""
+    """One projection onto a population: source, delay, synapses of each source on each core of the target [S, C]."""
 
     source: str
     sources: int
     delay_steps: int
-    source_cells: NDArray[Any]
-    target_cells: NDArray[Any]
-
-    def pairs(self, source_size: int, target_size: int, target_blocks: int) -> NDArray[Any]:
-        """Of each synapse the number of its block of sources and block of targets, as one."""
-        blocks: NDArray[Any] = self.source_cells // source_size * target_blocks + self.target_cells // target_size
-        return blocks
+    lengths: NDArray[Any]
 
 
-def _onto(graph: Graph[FixedNode], name: str) -> list[_Incoming]:
-    """The projections onto a population that have synapses, in the order in which they are made."""
-    found = []
+def _onto(graph: Graph[FixedNode], name: str) -> tuple[int, list[_Incoming]]:
+    """Neurons of a full core of a population, and the projections onto it in the order in which they are made.
+
+    Cores are as full as leaves their ring buffers enough delay slots. Projections without a synapse are not made.
+    """
+    neurons = prod(graph.nodes[name].output_shape)
+    into: list[tuple[Edge, Synapses]] = []
     for edge in graph.incoming(name):
-        synapses = listed(cast(Synapses, graph.nodes[edge.source]))
-        sources, into = len(synapses.starts) - 1, graph.incoming(edge.source)[0]
-        cells = np.repeat(np.arange(sources), np.diff(synapses.starts))
-        if synapses.weight.size:
-            found.append(_Incoming(into.source, sources, into.delay_steps, cells, synapses.targets))
-    return found
-
-
-def _per_core(neurons: int, into: Sequence[_Incoming]) -> int:
-    """Neurons of a full core: as many as leave the ring buffers enough delay slots."""
-    longest, most = max((one.delay_steps for one in into), default=1), NEURONS_PER_CORE
+        synapses = cast(Synapses, graph.nodes[edge.source])
+        if np.any(synapses.weight):
+            into.append((graph.incoming(edge.source)[0], synapses))
+    longest, most = max((edge.delay_steps for edge, _ in into), default=1), NEURONS_PER_CORE
     while memory.most_slots(min(most, neurons)) < longest and most > _LEAST_PER_CORE:
         most //= 2
-    return most
+    return most, [
+        _Incoming(edge.source, prod(synapses.input_shape), edge.delay_steps, _lengths(synapses, most))
+        for edge, synapses in into
+    ]
+
+
+def _lengths(node: Synapses, per_core: int) -> NDArray[Any]:
+    """How many synapses each source has on each core [S, C]."""
+    neurons = prod(node.output_shape)
+    if isinstance(node, DenseSynapses):
+        firsts = np.arange(0, neurons, per_core)
+        dense: NDArray[Any] = np.add.reduceat(node.weight != 0, firsts, axis=0, dtype=np.int64).T
+        return dense
+    synapses, cores = listed(node), ceil(neurons / per_core)
+    sources = len(synapses.starts) - 1
+    cells = np.repeat(np.arange(sources), np.diff(synapses.starts)) * cores + synapses.targets // per_core
+    return np.bincount(cells, minlength=sources * cores).reshape(sources, cores)
 
 
 def _population(node: Population, into: Sequence[_Incoming], per_core: int, of_all: Mapping[str, int]) -> Use:
     neurons, longest = prod(node.shape), max((one.delay_steps for one in into), default=1)
     cores, full = ceil(neurons / per_core), min(neurons, per_core)
     rows = [
-        Rows(one.source, one.sources, min(one.sources, of_all[one.source]), _longest(one.pairs(1, per_core, cores)))
+        Rows(one.source, one.sources, min(one.sources, of_all[one.source]), int(one.lengths.max(initial=0)))
         for one in into
     ]
     model = Model.IF_CURR_DELTA if "scale_factor" in node.parameters else Model.IF_CURR_EXP
@@ -184,7 +202,7 @@ def _population(node: Population, into: Sequence[_Incoming], per_core: int, of_a
         neurons=neurons,
         neurons_per_core=per_core,
         cores=cores,
-        synapses=sum(one.target_cells.size for one in into),
+        synapses=sum(int(one.lengths.sum()) for one in into),
         slots=memory.most_slots(full),
         longest_delay=longest,
         row_bytes=memory.of_rows(rows),
@@ -195,19 +213,16 @@ def _population(node: Population, into: Sequence[_Incoming], per_core: int, of_a
     )
 
 
-def _longest(pairs: NDArray[Any]) -> int:
-    return int(np.bincount(pairs).max(initial=0))
-
-
 def _targets(
-    name: str, use: Use, onto: Mapping[str, Sequence[_Incoming]], per_core: Mapping[str, int], first: Mapping[str, int]
+    name: str, use: Use, onto: Mapping[str, Sequence[_Incoming]], first: Mapping[str, int]
 ) -> tuple[frozenset[int], ...]:
     """For each core of a population the cores that it has synapses on."""
     found: list[set[int]] = [set() for _ in range(use.cores)]
     for target, into in onto.items():
-        blocks = max(one.target_cells.max(initial=0) for one in into) // per_core[target] + 1 if into else 1
         for one in into:
             if one.source == name:
-                for pair in np.unique(one.pairs(per_core[name], per_core[target], blocks)).tolist():
-                    found[pair // blocks].add(first[target] + pair % blocks)
+                firsts = np.arange(0, one.sources, use.neurons_per_core)
+                core, on = np.nonzero(np.add.reduceat(one.lengths, firsts, axis=0))
+                for number, where in zip(core.tolist(), on.tolist(), strict=True):
+                    found[number].add(first[target] + where)
     return tuple(map(frozenset, found))

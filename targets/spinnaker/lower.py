@@ -62,12 +62,12 @@ def lower(
         UsageError: widths that the chip does not have; calibration inputs that do not fit the model.
     """
     choice = choice or QuantiseChoice()
-    _check_choice(choice)
+    check_choice(choice)
     if calibration is not None:
         calibration = checked_inputs(graph, calibration)
         ranges = ranges or generic.input_ranges(calibration)
     lowered = generic.lower(graph, ranges)
-    _refuse(lowered)
+    refuse(lowered)
     plan = schedule(lowered)
     sent = None if calibration is None or not choice.search else _sent(graph, lowered, calibration)
     chips, findings = all_mapped(lowered, plan)
@@ -87,9 +87,13 @@ def lower(
     return Quantised(fixed, table, tuple(findings), lowered, measured, plan.sent)
 
 
-def _check_choice(choice: QuantiseChoice) -> None:
+def check_choice(choice: QuantiseChoice) -> None:
+    """Refuse what the chip leaves nothing to choose of.
+
+    Raises:
+        UsageError: widths, which are the chip's own. UnsupportedError: a reset by subtraction.
+    """
     offered(choice.precision, "--precision", (), "spinnaker")
-    offered(choice.chip, "--chip", ("spinnaker1",), "spinnaker")
     if choice.law.reset == "subtract":
         message, fix = "a reset by subtraction: the chip resets to a value", "train with a reset to a value"
         raise UnsupportedError(message, where="law", fix=fix, kind="reset")
@@ -101,7 +105,12 @@ def _check_choice(choice: QuantiseChoice) -> None:
         )
 
 
-def _refuse(lowered: Lowered) -> None:
+def refuse(lowered: Lowered) -> None:
+    """What no chip of the family has.
+
+    Raises:
+        UnsupportedError: every one is a finding.
+    """
     findings = []
     for name, (_, given) in lowered.inputs.items():
         if (given.low, given.high, given.unit) != (0, 1, 1.0):

@@ -60,10 +60,27 @@ def read(file: BinaryIO, *, name: str, limits: Limits) -> Network:
         InputFileError: truncated, corrupt, of a newer format, or its parts do not belong together.
         LimitError: larger than the limits. GraphError: an impossible graph.
     """
+    return decoded(*held(file, name=name, limits=limits), name, limits)
+
+
+def held(file: BinaryIO, *, name: str, limits: Limits) -> tuple[Any, dict[str, Array]]:
+    """An artefact's description of the network, not yet checked, and its tensors.
+
+    Raises:
+        InputFileError: truncated, corrupt, of a newer format. LimitError: larger than the limits.
+    """
     parsed = parse_in_child(f"{__name__}:parse", file, name=name, limits=limits).document
-    arrays = safetensors_file.read_tensors(file, parsed["header"])
+    return parsed["network"], safetensors_file.read_tensors(file, parsed["header"])
+
+
+def decoded(document: Any, arrays: Mapping[str, Array], name: str, limits: Limits) -> Network:
+    """The network of a description and its tensors.
+
+    Raises:
+        InputFileError: its parts do not belong together. LimitError: larger than the limits. GraphError: impossible.
+    """
     try:
-        return _decoded(parsed["network"], arrays, name, limits)
+        return _decoded(document, arrays, name, limits)
     except UsageError as error:
         raise corrupt(f"{error.what} ({error.where})", name) from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:

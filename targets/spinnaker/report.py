@@ -20,6 +20,8 @@ from .lower import LAW, METADATA
 from .weights import largest_possible, per_one
 
 _NOT_MODELLED = "timing, lost or late packets, and everything else that a chip does beside these neurons' arithmetic"
+# For which rasters the memory of spike sources is counted.
+_ANY, _PLAYED = "rasters in whose fullest step every source sends", "the first sample of recording.safetensors"
 
 
 def document(graph: Graph[FixedNode], use: Mapping[str, Use]) -> dict[str, Any]:
@@ -27,11 +29,23 @@ def document(graph: Graph[FixedNode], use: Mapping[str, Use]) -> dict[str, Any]:
     return {
         "law": LAW,
         "not_modelled": _NOT_MODELLED,
-        "totals": totals(use),
-        "use": {name: asdict(one) for name, one in use.items()},
+        **_taken(use, _ANY),
         "layers": _layers(graph),
         "host": [name for name, node in graph.nodes.items() if _on_host(node)],
         "metadata": {key: text for key, text in graph.metadata.items() if key != METADATA},
+    }
+
+
+def recorded(document: dict[str, Any], use: Mapping[str, Use]) -> dict[str, Any]:
+    """The report of an artefact that holds rasters; use: with those that deploy.py plays first."""
+    return document | _taken(use, _PLAYED)
+
+
+def _taken(use: Mapping[str, Use], rasters: str) -> dict[str, Any]:
+    return {
+        "totals": totals(use),
+        "memory_of_sources": rasters,
+        "use": {name: asdict(one) for name, one in use.items()},
     }
 
 

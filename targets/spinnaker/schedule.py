@@ -33,15 +33,15 @@ class Schedule:
     host_edges: tuple[Edge, ...]
 
 
-def schedule(lowered: Lowered) -> Schedule:
-    """The least lateness with which every delay is possible.
+def schedule(lowered: Lowered, *, recorded_late: int = RECORDED_LATE) -> Schedule:
+    """The least lateness with which every delay is possible; recorded_late: of membranes that are read, in steps.
 
     Raises:
         UnsupportedError: a loop of several layers with too short delays.
     """
     late = dict.fromkeys((*lowered.inputs, *lowered.populations), 0)
     _relax(lowered, late, len(lowered.populations) + 1)
-    sent = _sent(lowered, late)
+    sent = _sent(lowered, late, recorded_late)
     delays = {p.name: p.delay_steps + late[p.target] - late[p.source] for p in lowered.projections}
     waiting = tuple(
         replace(edge, delay_steps=edge.delay_steps + sent[edge.target] - sent[edge.source])
@@ -65,11 +65,11 @@ def _relax(lowered: Lowered, late: dict[str, int], most: int) -> None:
     raise UnsupportedError.of([Finding("loop_delay", "error", tight.target if tight else "graph", message, fix)])
 
 
-def _sent(lowered: Lowered, late: Mapping[str, int]) -> dict[str, int]:
+def _sent(lowered: Lowered, late: Mapping[str, int], recorded_late: int) -> dict[str, int]:
     """The lateness of what every node sends; of a host node the most of what it gets."""
     sent = {name: steps for name, steps in late.items() if name in lowered.inputs}
     for name, node in lowered.populations.items():
-        sent[name] = late[name] + (0 if node.spikes else RECORDED_LATE)
+        sent[name] = late[name] + (0 if node.spikes else recorded_late)
     waiting = list(lowered.host)
     while waiting:  # a host part has no loops
         for name in tuple(waiting):

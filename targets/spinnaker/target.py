@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from norse_export.errors import ExportError, Finding
+from norse_export.errors import ExportError, Finding, UsageError
 from norse_export.files.checked import open_input
 from norse_export.files.limits import Limits
 from norse_export.interpret.fixed import emulate
@@ -19,16 +19,21 @@ from norse_export.ir.graph import Graph
 from norse_export.ir.run import Run
 from norse_export.ir.stages import DiscreteNode, FixedNode
 from norse_export.passes.lowered import InputRange
+from norse_export.passes.plans import offered
 from norse_export.passes.quantise import QuantiseChoice, Quantised
-from norse_export.target import Stage
+from norse_export.target import Limit, Stage, VendorReport
 
-from . import limits, report
+from . import chip2_file, chip2_lower, limits, report
 from .artefact import KEY, told, write
-from .lower import lower
+from .fit import limits_of
+from .lower import check_choice, lower
 from .reading import Network, read
 from .recording import expected, read_recording, write_played, write_recording
+from .vendor import NAME as SPYNNAKER
+from .vendor import check as check_vendor
 
 NETWORK, SCRIPT, REPORT = "network.safetensors", "deploy.py", "report.json"
+CHIPS = ("spinnaker1", chip2_file.CHIP)
 _LOOKED_AT = 1 << 16  # bytes of a file's header in which its kind must stand
 
 
@@ -45,6 +50,7 @@ class SpinnakerTarget:
     folder: bool = True
     description: str = "SpiNNaker, sPyNNaker 7.4.1: IF_curr_exp and IF_curr_delta in s16.15, deployed by a PyNN script"
     states: bool = False
+    vendors: tuple[str, ...] = (SPYNNAKER,)
 
     def lower(
         self,
@@ -54,17 +60,30 @@ class SpinnakerTarget:
         *,
         ranges: Mapping[str, InputRange] | None = None,
     ) -> Quantised:
-        """Give the network as the chip computes it: see lower.py."""
+        """Give the network as the chip computes it: see lower.py, and chip2_lower.py for --chip spinnaker2."""
+        choice = choice or QuantiseChoice()
+        check_choice(choice)
+        if offered(choice.chip, "--chip", CHIPS, self.name) == chip2_file.CHIP:
+            return chip2_lower.lower(graph, choice, calibration, ranges=ranges)
         return lower(graph, choice, calibration, ranges=ranges)
 
     def check(self, graph: Graph[FixedNode]) -> tuple[Finding, ...]:
         """Every limit of the chip that is broken, and what a user should know."""
         try:
+            if chip2_file.METADATA in graph.metadata:
+                all_ranges(graph)
+                return tuple(chip2_file.findings(graph))
             told(graph)
             all_ranges(graph)
         except ExportError as error:
             return error.findings
         return tuple(limits.findings(limits.usage(graph)))
+
+    def limits(self, graph: Graph[FixedNode]) -> tuple[Limit, ...]:
+        """How much of the chip and of a board the network takes; none is told of SpiNNaker 2."""
+        if chip2_file.METADATA in graph.metadata:
+            return ()
+        return limits_of(limits.usage(graph))
 
     def emit(self, graph: Graph[FixedNode], path: Path) -> None:
         """Write network, script and report into a folder; same graph, same bytes.
@@ -72,6 +91,9 @@ class SpinnakerTarget:
         Raises:
             GraphError: the graph is not under the chip's law.
         """
+        if chip2_file.METADATA in graph.metadata:
+            chip2_file.emit(graph, path)
+            return
         use = limits.usage(graph)
         with (path / NETWORK).open("wb") as file:
             write(file, graph, use)
@@ -81,16 +103,18 @@ class SpinnakerTarget:
 
     def run(self, artefact: Path, inputs: Mapping[str, NDArray[Any]]) -> Run:
         """Replay the network of the folder under the chip's law, from the words that the chip would be loaded with."""
-        network = load(artefact)
-        done = emulate(network.graph, inputs, states=self.states)
-        return replace(done, ran_by="our emulation of sPyNNaker 7.4.1's neurons, from the artefact; no chip")
+        done = emulate(load(artefact).graph, inputs, states=self.states)
+        told = "py-spinnaker2's documented rules" if chip2_file.holds(artefact) else "sPyNNaker 7.4.1's neurons"
+        return replace(done, ran_by=f"our emulation of {told}, from the artefact; no chip")
 
     def runners(self) -> tuple[str, ...]:
         """The emulation, which is part of norse-export."""
         return ("emulation",)
 
     def holds(self, path: Path) -> bool:
-        """Whether a folder holds a network of the chip, by the first bytes of its file."""
+        """Whether a folder holds a network of a chip, by the first bytes of its files."""
+        if chip2_file.holds(path):
+            return True
         try:
             with open_input(path / NETWORK) as file:
                 return KEY.encode() in file.read(_LOOKED_AT)
@@ -111,7 +135,32 @@ class SpinnakerTarget:
 
     def record(self, artefact: Path, inputs: Mapping[str, NDArray[Any]], run: Run) -> None:
         """Add the first samples, and what is to be expected of the chip: see recording.py."""
-        write_recording(artefact, load(artefact), inputs, run)
+        network, path = load(artefact), artefact / REPORT
+        write_recording(artefact, network, inputs, run)
+        if chip2_file.holds(artefact):
+            return
+        spikes = {name: limits.fullest(raster[:, 0]) for name, raster in inputs.items()}
+        document = report.recorded(json.loads(path.read_text()), limits.usage(network.graph, spikes))
+        path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+    def vendor_check(
+        self, vendor: str, artefact: Path, inputs: Mapping[str, NDArray[Any]], *, python: Path | None
+    ) -> VendorReport:
+        """Map an artefact onto a virtual board with the real sPyNNaker, and compare what it would load: see vendor.py.
+
+        Raises:
+            MissingDependencyError: sPyNNaker is not installed. UsageError: another vendor, or no such interpreter.
+        """
+        if vendor not in self.vendors:
+            fix = f"use one of: {', '.join(self.vendors)}"
+            raise UsageError(f"no vendor {vendor!r} for target {self.name}", where="--vendor", fix=fix)
+        if chip2_file.holds(artefact):
+            message = "sPyNNaker is for SpiNNaker 1: no vendor's software was available for SpiNNaker 2"
+            raise UsageError(message, where="--vendor", fix="leave --vendor out")
+        if chip2_file.holds(artefact):
+            message = f"{vendor} has no software for SpiNNaker 2 that reads this"
+            raise UsageError(message, where="--vendor", fix="leave --vendor out, or export with --chip spinnaker1")
+        return check_vendor(artefact, inputs, python=python)
 
 
 def load(artefact: Path, limits: Limits | None = None) -> Network:
@@ -120,6 +169,8 @@ def load(artefact: Path, limits: Limits | None = None) -> Network:
     Raises:
         InputFileError, LimitError, GraphError: it is damaged, or no such folder.
     """
+    if chip2_file.holds(artefact):
+        return chip2_file.load(artefact, limits or _room(artefact))
     path = artefact / NETWORK
     with open_input(path) as file:
         return read(file, name=str(path), limits=limits or _room(artefact))

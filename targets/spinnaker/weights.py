@@ -76,7 +76,7 @@ def largest_sum(rows: Sequence[Rows], sent: Mapping[str, Array]) -> float:
     for one in rows:
         arriving = summed(one.name, one.whole(per_unit), sent[one.source].astype(np.int8))
         late = np.zeros_like(arriving)
-        late[one.delay_steps :] = arriving[: len(arriving) - one.delay_steps]
+        late[one.delay_steps :] = arriving[: max(0, len(arriving) - one.delay_steps)]
         total = total + late
     return float(total.max()) / per_unit
 

@@ -1,7 +1,11 @@
-"""Random nets under the law of Loihi 2: what the written files do is what the engine does, overflows included."""
+"""Random nets under the law of Loihi 2: what the written files do is what the engine does, overflows included.
+
+Second arrays, starting states and delays occur, too. Layers are of few structures, so that few kernels are compiled.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,19 +18,21 @@ from norse_export.engine.network import compile_network
 from norse_export.files.child import Parsed
 from norse_export.files.limits import Limits
 from norse_export.interpret.fixed import emulate
-from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput, Population
+from norse_export.ir.fixed import ConvSynapses, Delivery, DenseSynapses, FixedInput, Population
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Output
 from norse_export.targets.loihi import LoihiTarget, host, law, netx
 from norse_export.targets.loihi.chain import chain_of
 from norse_export.targets.loihi.host import host_part, write_host
 from norse_export.targets.loihi.net_output import write_net
+from norse_export.targets.loihi.precision import FINE_EXP
 from norse_export.targets.loihi.replay import HOST, NET, replayed_graph
-from norse_export.targets.loihi.weights import settled
+from norse_export.targets.loihi.weights import settled, settled_together
 
-BLOCKS, NETS, STEPS = 10, 100, 40
+BLOCKS, NETS, STEPS = 10, 100, 24
 TARGET = LoihiTarget()
 Generator = np.random.Generator
+Synapses = DenseSynapses | ConvSynapses
 
 
 @pytest.fixture
@@ -65,14 +71,34 @@ def population(generator: Generator, shape: tuple[int, ...], *, readout: bool) -
     v_th = int(generator.choice([0, 5, 300, 20_000, 131_071]))
     bias = generator.integers(-4096, 4096, (shape[0], *(1,) * (len(shape) - 1))) * generator.integers(2)
     values = {"u_keep": 4096 - i_decay, "v_keep": 4096 - v_decay, "bias": bias << 6, "v_th": v_th << 6}
+    start = int(generator.choice([0, 0, 1 << 16, 1 << 23]))
     return Population(
         program=(law.LAVA_READOUT if readout else law.LAVA_LIF).trace(),
         shape=shape,
         parameters={name: np.broadcast_to(np.asarray(value), shape) for name, value in values.items()},
-        initial_state={name: np.zeros(shape, np.int64) for name in ("u", "v")},
+        initial_state={name: generator.integers(-start + 1, max(start, 2), shape) for name in ("u", "v")},
         dt=1e-3,
         unit={name: np.full(shape, 0.25) for name in ("u", "v")},
     )
+
+
+def seconds(generator: Generator, first: Synapses) -> list[Synapses]:
+    """Perhaps a second array of the same ends: inhibitory, or a fine one."""
+    match generator.integers(4):
+        case 0:
+            made, shift = -generator.integers(0, 256, first.weight.shape), 0
+        case 1:
+            made, shift = 2 * generator.integers(-128, 128, first.weight.shape), FINE_EXP
+        case _:
+            return []
+    delivery = Delivery(shift=shift) if shift else first.delivery
+    return [replace(first, weight=made.astype(np.int16), delivery=delivery)]
+
+
+def convolution(generator: Generator, shape: tuple[int, ...]) -> ConvSynapses:
+    kernel = weights(generator, 3, shape[0], 2, 2).astype(np.int16)
+    window = {"padding": (1, 1), "dilation": (2, 2), "delivery": law.conv_delivery()}
+    return ConvSynapses(kernel, shape, (3, *shape[1:]), **window)
 
 
 def net(generator: Generator) -> Graph[Any]:
@@ -80,28 +106,30 @@ def net(generator: Generator) -> Graph[Any]:
     images = bool(generator.integers(2))
     shape: tuple[int, ...] = (2, 4, 3) if images else (int(generator.integers(1, 80)),)
     nodes: dict[str, Any] = {"input": FixedInput(shape)}
-    edges, before, count = [], "input", int(generator.integers(1, 4))
+    edges, before, count = [], "input", int(generator.choice([1, 1, 2, 3]))
     for number in range(count):
         name, last = f"layer {number}", number == count - 1
         images = images and bool(generator.integers(3))
+        readout, late, loops = last and bool(generator.integers(2)), 0, False
         if images:
-            kernel = weights(generator, 3, shape[0], 2, 2)
-            synapses: Any = ConvSynapses(
-                kernel.astype(np.int16), shape, (3, *shape[1:]), padding=(1, 1), dilation=(2, 2),
-                delivery=law.conv_delivery(),
-            )  # fmt: skip
+            first: Synapses = convolution(generator, shape)
         else:
             cells = int(generator.integers(1, 12))
-            matrix = settled(weights(generator, cells, int(np.prod(shape))))
-            synapses = DenseSynapses(matrix.astype(np.int16), shape, (cells,))
-        shape = synapses.output_shape
-        nodes |= {f"to {name}": synapses}
-        nodes[name] = population(generator, shape, readout=last and bool(generator.integers(2)))
-        edges += [Edge(before, f"to {name}", "x", 1), Edge(f"to {name}", name, "a")]
-        if not images and nodes[name].spikes and generator.integers(2):
-            back = settled(weights(generator, *shape, *shape))
-            nodes[f"loop {name}"] = DenseSynapses(back.astype(np.int16), shape, shape)
-            edges += [Edge(name, f"loop {name}", "x", 1), Edge(f"loop {name}", name, "a")]
+            loops = not readout and bool(generator.integers(2))
+            forward, back = weights(generator, cells, int(np.prod(shape))), weights(generator, cells, cells)
+            forward, back = settled_together(forward, back) if loops else (settled(forward), back)
+            first = DenseSynapses(forward.astype(np.int16), shape, (cells,))
+            late = 0 if loops else int(generator.choice([0, 0, 1, 9]))
+        shape = first.output_shape
+        nodes[name] = population(generator, shape, readout=readout)
+        for place, array in enumerate((first, *seconds(generator, first))):
+            nodes[f"to {name} {place}"] = array
+            edges += [Edge(before, f"to {name} {place}", "x", 1 + late), Edge(f"to {name} {place}", name, "a")]
+        if loops:
+            own = DenseSynapses(back.astype(np.int16), shape, shape)
+            for place, array in enumerate((own, *seconds(generator, own))):
+                nodes[f"loop {name} {place}"] = array
+                edges += [Edge(name, f"loop {name} {place}", "x", 1), Edge(f"loop {name} {place}", name, "a")]
         before = name
     nodes["output"] = Output(shape)
     return Graph(nodes, (*edges, Edge(before, "output")))

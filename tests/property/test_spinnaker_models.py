@@ -1,4 +1,4 @@
-"""Random models on SpiNNaker: nearly the spikes of float64, and from the artefact the bits of the engine."""
+"""Random models on SpiNNaker: nearly the spikes of float64."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from small_nets import spikes
 
-from norse_export.engine.network import compile_network
 from norse_export.interpret import interpret
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Linear, Output
@@ -77,17 +76,3 @@ def test_few_spikes_differ_from_those_of_float64(tmp_path: Path) -> None:
             sent += int(raster.sum())
     assert sent > 5000
     assert differing <= sent / 200
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_artefact_runs_to_the_engine_s_bits(seed: int, tmp_path: Path) -> None:
-    graph, inputs = model(seed)
-    made = TARGET.lower(graph, QuantiseChoice(), inputs)
-    TARGET.emit(made.graph, tmp_path)
-    expected, actual = compile_network(made.graph).run(inputs, states=True).run, TARGET.run(tmp_path, inputs)
-    for kind in ("spikes", "outputs"):
-        for name, values in getattr(expected, kind).items():
-            assert np.array_equal(values, getattr(actual, kind)[name]), name
-    for name, recorded in expected.observables.items():
-        for key, values in recorded.items():
-            assert np.array_equal(values, actual.observables[name][key]), (name, key)

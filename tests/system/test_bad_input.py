@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits" / "model.pt"
+SEVERAL = Path(__file__).with_name("several_commands.py")
 NIR = ("--target", "nir", "-o", "out.nir")
 
 
@@ -154,19 +157,55 @@ def _tree(folder: Path) -> dict[str, bytes | None]:
     return {path.name: path.read_bytes() if path.is_file() else None for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("optimised", [False, True], ids=["python", "python -O"])
+@dataclass(frozen=True)
+class Refused:
+    """How a row ended, and what lay in its folder before and after."""
+
+    code: int
+    err: str
+    before: dict[str, bytes | None]
+    after: dict[str, bytes | None]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["python", "python -O"])
+def refused(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Refused]:
+    """Every row of the table, in one process."""
+    folders = {bad.name: tmp_path_factory.mktemp("bad") for bad in TABLE}
+    for bad in TABLE:
+        bad.prepare(folders[bad.name])
+    before = {name: _tree(folder) for name, folder in folders.items()}
+    command = [sys.executable, *(["-O"] if request.param else []), str(SEVERAL)]
+    lines = json.dumps([[str(folders[bad.name]), list(map(str, bad.arguments))] for bad in TABLE])
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=300, check=True)
+    told = json.loads(done.stdout)
+    assert told["optimised"] is request.param
+    return {
+        bad.name: Refused(ended["code"], ended["err"], before[bad.name], _tree(folders[bad.name]))
+        for bad, ended in zip(TABLE, told["ended"], strict=True)
+    }
+
+
 @pytest.mark.parametrize("bad", TABLE, ids=lambda bad: bad.name)
-def test_bad_input_ends_in_one_clear_error(bad: Bad, optimised: bool, cli: Callable[..., Any], tmp_path: Path) -> None:
-    bad.prepare(tmp_path)
-    before = _tree(tmp_path)
-    ended = cli(*bad.arguments, optimised=optimised)
+def test_bad_input_ends_in_one_clear_error(bad: Bad, refused: dict[str, Refused]) -> None:
+    ended = refused[bad.name]
     assert ended.code == bad.code, ended.err
     assert any(word in ended.err.lower() for word in bad.words), ended.err
     assert "where:" in ended.err
     assert "fix:" in ended.err
     assert "Traceback" not in ended.err
     assert len(ended.err.splitlines()) <= 5, ended.err
-    assert _tree(tmp_path) == before
+    assert ended.after == ended.before
+
+
+@pytest.mark.parametrize("refused", [False], ids=["python"], indirect=True)
+@pytest.mark.parametrize("name", ["truncated", "max pooling", "unknown option"])
+def test_a_process_of_its_own_ends_alike(
+    name: str, refused: dict[str, Refused], cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    (bad,) = (row for row in TABLE if row.name == name)
+    bad.prepare(tmp_path)
+    ended = cli(*bad.arguments)
+    assert (ended.code, ended.err) == (refused[name].code, refused[name].err)
 
 
 @pytest.mark.parametrize("bad", TABLE[:1], ids=lambda bad: bad.name)

@@ -44,12 +44,16 @@ OTHERS = {
     "onnx": ("norse_export.formats.onnx.*",),
     "onnxruntime": ("norse_export.targets.onnx.*",),
     "safetensors": ("norse_export.formats.*",),
-    "pyNN": ("norse_export.targets.spinnaker.deploy",),  # a script that artefacts hold; nothing imports it
+    # Scripts that run where sPyNNaker is installed, from a folder of their own; nothing imports them.
+    "pyNN": ("norse_export.targets.spinnaker.deploy", "norse_export.targets.spinnaker.virtual_board"),
+    "spynnaker": ("norse_export.targets.spinnaker.virtual_board",),
+    "deploy": ("norse_export.targets.spinnaker.virtual_board",),
     "numba": ("norse_export.engine.*",),
     "llvmlite": ("norse_export.engine.*",),
     "click": ("norse_export.cli.*",),
     "rich": ("norse_export.cli.*", "norse_export.report.*"),
     "lava": ("norse_export.targets.loihi.run_on_loihi",),  # copied into artefacts as text, and never imported here
+    "scipy": ("norse_export.targets.loihi.run_on_loihi",),  # which Lava brings
 }
 HEAVY = ("torch", "numpy", "h5py", "onnx", "numba", "llvmlite", "nir", "norse", "safetensors", "click", "rich")
 MAX_FILE, MAX_FUNCTION = 600, 80

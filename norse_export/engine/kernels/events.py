@@ -45,24 +45,23 @@ def scan_values(numbers, size, cells, values):
 
 
 @jitted
-def first_kept(t, sample, steps, size, starts, place, filled):
+def first_kept(t, sample, steps, size, starts, place):
     """Where the events of a step are kept: behind those before them.
 
-    Those of a thread's first sample b begin at place + b * steps * size, so that there is room for all. starts
-    [B, steps + 1] are filled in, 0 in its stead: nothing is kept. filled: how far this thread has come, 0 at first.
+    Those of sample b begin at place + b * steps * size, so that there is room for all. starts [B, steps + 1] are filled
+    in; 0 in its stead: nothing is kept.
     """
-    bounds, end = view(starts + 8 * sample * (steps + 1), steps + 1, np.int64), view(filled, 1, np.int64)
+    bounds = view(starts + 8 * sample * (steps + 1), steps + 1, np.int64)
     if t == 0:
-        bounds[0] = end[0] if end[0] != 0 else place + sample * steps * size
+        bounds[0] = place + sample * steps * size
     return bounds[t]
 
 
 @jitted
-def end_kept(t, sample, steps, starts, filled, count):
+def end_kept(t, sample, steps, starts, count):
     """Say how many events of a step are kept."""
     bounds = view(starts + 8 * sample * (steps + 1), steps + 1, np.int64)
     bounds[t + 1] = bounds[t] + count
-    view(filled, 1, np.int64)[0] = bounds[t + 1]
 
 
 @jitted
@@ -78,15 +77,15 @@ def given_events(t, sample, samples, starts, indices, slots, mask, sent):
 
 
 @jitted
-def raster_events(t, sample, samples, raster, size, slots, mask, ring, sent, steps, starts, kept, place, filled):
+def raster_events(t, sample, samples, raster, size, slots, mask, ring, sent, steps, starts, kept, place):
     """List the events of an input that came as a raster of bytes [T, B, size], 0 or 1; see first_kept."""
     slot = t & mask
     address = ring + 4 * (size + SPARE) * slot
     if starts != 0:
-        address = kept + 4 * first_kept(t, sample, steps, size, starts, place, filled)
+        address = kept + 4 * first_kept(t, sample, steps, size, starts, place)
     count = scan_bytes(raster + (t * samples + sample) * size, size, view(address, size, np.int32))
     if starts != 0:
-        end_kept(t, sample, steps, starts, filled, count)
+        end_kept(t, sample, steps, starts, count)
     entry = slot_of(slots, slot)
     entry[0] = address
     entry[1] = count
@@ -94,17 +93,17 @@ def raster_events(t, sample, samples, raster, size, slots, mask, ring, sent, ste
 
 
 @jitted
-def raster_values(t, sample, samples, raster, size, slots, mask, ring, sent, steps, starts, kept, place, filled):
+def raster_values(t, sample, samples, raster, size, slots, mask, ring, sent, steps, starts, kept, place):
     """List the events of an input that came as a raster of int32 [T, B, size], with their values; see first_kept."""
     slot = t & mask
     address = ring + 8 * (size + SPARE) * slot
     numbers = view(raster + 4 * (t * samples + sample) * size, size, np.int32)
     values = address + 4 * (size + SPARE)
     if starts != 0:
-        address = kept + 4 * first_kept(t, sample, steps, size, starts, place, filled)
+        address = kept + 4 * first_kept(t, sample, steps, size, starts, place)
     count = scan_values(numbers, size, view(address, size, np.int32), view(values, size, np.int32))
     if starts != 0:
-        end_kept(t, sample, steps, starts, filled, count)
+        end_kept(t, sample, steps, starts, count)
     entry = slot_of(slots, slot)
     entry[0] = address
     entry[1] = count
@@ -113,34 +112,34 @@ def raster_values(t, sample, samples, raster, size, slots, mask, ring, sent, ste
 
 
 @jitted
-def spike_events(
-    t, sample, samples, flags, size, slots, mask, ring, sent, raster, order, steps, starts, kept, place, filled
-):
-    """List the cells that spiked; set their bytes in the raster [T, B, size] in the graph's order, if there is one.
+def spike_events(t, sample, samples, flags, size, slots, mask, ring, sent, raster, order, steps, starts, kept, place):
+    """List the cells that spiked; fill their row of the raster [T, B, size] in the graph's order, if there is one.
 
     Lists that are kept (first_kept) are those of cells in the graph's order.
     """
     slot = t & mask
     address = ring + 4 * (size + SPARE) * slot
     if starts != 0:
-        address = kept + 4 * first_kept(t, sample, steps, size, starts, place, filled)
+        address = kept + 4 * first_kept(t, sample, steps, size, starts, place)
     cells = view(address, size, np.int32)
     count = scan_bytes(flags, size, cells)
     if starts != 0:
-        end_kept(t, sample, steps, starts, filled, count)
+        end_kept(t, sample, steps, starts, count)
     entry = slot_of(slots, slot)
     entry[0] = address
     entry[1] = count
     view(sent, t + 1, np.int64)[t] += count
     if raster != 0:
-        row = view(raster + (t * samples + sample) * size, size, np.uint8)
-        if order != 0:
+        row, marks = view(raster + (t * samples + sample) * size, size, np.uint8), view(flags, size, np.uint8)
+        if order == 0:
+            for cell in range(size):
+                row[cell] = marks[cell]
+        else:
             places = view(order, size, np.int32)
+            for cell in range(size):
+                row[cell] = 0
             for number in range(count):
                 row[places[cells[number]]] = 1
-        else:
-            for number in range(count):
-                row[cells[number]] = 1
 
 
 @jitted
@@ -159,9 +158,9 @@ def count_events(t, sample, numbers, size, slots, mask, ring, sent, number_type)
 
 
 @jitted
-def keep_raster(t, sample, samples, raster, steps, size, starts, kept, place, filled, number_type):
+def keep_raster(t, sample, samples, raster, steps, size, starts, kept, place, number_type):
     """Keep the cells that are not 0 in row (t, sample) of a raster [T, B, size]."""
-    first = first_kept(t, sample, steps, size, starts, place, filled)
+    first = first_kept(t, sample, steps, size, starts, place)
     item = view(raster, 1, number_type).itemsize
     row, cells = raster + item * (t * samples + sample) * size, view(kept + 4 * first, size, np.int32)
     if item == 1:
@@ -172,4 +171,4 @@ def keep_raster(t, sample, samples, raster, steps, size, starts, kept, place, fi
             if numbers[cell] != 0:
                 cells[count] = cell
                 count += 1
-    end_kept(t, sample, steps, starts, filled, count)
+    end_kept(t, sample, steps, starts, count)

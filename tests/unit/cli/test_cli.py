@@ -188,6 +188,24 @@ def test_quiet_check_points_to_the_check_that_is_not_quiet(run: Run, stub: Answe
     assert err.splitlines()[-1] == "and 3 more: norse-export check 'my model.pt' --input-shape 3,4 --override"
 
 
+def test_the_check_that_is_pointed_to_makes_the_same_choices_of_integers(run: Run, stub: Answering) -> None:
+    stub.answer = samples.SEVERAL
+    words = "--weight-bits 6 --precision split --chip loihi1 --calib x.npz --bits 0=4 --per-channel --no-search"
+    _, _, err = run("m.pt", "--target", "loihi", *words.split())
+    assert err.splitlines()[-1] == f"and 4 more: norse-export check m.pt --target loihi {words}"
+
+
+def test_a_vendor_is_handed_on(run: Run, stub: Answering) -> None:
+    for command in ("export", "run"):
+        run(command, "m", *(["--target", "loihi"] if command == "export" else []), "--vendor", "lava")
+        run(command, "m", *(["--target", "loihi"] if command == "export" else []))
+    lava, none, *_ = [named["vendor"] for _, _, named in stub.calls]
+    assert (lava.name, lava.python, none) == ("lava", None, None)
+    code, _, err = run("run", "m", "--vendor-python", "py")
+    assert code == 2
+    assert "add --vendor NAME" in err
+
+
 def test_a_bug_is_70_in_one_line_and_with_v_a_traceback(run: Run, stub: Answering) -> None:
     stub.answer = KeyError("x\ny")
     code, out, err = run("inspect", "m.pt")

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixed_comparison import first_difference
 
+from norse_export.engine import script
 from norse_export.engine.network import compile_network
 from norse_export.engine.recordings import Events
 from norse_export.errors import ExportError, UnsupportedError, UsageError
@@ -223,6 +225,18 @@ def test_threads_and_the_batch_change_nothing() -> None:
         np.testing.assert_array_equal(alone.run.spikes["p"], one.run.spikes["p"][:, sample : sample + 1])
 
 
+def test_a_run_in_many_slices_is_the_run_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = np.random.default_rng(1).random((20, 5, 100)) < 0.2
+    network = compile_network(wide_net(200))
+    whole = network.run({"in": given}, states=True)
+    monkeypatch.setattr(script, "BEGINNING", 200 * 3)
+    monkeypatch.setattr(script, "FASTER", 1)
+    for threads in (1, 2):
+        sliced = network.run({"in": given}, states=True, threads=threads)
+        assert first_difference(whole.run, sliced.run) is None
+        assert sliced.activity.synaptic_operations == whole.activity.synaptic_operations
+
+
 def test_lists_of_events_give_what_the_raster_gives() -> None:
     given = np.random.default_rng(1).random((20, 5, 100)) < 0.2
     counts = given.reshape(100, 100).sum(axis=1)
@@ -294,15 +308,16 @@ def test_what_the_engine_does_not_have_is_refused_all_at_once() -> None:
     assert "behind the last spikes" in wrong.value.fix
 
 
-def test_an_interrupt_ends_a_long_run_at_once() -> None:
-    """The kernels hold no lock: Ctrl-C reaches the thread that waits for them."""
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_ends_a_long_run_at_once(threads: int) -> None:
+    """The kernels run for a short while at a time: in between Ctrl-C is seen, and ends all threads."""
     network = compile_network(wide_net(200))
-    given = {"in": np.ones((200_000, 1, 100), bool)}
+    given = {"in": np.ones((100_000, 2, 100), bool)}
     network.run({"in": given["in"][:10]})
 
     def run_for_long() -> None:
         for _ in range(1000):
-            network.run(given)
+            network.run(given, threads=threads)
 
     start = time.perf_counter()
     threading.Timer(0.3, _thread.interrupt_main).start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -49,38 +48,6 @@ def lif(n: int = 3, **fields: Any) -> NeuronModel:
 
 def round_trip(graph: Graph[Any], path: Path) -> LoadedGraph:
     return graph_of_document(written(graph, path))
-
-
-def differences(a: Graph[Any], b: Graph[Any]) -> list[str]:
-    """Every node, field, edge and metadata in which two graphs differ; arrays bit for bit, with their dtypes."""
-    found = [] if list(a.nodes) == list(b.nodes) else [f"nodes {list(a.nodes)} != {list(b.nodes)}"]
-    for name in a.nodes.keys() & b.nodes.keys():
-        if type(a.nodes[name]) is not type(b.nodes[name]):
-            found.append(f"{name}: {type(a.nodes[name]).__name__} != {type(b.nodes[name]).__name__}")
-            continue
-        one, other = (parts(graph.nodes[name]) for graph in (a, b))
-        for part in {**one, **other}:
-            x, y = one.get(part), other.get(part)
-            if not same(x, y):
-                found.append(f"{name}.{part}: {x!r} != {y!r}")
-    if a.edges != b.edges:
-        found.append(f"edges {a.edges} != {b.edges}")
-    if dict(a.metadata) != dict(b.metadata):
-        found.append(f"metadata {dict(a.metadata)} != {dict(b.metadata)}")
-    return found
-
-
-def parts(node: Any) -> dict[str, Any]:
-    """Every field of a node; of a population every value, too."""
-    found = {field.name: getattr(node, field.name) for field in fields(node)}
-    return found | dict(found.pop("values")) if isinstance(node, NeuronModel) else found
-
-
-def same(x: Any, y: Any) -> bool:
-    """Equal to the bit, of the same type and shape."""
-    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
-        return x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
-    return type(x) is type(y) and x == y
 
 
 def written(graph: Graph[Any], path: Path) -> NIRDocument:

@@ -116,9 +116,9 @@ class InProcess:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from norse_export.files.child import Parsed
-        from norse_export.formats import saved
+        from norse_export.formats import graph_file
 
-        monkeypatch.setattr(saved, "parse_in_child", lambda _, file, *, name, limits: Parsed(*parse(file, limits)))
+        monkeypatch.setattr(graph_file, "parse_in_child", lambda _, file, *, name, limits: Parsed(*parse(file, limits)))
 
     def read(self, document: Any, arrays: Any, limits: Limits | None = None) -> SavedModel:
         text = json.dumps(document)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from norse_export.errors import ExportError, GraphError, InputFileError, LimitError
 from norse_export.files.child import Parsed
 from norse_export.files.limits import Limits
-from norse_export.formats import fixed_file, safetensors_file
+from norse_export.formats import graph_file, safetensors_file
 from norse_export.formats.fixed_codec import FIXED_TYPES, HOST_TYPES, decode_fixed, encode_fixed
 from norse_export.formats.fixed_file import FORMAT, FixedModel, parse, read_fixed, write_fixed
 from norse_export.interpret.fixed import emulate
@@ -53,7 +53,7 @@ def read(data: bytes, limits: Limits | None = None) -> FixedModel:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads without a child process, as thousands of mutations need it."""
-    monkeypatch.setattr(fixed_file, "parse_in_child", lambda _, file, *, name, limits: Parsed(*parse(file, limits)))
+    monkeypatch.setattr(graph_file, "parse_in_child", lambda _, file, *, name, limits: Parsed(*parse(file, limits)))
 
 
 def same(a: Any, b: Any) -> bool:
@@ -159,6 +159,7 @@ def test_shortened_lengthened_and_changed_files_are_refused(in_process: None) ->
         with pytest.raises(ExportError) as caught:
             read(content)
         assert caught.value.exit_code == 2
+        assert "norse_export.save" not in caught.value.fix  # which writes models, and this is none
 
 
 def test_a_saved_model_is_no_artefact(in_process: None) -> None:
@@ -221,7 +222,7 @@ WRONG = {
     "core": (("placement", "height"), 1.5, "no size"),
     "parts": (("placement", "parts"), {"tensor": "graph.4.weight"}, "no parts"),
     "machine": (("machine", "width"), [1], "neither a number nor a text"),
-    "metadata": (("graph", "metadata", "law"), 1, "metadata that are not text"),
+    "metadata": (("graph", "metadata", "law"), 1, "'law', which is no text"),
 }
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-from nir_graphs import F32, chain, differences, lif, ones, read, round_trip, same, written
+from graph_parts import differences, same
+from nir_graphs import F32, chain, lif, ones, read, round_trip, written
 
 from norse_export.errors import ExportError, GraphError, UnsupportedError, UsageError
 from norse_export.files.limits import Limits

@@ -10,7 +10,8 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-from nir_graphs import F32, MODELS, chain, differences, lif, ones, read, round_trip, same, traced, written
+from graph_parts import differences, same
+from nir_graphs import F32, MODELS, chain, lif, ones, read, round_trip, traced, written
 
 from norse_export.errors import ExportError, GraphError, UnsupportedError, UsageError
 from norse_export.formats.nir.document import NIRDocument, NIRNode

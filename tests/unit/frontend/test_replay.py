@@ -48,7 +48,7 @@ def assert_bits_equal(expected: Run, actual: Run) -> None:
 def replayed(model: nn.Module, example: torch.Tensor, other: torch.Tensor) -> Traced:
     """Trace on the example; on the other raster model and replay must agree."""
     traced = trace(model, example)
-    expected = reference_run(model, other, traced.time, traced.graph)
+    expected = reference_run(model, (other,), traced.time, traced.graph)
     (name,) = traced.inputs
     assert_bits_equal(expected, replay(discretise(traced.graph), {name: other.numpy()}))
     assert_bits_equal(traced.reference, replay(discretise(traced.graph), traced.inputs))
@@ -64,7 +64,7 @@ def test_every_population_is_replayed_bit_for_bit(kind: type, variant: str, dtyp
     example = driven(kind, dtype)[:8]
     other = currents(45, example.shape[1], N, scale=1.7, seed=5).to(dtype)
     traced = replayed(model, example, other)
-    run = reference_run(model, other, traced.time, traced.graph)
+    run = reference_run(model, (other,), traced.time, traced.graph)
     assert all(raster.any() for raster in run.spikes.values())
 
 
@@ -147,7 +147,7 @@ def test_a_folded_normalisation_is_replayed_within_the_margin(name: str) -> None
     other = {"input": spikes(30, 3, *shape, seed=2).numpy()}
     graph = discretise(traced.graph)
     bounded = interpret_bounded(graph, other, {}, dtype="float32").outputs["output"]
-    expected = reference_run(model, torch.from_numpy(other["input"]), traced.time, traced.graph)
+    expected = reference_run(model, (torch.from_numpy(other["input"]),), traced.time, traced.graph)
     for run in (expected, replay(graph, other)):
         assert (np.abs(run.outputs["output"].astype(np.float64) - bounded.value) <= bounded.error).all()
 

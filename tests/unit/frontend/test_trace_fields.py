@@ -10,9 +10,10 @@ from typing import Any
 import norse.torch as snn
 import pytest
 import torch
+from graph_parts import differences as graph_differences
 from norse.torch.functional.reset import reset_subtract
 from torch import nn
-from traced_models import graph_differences, seeded, spikes
+from traced_models import seeded, spikes
 
 from norse_export.errors import ExportError
 from norse_export.frontend import norse, torch_nn

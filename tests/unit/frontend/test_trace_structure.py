@@ -8,8 +8,9 @@ import norse.torch as snn
 import numpy as np
 import pytest
 import torch
+from graph_parts import differences as graph_differences
 from torch import nn
-from traced_models import equal, graph_differences, interpreted, judged, on_grid, refusal, seeded, spikes
+from traced_models import equal, interpreted, judged, on_grid, refusal, seeded, spikes
 
 from norse_export.frontend.trace import trace
 from norse_export.ir.graph import Edge

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from norse_export.errors import ExportError, Finding
 from norse_export.frontend.norse import rules, sequence_classes
 from norse_export.frontend.trace import Time, Traced, trace
 from norse_export.interpret import interpret, interpret_bounded
-from norse_export.ir.graph import Graph
 from norse_export.ir.rasters import model_dtype
 from norse_export.ir.run import Bounds, Run
 from norse_export.passes.discretise import discretise
@@ -141,24 +139,3 @@ def refusal(model: Any, x: Any, *, time: Time = "auto", error: type[ExportError]
 def kinds(findings: tuple[Finding, ...]) -> list[str]:
     """What was found, in order."""
     return [finding.kind for finding in findings]
-
-
-def graph_differences(one: Graph[Any], other: Graph[Any]) -> list[str]:
-    """Names of nodes and fields in which two graphs differ; arrays bit for bit."""
-    found = [] if list(one.nodes) == list(other.nodes) else [f"{list(one.nodes)} {list(other.nodes)}"]
-    found += [] if one.edges == other.edges else ["edges"]
-    found += [] if one.metadata == other.metadata else ["metadata"]
-    for name in one.nodes.keys() & other.nodes.keys():
-        a, b = one.nodes[name], other.nodes[name]
-        if type(a) is not type(b):
-            found.append(name)
-            continue
-        pairs = [(field.name, getattr(a, field.name), getattr(b, field.name)) for field in fields(a)]
-        found += [f"{name}.{key}" for key, x, y in pairs if not _same(x, y)]
-    return found
-
-
-def _same(x: Any, y: Any) -> bool:
-    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
-        return x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
-    return type(x) is type(y) and x == y

@@ -15,7 +15,7 @@ from chip_target import ChipTarget
 
 import norse_export
 from norse_export import cli, registry
-from norse_export.errors import InputFileError, MissingDependencyError, ParityError, UsageError
+from norse_export.errors import ExportError, InputFileError, MissingDependencyError, ParityError, UsageError
 from norse_export.pipeline import InputChoice, IntegerChoice, LoadChoice, VendorChoice
 from norse_export.report.results import ExportResult
 
@@ -54,19 +54,19 @@ def artefact(model: Path) -> Path:
     path = model.with_suffix(".chip")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry._TARGETS, "chip", "chip_target:ChipTarget")
-        assert norse_export.export(model, "chip", out=path).error is None
+        assert exported(model, path).error is None
     return path
 
 
 @pytest.fixture(scope="module")
 def sim(model: Path) -> Path:
     path = model.with_suffix(".sim")
-    assert norse_export.export(model, "sim", out=path).error is None
+    assert norse_export.export(model, "sim", out=path, integers=IntegerChoice(search=False)).error is None
     return path
 
 
 def exported(model: Path, out: Path, **choices: Any) -> ExportResult:
-    return norse_export.export(model, "chip", out=out, **choices)
+    return norse_export.export(model, "chip", out=out, integers=IntegerChoice(search=False), **choices)
 
 
 def test_an_export_records_what_proved_it_and_a_file_that_was_not_run_records_nothing(
@@ -97,7 +97,17 @@ def test_run_takes_rasters_that_are_given_and_random_ones(model: Path, artefact:
     assert ran.accuracy in (0.0, 1.0)
     assert norse_export.run(artefact, inputs=GIVEN).inputs.origin == "random, rate 0.3, seed 5"
     exported(model, tmp_path / "n.chip", verify=False)
-    assert norse_export.run(tmp_path / "n.chip").inputs.origin.startswith("random, rate ")
+    alone = norse_export.run(tmp_path / "n.chip")
+    assert alone.inputs.origin.startswith("random, rate ")
+    assert [(finding.kind, finding.severity) for finding in alone.findings] == [("random_inputs", "warning")]
+
+
+def test_run_takes_the_rasters_of_a_model(model: Path, artefact: Path, sim: Path) -> None:
+    """An artefact that holds none can be run on those that it was proved on."""
+    of_model, of_sim = norse_export.run(model), norse_export.run(sim, inputs=model)
+    assert (of_sim.inputs.origin, of_sim.inputs.samples, of_sim.findings) == ("stored in m.pt", SAMPLES, ())
+    assert of_sim.layers[0].spikes == pytest.approx(of_model.layers[0].spikes, rel=0.1)
+    assert norse_export.parity(artefact, sim, inputs=model).error is None
 
 
 def test_a_trace_of_a_folder_equals_it_and_one_that_was_changed_does_not(artefact: Path, tmp_path: Path) -> None:
@@ -108,6 +118,74 @@ def test_a_trace_of_a_folder_equals_it_and_one_that_was_changed_does_not(artefac
     assert same.parity[0].spikes > 0
     ChipTarget.late = 1
     assert isinstance(norse_export.parity(tmp_path / "t.nir", artefact).error, ParityError)
+
+
+@pytest.fixture
+def probed(artefact: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """What a chip's probes give of one sample, with codes where a neuron fires."""
+    raster = (np.random.default_rng(3).random((30, 12)) < 0.3).astype(np.int8)
+    done = replace(ChipTarget(), states=True).run(artefact, {"input": raster[:, np.newaxis]})
+    arrays = {"input": raster}
+    for name in ("1", "3"):
+        fired, v = done.spikes[name][:, 0], done.observables[name]["v"][:, 0]
+        arrays |= {f"spikes.{name}": fired.astype(np.int8), f"v.{name}": np.where(fired, 128, v).astype(np.float32)}
+    assert arrays["spikes.3"].any()
+    return arrays
+
+
+def test_a_recording_of_a_chip_is_compared_with_its_artefact_but_for_the_codes_of_its_probes(
+    artefact: Path, tmp_path: Path, probed: dict[str, np.ndarray[Any, Any]]
+) -> None:
+    path = tmp_path / "chip.npz"
+    np.savez(path, **probed)  # type: ignore[arg-type]
+    result = norse_export.parity(artefact, path)
+    assert result.error is None
+    assert (result.parity[0].steps, result.parity[0].samples) == (30, 1)
+    assert [layer.states_equal for layer in result.parity[0].layers] == [True, True]
+    assert any("probe" in finding.message for finding in result.findings)
+    silent = tuple(np.argwhere(probed["spikes.1"] == 0)[40])
+    probed["v.1"][silent] += 1
+    np.savez(path, **probed)  # type: ignore[arg-type]
+    (parity,) = norse_export.parity(path, artefact).parity
+    assert parity.first_divergence is not None
+    assert (parity.first_divergence.node, parity.first_divergence.quantity) == ("1", "v")
+    probed["spikes.3"][7, 2] ^= 1
+    np.savez(path, **{key: probed[key] for key in ("input", "spikes.3")})  # type: ignore[arg-type]
+    (parity,) = norse_export.parity(path, artefact).parity
+    assert parity.first_divergence is not None
+    assert (parity.first_divergence.node, parity.first_divergence.step) == ("3", 7)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "text"),
+    [
+        ({"input": np.ones((5, 12))}, "neither spikes nor outputs"),
+        ({"input": np.ones((5, 12)), "spikes.2": np.ones((5, 20))}, "no layer in common"),
+        ({"spikes.1": np.ones((5, 20))}, "no input raster"),
+        ({"input": np.ones((5, 12)), "spikes.1": np.ones(())}, "no steps"),
+        ({"input": np.ones((5, 12)), "spikes.1": np.ones((5, 20)), "v.1": np.full((5, 20), 0.5)}, "states of floats"),
+    ],
+)
+def test_a_recording_that_cannot_be_compared_is_refused(
+    artefact: Path, tmp_path: Path, arrays: dict[str, Any], text: str
+) -> None:
+    np.savez(tmp_path / "chip.npz", **arrays)
+    with pytest.raises(ExportError, match=text) as refused:
+        norse_export.parity(artefact, tmp_path / "chip.npz")
+    assert refused.value.exit_code == 2
+    assert refused.value.where
+    assert refused.value.fix
+
+
+def test_an_artefact_of_another_model_is_no_price(artefact: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    other = snn.SequentialState(torch.nn.Linear(12, 30), snn.LIFCell(), torch.nn.Linear(30, 6), snn.LIFCell())
+    with torch.no_grad():
+        other[0].weight.mul_(6)
+        other[2].weight.mul_(6)
+    norse_export.save(other, tmp_path / "o.pt", np.ones((20, 1, 12), np.float32))
+    with pytest.raises(UsageError, match=r"1 \[20\], 3 \[6\], .* those of the other 1 \[30\]"):
+        norse_export.parity(tmp_path / "o.pt", artefact)
 
 
 def test_inspect_describes_a_folder(artefact: Path) -> None:
@@ -190,44 +268,38 @@ def test_a_target_that_fails_to_say_what_it_holds_is_our_bug_and_that_of_another
     assert registry.holder(artefact) is None
 
 
-def test_a_vendor_that_agrees_stands_in_the_result(model: Path, tmp_path: Path, chip: type[ChipTarget]) -> None:
-    result = exported(model, tmp_path / "m.chip", vendor=VendorChoice("maps", Path("python")))
+def test_a_vendor_that_agrees_stands_in_the_result(artefact: Path, chip: type[ChipTarget]) -> None:
+    result = norse_export.run(artefact, vendor=VendorChoice("maps", Path("python")))
     assert result.error is None
-    (check,) = result.targets[0].vendor
+    (check,) = result.vendor
     assert (check.target, check.vendor, check.version, check.equal) == ("chip", "maps", "1.0", True)
     assert check.compared["weights"].total == 10
     assert check.figures == {"cores": 3}
-    assert chip.asked[0][0] == "maps"
-    assert chip.asked[0][2] == Path("python")
+    assert chip.asked == [("maps", "m.chip", Path("python"))]
 
 
 def test_a_vendors_run_is_compared_with_the_emulation_as_far_as_it_goes(
-    model: Path, tmp_path: Path, chip: type[ChipTarget]
+    model: Path, artefact: Path, tmp_path: Path, chip: type[ChipTarget]
 ) -> None:
-    result = exported(model, tmp_path / "m.chip", vendor=VendorChoice("runs"))
+    result = norse_export.run(artefact, vendor=VendorChoice("runs"))
     assert result.error is None
-    parity = result.targets[0].vendor[0].parity
+    parity = result.vendor[0].parity
     assert parity is not None
     assert (parity.rung, parity.steps, parity.samples, parity.equal) == (4, 20, 1, True)
     assert all(layer.states_equal for layer in parity.layers if layer.kind == "spikes")
     chip.flip = True
-    result = exported(model, tmp_path / "n.chip", vendor=VendorChoice("runs"))
-    assert isinstance(result.error, ParityError)
-    assert "step 4" in result.error.what
+    failed = exported(model, tmp_path / "n.chip", vendor=VendorChoice("runs"))
+    assert isinstance(failed.error, ParityError)
+    assert "step 4" in failed.error.what
     assert not (tmp_path / "n.chip").exists()
-    assert not result.targets[0].vendor[0].equal
+    assert not failed.targets[0].vendor[0].equal
 
 
-def test_a_vendor_that_makes_other_weights_is_a_broken_parity(
-    model: Path, artefact: Path, tmp_path: Path, chip: type[ChipTarget]
-) -> None:
+def test_a_vendor_that_makes_other_weights_is_a_broken_parity(artefact: Path, chip: type[ChipTarget]) -> None:
     chip.differing = 1
-    result = exported(model, tmp_path / "m.chip", vendor=VendorChoice("maps"))
-    assert isinstance(result.error, ParityError)
-    assert "1 of 10 weights" in result.error.what
-    assert not (tmp_path / "m.chip").exists()
     ran = norse_export.run(artefact, vendor=VendorChoice("maps"))
     assert isinstance(ran.error, ParityError)
+    assert "1 of 10 weights" in ran.error.what
     assert ran.layers
 
 
@@ -263,7 +335,7 @@ def test_the_command_line_hands_the_vendor_on(artefact: Path, words: list[str], 
 
 
 def test_export_to_all_targets_makes_one_folder(model: Path, tmp_path: Path) -> None:
-    result = norse_export.export(model, "all", out=tmp_path / "out")
+    result = norse_export.export(model, "all", out=tmp_path / "out", integers=IntegerChoice(search=False))
     assert [(one.target, one.error) for one in result.targets] == [(name, None) for name in ("nir", "sim", "chip")]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["m.chip", "m.nir", "m.sim"]
 

@@ -23,7 +23,8 @@ from norse_export.pipeline.model import Model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "frontend"))
 
-from traced_models import graph_differences, seeded, spikes
+from graph_parts import differences as graph_differences
+from traced_models import seeded, spikes
 
 QUICK = snn.LIFParameters(v_th=torch.tensor(0.2), tau_mem_inv=torch.linspace(80, 300, 6))
 BOX = snn.LIFBoxParameters(v_th=torch.tensor(0.3))

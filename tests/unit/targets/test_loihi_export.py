@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,16 @@ def test_digits_costs_at_most_one_and_a_half_points_of_accuracy(tmp_path: Path) 
     expected, actual = price.accuracy
     assert expected > 0.95
     assert actual >= expected - 0.015
-    assert {finding.kind for finding in result.findings if finding.severity == "warning"} == {"bias_transient"}
+    assert [finding.kind for finding in result.findings if finding.severity == "warning"] == []
+    assert [layer.jaccard > 0.74 for layer in price.layers if layer.kind == "spikes"] == [True] * 3
 
 
 def test_the_tutorials_last_linear_is_the_hosts(tmp_path: Path) -> None:
     proof, price = proof_and_price(exported(EXAMPLES / "tutorial" / "model.pt", tmp_path / "t.loihi"))
     assert proof.spikes > 100_000
     assert price.skew_steps == 2
-    assert '"on_host": [\n    "4",\n    "5"\n  ]' in (tmp_path / "t.loihi" / "report.json").read_text()
+    report = json.loads((tmp_path / "t.loihi" / "report.json").read_text())
+    assert [layer["name"] for layer in report["on_host"]] == ["4", "5"]
 
 
 def test_a_recurrent_model_is_proved_and_loses_no_step_in_its_loop(tmp_path: Path) -> None:
@@ -87,7 +90,7 @@ def test_the_model_of_a_chips_trace_spikes_when_the_chip_did_with_our_scales(sha
 
 def test_a_model_that_the_chip_cannot_hold_leaves_nothing(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = snn.SequentialState(torch.nn.Linear(4, 5), snn.LIFCell(snn.LIFParameters(v_leak=torch.tensor(0.9))))
+    model = snn.SequentialState(torch.nn.Linear(4, 5), snn.LIFCell(snn.LIFParameters(v_leak=torch.tensor(1.9))))
     raster = (np.random.default_rng(0).random((30, 2, 4)) < 0.5).astype(np.float32)
     norse_export.save(model, tmp_path / "m.pt", raster)
     result = exported(tmp_path / "m.pt", tmp_path / "m.loihi")

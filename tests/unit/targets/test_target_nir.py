@@ -11,7 +11,8 @@ from pathlib import Path
 import nir
 import numpy as np
 import pytest
-from nir_graphs import MODELS, differences, traced
+from graph_parts import differences
+from nir_graphs import MODELS, traced
 
 from norse_export import registry
 from norse_export.errors import InputFileError, UnsupportedError

@@ -17,14 +17,16 @@ from fixed_graphs import every_node, layers, placed, population
 from norse_export import registry
 from norse_export.engine.machine.config import MachineConfig
 from norse_export.engine.machine.load import load as load_machine
-from norse_export.errors import CapacityError, ExportError, InputFileError, UsageError
+from norse_export.errors import CapacityError, ExportError, InputFileError, LimitError, UsageError
 from norse_export.files.kind import Kind, kind_of
+from norse_export.files.limits import Limits
 from norse_export.formats.fixed_file import FixedModel, write_fixed
 from norse_export.interpret.fixed import emulate
 from norse_export.ir.fixed import DenseSynapses, FixedInput
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.placement import check_placement
+from norse_export.passes.map import place
 from norse_export.target import Stage
 
 SIM: Any = registry.load("sim")
@@ -211,3 +213,41 @@ def test_two_processes_emit_the_same_bytes_and_import_no_framework(tmp_path: Pat
 def test_every_parameter_of_the_machine_is_in_the_file(tmp_path: Path) -> None:
     model, _ = READ(emitted(layers(3, 5), tmp_path / "m.sim"))
     assert list(model.machine) == [one.name for one in fields(MachineConfig)]
+
+
+def test_what_it_wrote_is_told_by_content_and_read_with_its_mesh_and_machine(tmp_path: Path) -> None:
+    graph = layers(20, 30)
+    path = emitted(graph, tmp_path / "named.nir")
+    (tmp_path / "other.sim").write_bytes(b"\x89HDF\r\n\x1a\n")
+    assert SIM.holds(path)
+    assert not any(SIM.holds(tmp_path / name) for name in ("other.sim", "missing", "."))
+    assert registry.holder(path) == SIM
+    assert SIM.recorded(path) is None
+    held = SIM.read(path, Limits())
+    assert list(held.nodes) == list(graph.nodes)
+    assert held.metadata["mesh"] == "1 x 1 cores"
+    assert held.metadata["machine.lanes"] == str(MachineConfig().lanes)
+    with pytest.raises(LimitError):
+        SIM.read(path, Limits(max_bytes=8))
+
+
+def test_a_graph_that_was_checked_is_placed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placements, module = [], sys.modules[type(SIM).__module__]
+    monkeypatch.setattr(module, "place", lambda *given, **named: placements.append(given) or place(*given, **named))
+    target, graph = type(SIM)(), layers(20, 30)
+    target.check(graph)
+    target.emit(graph, tmp_path / "m.sim")
+    assert len(placements) == 1
+    target.emit(layers(20, 40), tmp_path / "n.sim")
+    replace(target, machine=MachineConfig(lanes=8)).emit(graph, tmp_path / "o.sim")
+    assert len(placements) == 3
+    assert READ(tmp_path / "n.sim")[0].placement.by_population["p0"][0].neurons == 40
+
+
+def test_to_check_and_write_needs_no_compiler() -> None:
+    """Neither `targets` nor `check` waits for numba."""
+    code = (
+        "import sys; from norse_export import registry; registry.load('sim').runners(); print('numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
