@@ -18,12 +18,6 @@ from norse_export.ir.run import Run
 from norse_export.ir.stages import ContinuousNode
 
 Array = NDArray[Any]
-<<<<<<< HEAD
-_WIDEST_BYTES = 8  # of a value while the graph runs: float64
-=======
-_STATES: dict[type, tuple[str, ...]] = {CubaLIF: ("v", "i"), CubaLI: ("v", "i"), LIF: ("v",), LI: ("v",), IF: ("v",)}
-_SPIKING = (CubaLIF, LIF, IF)
->>>>>>> main
 _MAX_DIMENSIONS = 16
 
 
