@@ -195,10 +195,11 @@ def _check_first_step(call: Call, found: _Class, x: Any, state: Any) -> None:
     steps = [found.activation(x, start, *weights, module.p, module.dt)[1] for start in (state, _typed(state, x.dtype))]
     own, typed = (state_of((None, step)) for step in steps)
     if any(not np.array_equal(array(own[name]), array(typed[name])) for name in own):
+        leak = ", and a v_leak that is a float32 number" if "v_leak" in found.family.levels else ""
         raise UnsupportedError(
             f"{type(module).__name__} computes its first step partly in another float type than {call.x_dtype}",
             where=call.path,
-            fix=f"give its parameters as {call.x_dtype}, and a v_leak that is a float32 number",
+            fix=f"give its parameters as {call.x_dtype}{leak}",
             kind="dtype",
         )
 
