@@ -137,7 +137,8 @@ BATTERY: dict[str, Battery] = {
     "CobaLIF": Battery(CobaLIFParameters, COBA, ("CobaLIFCell",)),
 }
 CLASSES: dict[str, str] = {name: family for family, battery in BATTERY.items() for name in battery.classes}
-FIRST_STEP = ("LIFAdExCell", "LIFAdExRefracCell")  # compute it in float32, where the model is in float64
+# These compute their first step in float32, where their parameters are of float32, and the model is in float64.
+FIRST_STEP = ("LIFAdExCell", "LIFAdExRefracCell", "IzhikevichCell", "Izhikevich")
 
 
 def class_of(name: str) -> Any:

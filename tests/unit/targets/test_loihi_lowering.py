@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -213,7 +212,7 @@ def test_weights_that_are_all_zero_are_refused_in_check() -> None:
 @pytest.mark.parametrize("least", [-1.0, -4.0, -256.0])
 def test_weights_that_netx_would_kill_arrive(least: float, tmp_path: Path) -> None:
     """netx loads a layer whose weights are all -2^k as a dead one; it must not be written so."""
-    neuron = replace(cuba_lif((4,), v_th=0.2), v_leak=np.full(4, 0.9, np.float32), v0=np.zeros(4, np.float32))
+    neuron = cuba_lif((4,), v_th=0.2).changed(v_leak=np.full(4, 0.9, np.float32), v0=np.zeros(4, np.float32))
     model = discretise(chain((4,), Linear(np.full((4, 4), least / 256, np.float32)), neuron))
     inputs = raster(4)
     made = lowered(model, inputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def lowered(model: Graph[Any], inputs: Any = None) -> Any:
 
 NEURONS: dict[str, Any] = {
     "rest": cuba_lif((8,), v_th=FAR),
-    "current": replace(cuba_lif((8,), v_th=FAR), i0=np.linspace(-1, 1, 8).astype(np.float32)),
+    "current": cuba_lif((8,), v_th=FAR).changed(i0=np.linspace(-1, 1, 8).astype(np.float32)),
     "leak": cuba_lif((8,), v_th=FAR, v_leak=0.7, v_reset=-0.3),
     "membrane": cuba_lif((8,), v_th=FAR, v_leak=-0.4, v0=0.9),
     "box": box(v_th=number(FAR), v_leak=number(0.6), v0=number(-0.5)),
