@@ -9,6 +9,7 @@ import norse.torch as snn
 import numpy as np
 import pytest
 import torch
+from norse_battery import BATTERY, class_of
 from traced_models import (
     assert_states_agree,
     currents,
@@ -46,8 +47,11 @@ PARAMETERS = {
 OTHER = {"tau_syn_inv": 133.0, "tau_mem_inv": 371.0, "v_leak": 0.03, "v_th": 0.37, "v_reset": -0.04}
 
 
-def test_the_battery_holds_every_class_that_has_a_rule() -> None:
-    assert {*CELLS, *SEQUENCES} == set(rules())
+def test_the_classes_of_the_kinds_that_nir_has_are_all_here() -> None:
+    """Those of all others stand in the battery of tests/norse_battery.py."""
+    nir = ("LIF", "LIFBox", "LI", "LIBox", "IAF")
+    classes = {class_of(name) for family in nir for name in BATTERY[family].classes} - {snn.LILinearCell}
+    assert {*CELLS, *SEQUENCES} == classes <= set(rules())
 
 
 def _varied(value: float, shape: tuple[int, ...]) -> torch.Tensor:
@@ -183,13 +187,14 @@ def test_recorded_states_of_a_sequence_give_the_last_one() -> None:
 
 
 def test_a_leak_that_is_no_float32_number_cannot_be_had_in_float64() -> None:
-    """These classes start from v_leak rounded to float32: not the state that the graph would start from."""
+    """These classes start from v_leak rounded to float32, and compute in part with it: as no graph does."""
     for kind in SCALAR_LEAK:
         parameters = _parameters(kind, lambda name, value: torch.tensor(value, dtype=torch.float64))
         model = kind(N, N, p=parameters) if kind in RECURRENT else kind(p=parameters)
         (finding,) = refusal(model.double(), driven(kind, torch.float64))
-        assert (finding.kind, finding.where) == ("initial_state", kind.__name__)
-        assert "v_leak" in finding.message
+        assert (finding.kind, finding.where) == ("dtype", kind.__name__)
+        assert "first step" in finding.message
+        assert "v_leak" in finding.fix
 
 
 def test_a_double_array_in_a_float32_model_is_refused_by_name() -> None:

@@ -160,11 +160,8 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "AdaptiveAvgPool2d": (nn.AdaptiveAvgPool2d(1), (2, 4, 4)),
     "BatchNorm3d": (nn.BatchNorm3d(1), (1, 2, 2, 2)),
     "GRU": (nn.GRU(6, 3), (6,)),
-    "LSNNCell": (snn.LSNNCell(), (6,)),
-    "LIFRefracCell": (snn.LIFRefracCell(), (6,)),
-    "LIFAdExCell": (snn.LIFAdExCell(), (6,)),
-    "IzhikevichCell": (snn.IzhikevichCell(snn.functional.izhikevich.tonic_spiking), (6,)),
-    "LILinearCell": (snn.LILinearCell(6, 3), (6,)),
+    "LIFCorrelation": (snn.LIFCorrelation(6, 3), (6,)),
+    "RegularizationCell": (snn.RegularizationCell(), (6,)),
 }
 
 
