@@ -5,6 +5,7 @@ A field is shown to be exported by changing it: the graph must change with it, o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import norse.torch as snn
@@ -12,6 +13,7 @@ import pytest
 import torch
 from graph_parts import differences as graph_differences
 from norse.torch.functional.reset import reset_subtract
+from norse_battery import BATTERY, CLASSES, class_of, has_weights, is_sequence, parameters, population
 from torch import nn
 from traced_models import seeded, spikes
 
@@ -86,6 +88,24 @@ RECURRENT = {
     "autapses": BUILT, "input_size": FORM, "hidden_size": FORM, "input_weights": DOUBLED, "recurrent_weights": DOUBLED,
 }  # fmt: skip
 
+
+def attributes_of(name: str) -> dict[str, Any]:
+    """Those of a class of Norse's neurons."""
+    if name in ("LILinearCell", "CobaLIFCell"):  # of no base class of Norse's
+        held = {key: to for key, to in RECURRENT.items() if key != "autapses"}
+        if name == "LILinearCell":
+            del held["recurrent_weights"]
+        else:
+            held["input_weights"] = "left aside by the step of Norse: the input has no effect"
+        return {"p": SNN["p"], "dt": SNN["dt"], **held}
+    made = {**(SEQUENCE if is_sequence(name) else SNN), **(RECURRENT if has_weights(name) else {})}
+    if name.startswith("LIFMC"):
+        made |= {"g_coupling": DOUBLED}
+    if CLASSES[name] == "Izhikevich":
+        made |= {"spiking_method": "its parameters are p; its state is that which initial_state gives"}
+    return made
+
+
 FIELDS: dict[type, dict[str, Any]] = {
     nn.Linear: {"in_features": FORM, "out_features": FORM, "weight": DOUBLED, "bias": DOUBLED},
     nn.Conv1d: {**CONV, "stride": To((2,)), "padding": To((1,)), "dilation": To((2,))},
@@ -105,30 +125,28 @@ FIELDS: dict[type, dict[str, Any]] = {
     nn.Dropout: DROPOUT,
     nn.Dropout2d: DROPOUT,
     nn.Identity: {},
-    snn.LIFCell: SNN,
-    snn.LIF: SEQUENCE,
-    snn.LIFBoxCell: SNN,
-    snn.LICell: SNN,
-    snn.LI: SEQUENCE,
-    snn.LIBoxCell: SNN,
-    snn.IAFCell: SNN,
-    snn.IAF: SEQUENCE,
-    snn.LIFRecurrentCell: {**SNN, **RECURRENT},
-    snn.LIFRecurrent: {**SEQUENCE, **RECURRENT},
+    **{class_of(name): attributes_of(name) for name in CLASSES},
     snn.SequentialState: {"stateful_layers": RUN, "forward_state_hooks": RUN, "return_hidden": RUN},
     snn.Lift: {"is_stateful": RUN},
 }  # fmt: skip
 
-LEVELS = {"v_leak": DOUBLED, "v_th": DOUBLED, "v_reset": DOUBLED}
 SURROGATE = {"method": To("none"), "alpha": BACKWARD}
-TIMES = {"tau_syn_inv": DOUBLED, "tau_mem_inv": DOUBLED}
-PARAMETERS: dict[type, dict[str, Any]] = {
-    snn.LIFParameters: {**TIMES, **LEVELS, **SURROGATE},
-    snn.LIFBoxParameters: {"tau_mem_inv": DOUBLED, **LEVELS, **SURROGATE, "reset_method": To(reset_subtract)},
-    snn.LIParameters: {**TIMES, "v_leak": DOUBLED},
-    snn.LIBoxParameters: {"tau_mem_inv": DOUBLED, "v_leak": DOUBLED},
-    snn.IAFParameters: {"v_th": DOUBLED, "v_reset": DOUBLED, **SURROGATE},
-}
+NO_SURROGATE = (snn.LIParameters, snn.LIBoxParameters)
+
+
+def parameters_of(family: str) -> dict[str, Any]:
+    """Those of a family: every number counts; of a tuple within the tuple they are fields of their own."""
+    battery = BATTERY[family]
+    found = {**dict.fromkeys(battery.numbers, DOUBLED), **(SURROGATE if battery.parameters not in NO_SURROGATE else {})}
+    return found | ({"reset_method": To(reset_subtract)} if family == "LIFBox" else {})
+
+
+PARAMETERS = {family: parameters_of(family) for family in BATTERY}
+
+
+def made_population(name: str) -> nn.Module:
+    return population(name, parameters(name, each=False))
+
 
 MAKE: dict[type, Any] = {
     nn.Linear: lambda: nn.Linear(6, 6),
@@ -139,8 +157,7 @@ MAKE: dict[type, Any] = {
     nn.LPPool2d: lambda: nn.LPPool2d(1, 2),
     nn.BatchNorm1d: lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)),
     nn.BatchNorm2d: lambda: nn.Sequential(nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2)),
-    snn.LIFRecurrentCell: lambda: snn.LIFRecurrentCell(6, 6),
-    snn.LIFRecurrent: lambda: snn.LIFRecurrent(6, 6),
+    **{class_of(name): partial(made_population, name) for name in CLASSES},
     snn.Lift: lambda: snn.Lift(nn.Linear(6, 6)),
 }
 MAPS = (nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d, nn.LPPool2d, nn.BatchNorm2d, nn.Flatten)
@@ -169,14 +186,17 @@ def test_every_attribute_of_a_module_is_accounted_for(kind: type) -> None:
     assert set(vars(nn.Module())) == set(BASE)
 
 
-@pytest.mark.parametrize("kind", PARAMETERS, ids=lambda kind: kind.__name__)
-def test_every_parameter_is_accounted_for(kind: Any) -> None:
-    assert set(kind._fields) == set(PARAMETERS[kind])
+@pytest.mark.parametrize("family", PARAMETERS)
+def test_every_parameter_is_accounted_for(family: str) -> None:
+    battery = BATTERY[family]
+    fields = {*battery.parameters._fields, *(battery.inner._fields if battery.within else ())} - {battery.within}
+    assert fields == set(PARAMETERS[family])
 
 
 def test_every_class_of_parameters_that_a_module_has_is_here() -> None:
-    used = {type(made(kind)[1].p) for kind in norse.rules()}
-    assert used == set(PARAMETERS)
+    for name, family in CLASSES.items():
+        assert type(made(class_of(name))[1].p) is BATTERY[family].parameters
+    assert {class_of(name) for name in CLASSES} == set(norse.rules())
 
 
 def effect(model: nn.Module, x: torch.Tensor, change: Any) -> list[str]:
@@ -202,19 +222,18 @@ def test_a_field_that_is_changed_changes_the_graph_or_is_refused(kind: type, nam
 
 
 PARAMETER_CHANGES = [
-    (kind, name)
-    for kind in norse.rules()
-    for name, to in PARAMETERS[type(made(kind)[1].p)].items()
-    if isinstance(to, To)
+    (name, field) for name, family in CLASSES.items() for field, to in PARAMETERS[family].items() if isinstance(to, To)
 ]
 
 
-@pytest.mark.parametrize(("kind", "name"), PARAMETER_CHANGES, ids=lambda value: getattr(value, "__name__", value))
-def test_a_parameter_that_is_changed_changes_the_graph_or_is_refused(kind: type, name: str) -> None:
-    model, module, x = made(kind)
-    to = PARAMETERS[type(module.p)][name].value
-    value = doubled(getattr(module.p, name)) if to is doubled else to
-    assert effect(model, x, lambda: setattr(module, "p", module.p._replace(**{name: value})))
+@pytest.mark.parametrize(("name", "field"), PARAMETER_CHANGES)
+def test_a_parameter_that_is_changed_changes_the_graph_or_is_refused(name: str, field: str) -> None:
+    model, module, x = made(class_of(name))
+    to, within = PARAMETERS[CLASSES[name]][field].value, BATTERY[CLASSES[name]].within
+    holder = module.p if field in module.p._fields else getattr(module.p, within)
+    changed = holder._replace(**{field: doubled(getattr(holder, field)) if to is doubled else to})
+    p = changed if holder is module.p else module.p._replace(**{within: changed})
+    assert effect(model, x, lambda: setattr(module, "p", p))
 
 
 def test_a_change_without_effect_would_be_seen() -> None:
