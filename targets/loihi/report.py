@@ -117,7 +117,7 @@ def _layer(layer: ChainLayer, number: int) -> dict[str, Any]:
         ],
         "synapse_memory_bits": list(memory_bits(layer)),
         "delay_steps": layer.delay_steps,
-        "weight_of_1": float(layer.population.unit["u"].flat[0]) * UNIT,
+        "weight_of_1": None if (unit := layer.population.unit.get("u")) is None else float(unit.flat[0]) * UNIT,
         "iDecay": i_decay(layer),
         "vDecay": v_decay(layer),
         "vThMant": _ends(threshold),
