@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from norse_export.program.branches import Worlds
@@ -25,6 +26,7 @@ _ROUNDS = 8  # of guessing where the ends go: those of one state depend on those
 _FARTHER = 4  # an end that goes on moving moves up to 2^3 times as far
 _TURNS = 2  # of doing so for all states together, and then for each end by itself
 _FINE = 64  # an end is where it belongs when less than this part of it could be gained
+KEPT = 256  # results: a graph is compiled more than once, for one, when an artefact is written and run
 _ASKED = 2  # conditions: each doubles the cases
 _PARTS = (32, 3)  # what a guess leaves of the way, a cautious one the more
 State = Mapping[str, Interval]
@@ -64,15 +66,27 @@ def state_ranges(
     Raises:
         UnsupportedError: 64 bits do not hold some value, or some product before it is divided.
     """
-    for asked in dict.fromkeys(((), _asked(program))):  # most programs need no cases
-        analysis = _Analysis(program, {**ports, **parameters}, asked)
-        state = _bounded(analysis, initial)
-        unbounded = tuple(name for name, (low, high) in state.items() if max(-low, high) >= FARTHEST)
-        if not unbounded:
-            break
-    values = tuple(analysis.values(state))
+    return _state_ranges(program, tuple({**ports, **parameters}.items()), tuple(initial.items()))
+
+
+@lru_cache(KEPT)
+def _state_ranges(
+    program: Program, given: tuple[tuple[str, Interval], ...], initial: tuple[tuple[str, Interval], ...]
+) -> Ranges:
+    analysis = _Analysis(program, dict(given))
+    state = _widened(analysis, dict(initial))
+    if _unbounded(state) and (asked := _asked(program)):  # most programs need no cases
+        analysis = _Analysis(program, dict(given), asked)
+        state = _widened(analysis, dict(initial))
+    state = _narrowed(analysis, dict(initial), state)
+    values, unbounded = tuple(analysis.values(state)), _unbounded(state)
     check_int64(program, values, unbounded)
     return Ranges(values, MappingProxyType(state), proven(program, values), bool(unbounded))
+
+
+def _unbounded(state: State) -> tuple[str, ...]:
+    """Names of the states that diverge."""
+    return tuple(name for name, (low, high) in state.items() if max(-low, high) >= FARTHEST)
 
 
 def _asked(program: Program) -> tuple[int, ...]:
@@ -86,9 +100,8 @@ def _asked(program: Program) -> tuple[int, ...]:
     return tuple(found[:_ASKED])
 
 
-def _bounded(analysis: _Analysis, initial: State) -> State:
-    """A range that holds the initial states and that no step leaves, as small as is found."""
-    state = _widened(analysis, initial)
+def _narrowed(analysis: _Analysis, initial: State, state: State) -> State:
+    """An inductive range made as small as is found."""
     for _ in range(_TURNS):
         before, state = state, _moved_back(analysis, initial, _tightened(analysis, initial, state))
         if state == before:
@@ -127,6 +140,8 @@ class _Analysis:
             elif step.op is Op.CONSTANT:
                 leaves[number] = (step.constants[0], step.constants[0])
         cases = [Worlds(self.program.instructions, leaves)]
+        if not self.asked:
+            return cases[0].values
         for condition in self.asked:
             cases = [case for each in cases for holds in (True, False) for case in each.cases(condition, holds=holds)]
         return [covering(*ranges) for ranges in zip(*(case.values for case in cases), strict=True)]
