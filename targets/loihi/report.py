@@ -48,7 +48,7 @@ def report_of(graph: Graph[FixedNode], chain: Chain) -> dict[str, Any]:
         "skew": dict(skew_of(graph, part)),
         "layers": [_layer(layer, number) for number, layer in enumerate(chain.layers)],
         "prices": json.loads(told.pop(PRICES_KEY, "[]")),
-        "host": _host(graph, part),
+        "on_host": _host(graph, part),
         "chips": [_chip(chain, chip) for chip in CHIPS],
         "metadata": told,
     }
