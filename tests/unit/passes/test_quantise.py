@@ -421,3 +421,12 @@ def test_values_have_their_error_in_the_models_units() -> None:
     (cost,) = made.table
     assert cost.value_max_abs == pytest.approx(float(np.abs(got - truth).max()))
     assert cost.value_mean_abs == pytest.approx(float(np.abs(got - truth).mean()))
+
+
+@pytest.mark.bulk
+def test_digits_with_states_of_8_bits_are_still_recognised(digits: Any) -> None:
+    model, calibration, x, labels = digits
+    made = quantise(model, QuantiseChoice(law=Law(state_bits=8)), calibration)
+    got = emulate(made.graph, {"input": x[:, :120]})
+    assert float(np.mean(decisions(got) == labels[:120])) > 0.85
+    assert all(price.overflows for price in made.table)
