@@ -38,6 +38,7 @@ $(VENDOR)/installed: $(STAMP)
 test-vendor: $(VENDOR)/installed  ## artefacts against the software of chips' vendors, which is installed into $(VENDOR)
 	NORSE_EXPORT_VENDOR_PYTHON=$(VENDOR)/bin/python $(BIN)/python -m pytest -m vendor tests/vendor
 
+# The second run is of kernels as plain Python, whose lines are seen only then.
 coverage: $(STAMP)  ## the default suite with line coverage, child processes counted
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest -n 2 --dist worksteal

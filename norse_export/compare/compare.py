@@ -24,24 +24,27 @@ def compare(
     rung: int | None,
     bounds: BoundsOf | None = None,
     labels: Array | None = None,
+    spikes_first: bool = False,
 ) -> Comparison:
     """Compare two runs of the same network on the same raster; layers stand in the order of `reference.spikes`.
 
     bounds: gives the bounds of some of the samples, run along given spikes; None demands bit equality.
-    labels: [B], the class of each sample, for the accuracy of both runs.
+    labels: [B], the class of each sample, for the accuracy of both runs. spikes_first: the first divergence is that of
+    a spike, if any spike differs; else whatever differs first, of which values often are.
 
     Raises:
         UsageError: the runs have not the same populations, lengths or shapes.
     """
     _check_alike(reference, actual)
     steps, samples = extent(reference)
-    verdict = judge(reference, actual, bounds)
+    verdict = judge(reference, actual, bounds, spikes_first=spikes_first)
     values = value_nodes(reference, actual)
     held = dict.fromkeys((*reference.final_state, *(n for n in reference.observables if n in actual.observables)))
     integrators = tuple(name for name in held if name not in reference.spikes)
     layers = (
         *(_spiking_layer(name, reference, actual, verdict) for name in reference.spikes),
-        *(_value_layer(name, verdict) for name in (*integrators, *values)),
+        *(_value_layer(name, verdict) for name in integrators),
+        *(_value_layer(name, verdict, _distances(reference, actual, name)) for name in values),
     )
     flips = max(sum(verdict.explained.values()), verdict.excess)
     allowed = max(1, sum(raster.size for raster in reference.spikes.values()) // 10**6) if bounds is not None else 0
@@ -126,7 +129,15 @@ def _spiking_layer(name: str, reference: Run, actual: Run, verdict: Verdict) -> 
     )
 
 
-def _value_layer(name: str, verdict: Verdict) -> LayerParity:
+def _distances(reference: Run, actual: Run, name: str) -> tuple[float, float]:
+    """The largest and the mean distance of two outputs; infinite where one of them is not a number."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(np.subtract(reference.outputs[name], actual.outputs[name], dtype=np.float64))
+    apart = np.where(np.isnan(apart), np.inf, apart)
+    return float(apart.max(initial=0.0)), float(apart.mean()) if apart.size else 0.0
+
+
+def _value_layer(name: str, verdict: Verdict, apart: tuple[float, float] | None = None) -> LayerParity:
     return LayerParity(
         node=name,
         kind="values",
@@ -140,4 +151,6 @@ def _value_layer(name: str, verdict: Verdict) -> LayerParity:
         victor_purpura=0.0,
         states_equal=verdict.states_equal.get(name),
         states_max_abs=verdict.states_max_abs.get(name),
+        values_max_abs=None if apart is None else apart[0],
+        values_mean_abs=None if apart is None else apart[1],
     )

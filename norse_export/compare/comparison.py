@@ -21,7 +21,10 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class LayerParity:
-    """How one layer of two runs compares. `differing` counts cells; `explained` of them are the margin rule's."""
+    """How one layer of two runs compares. `differing` counts cells; `explained` of them are the margin rule's.
+
+    values_max_abs, values_mean_abs: of an output of values, how far the two are apart, in the model's units.
+    """
 
     node: str
     kind: Literal["spikes", "values"]
@@ -35,6 +38,8 @@ class LayerParity:
     victor_purpura: float
     states_equal: bool | None
     states_max_abs: float | None
+    values_max_abs: float | None = None
+    values_mean_abs: float | None = None
 
     @property
     def equal(self) -> bool:

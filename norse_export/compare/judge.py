@@ -46,6 +46,7 @@ class Verdict:
     states_equal: dict[str, bool] = field(default_factory=dict)
     states_max_abs: dict[str, float] = field(default_factory=dict)
     first: Divergence | None = None
+    spikes_first: bool = False  # a spike that differs goes before values that differed earlier
     _first_key: tuple[Any, ...] | None = None
 
     def count(self, table: dict[str, int], node: str, cells: int) -> None:
@@ -54,7 +55,8 @@ class Verdict:
 
     def diverge(self, depth: int, divergence: Divergence) -> None:
         """Keep the divergence if it is the first so far: by step, depth, sample, index."""
-        key = (divergence.step, depth, divergence.sample, divergence.index)
+        later = self.spikes_first and divergence.quantity != "spikes"
+        key = (later, divergence.step, depth, divergence.sample, divergence.index)
         if self._first_key is None or key < self._first_key:
             self._first_key, self.first = key, divergence
 
@@ -70,10 +72,10 @@ def value_nodes(reference: Run, actual: Run) -> tuple[str, ...]:
     )
 
 
-def judge(reference: Run, actual: Run, bounds_of: BoundsOf | None) -> Verdict:
-    """Compare two runs sample by sample."""
+def judge(reference: Run, actual: Run, bounds_of: BoundsOf | None, *, spikes_first: bool = False) -> Verdict:
+    """Compare two runs sample by sample; spikes_first: see Verdict."""
     steps, samples = extent(reference)
-    verdict = Verdict()
+    verdict = Verdict(spikes_first=spikes_first)
     values = value_nodes(reference, actual)
     cells = sum(raster[0, 0].size for raster in (*reference.spikes.values(), *reference.outputs.values())) * steps
     for part in _parts(samples, max(1, _CHUNK_BYTES // max(1, cells * _BYTES_PER_CELL))):

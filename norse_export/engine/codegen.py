@@ -7,6 +7,7 @@ arguments. Two programs of one structure therefore share one compiled kernel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from norse_export.program.operations import Instruction, Op, Rounding
@@ -84,6 +85,7 @@ def constants(program: Program, bits: int) -> tuple[int, ...]:
     return tuple(value for step in program.instructions for value in _numbers(step, bits))
 
 
+@lru_cache(256)
 def update_source(program: Program, variant: Variant) -> str:
     """Source of the kernel of a program.
 

@@ -21,7 +21,8 @@ from norse_export.ir.stages import FixedNode
 from norse_export.program.interval import Interval, bits_of, within
 from norse_export.program.operations import Op, Rounding
 from norse_export.program.program import Program
-from norse_export.program.ranges import Ranges, fits
+from norse_export.program.ranges import Ranges
+from norse_export.program.widths import fits
 
 Array = NDArray[Any]
 GENERAL = codegen.Variant(64, uniform=False, exact=False, observed=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from norse_export.engine import layers
 from norse_export.errors import UnsupportedError
+from norse_export.ir.bounds import port_intervals
 from norse_export.ir.fixed import (
     ConvSynapses,
     Delivery,
@@ -52,8 +53,11 @@ def emulate(
     Raises:
         UsageError: an input is missing, unknown, of the wrong shape or beyond its range.
         UnsupportedError: a sum of weights could leave 63 bits.
+        GraphError: a port saturates, and sums at it can be negative.
     """
     rasters = checked_inputs(graph, inputs)
+    if any(isinstance(node, Population) and node.saturated for node in graph.nodes.values()):
+        port_intervals(graph)  # which refuses what no order of the sums may change
     steps, samples = next(iter(rasters.values())).shape[:2]
     arithmetic = _Integers(samples, first_sample, record=states)
     sent = execute(graph, rasters, steps, arithmetic)

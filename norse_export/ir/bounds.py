@@ -102,9 +102,9 @@ def synapse_sums(node: Synapses, source: Interval) -> Sums:
     largest = max(int(positive.max()), -int(negative.min())) * max(-least, greatest)
     if 2 * largest > FARTHEST:
         raise UnsupportedError(
-            f"a sum of weights can reach {largest}: 64 bits do not hold it",
+            f"a sum of weights can reach {largest}; {FARTHEST // 2} (2^61) is the most that 64 bits are sure to hold",
             where="Synapses",
-            fix="give a smaller input range",
+            fix="use weights of fewer bits, or a smaller range of the inputs",
         )
     low = positive * least + negative * greatest
     high = positive * greatest + negative * least
@@ -121,7 +121,8 @@ def _shifted(sums: Totals, bits: int) -> Totals:
     if bits < 0:
         return sums >> -bits
     if int(np.abs(sums).max()) << bits > FARTHEST:
-        message = f"a sum of weights shifted by {bits} bits: 64 bits do not hold it"
+        largest = int(np.abs(sums).max()) << bits
+        message = f"a sum of weights shifted by {bits} bits can reach {largest}, beyond what 64 bits are sure to hold"
         raise UnsupportedError(message, where="Synapses", fix="use smaller weights, or a smaller shift")
     return sums << bits
 
@@ -203,13 +204,14 @@ def _arriving(graph: Graph[FixedNode], name: str, node: Population, port: str, s
             raise GraphError(message, where=name, fix="put weights before the population")
         low, high = low + sums[edge.source].low, high + sums[edge.source].high
         if max(-int(low.min()), int(high.max())) > FARTHEST:
-            message = f"what arrives at port {port!r} can pass 2^62"
-            raise UnsupportedError(message, where=name, fix="use smaller weights or a smaller shift")
+            reached = max(-int(low.min()), int(high.max()))
+            message = f"what arrives at port {port!r} can reach {reached}, beyond what 64 bits are sure to hold (2^62)"
+            raise UnsupportedError(message, where=name, fix="use weights of fewer bits, or a smaller shift")
     reach = int(low.min()), int(high.max())
     if (top := node.saturated.get(port)) is None:
         return reach
     if reach[0] < 0:
-        message = f"sums at port {port!r} saturate, and can be negative: {reach[0]}"
+        message = f"sums at port {port!r} saturate, and can be negative: {reach[0]} in a step"
         raise GraphError(message, where=name, fix="send only weights and values >= 0 to a saturated port")
     return min(reach[0], top), min(reach[1], top)
 

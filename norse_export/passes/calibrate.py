@@ -167,16 +167,21 @@ def run_fixed(graph: Graph[FixedNode], rasters: Mapping[str, Array]) -> Run:
 
     Both give the same.
     """
+    if by_emulator(graph, rasters):
+        return emulate(graph, rasters)
+    from norse_export.engine.network import compile_network  # numba is loaded where it is used
+
+    return compile_network(graph).run(rasters).run
+
+
+def by_emulator(graph: Graph[FixedNode], rasters: Mapping[str, Array]) -> bool:
+    """Whether the emulator is done before the engine has compiled its kernels, or there is nothing to compile them."""
     steps, samples = next(iter(rasters.values())).shape[:2]
-    work = sum(_work(node) for node in graph.nodes.values())
-    return emulate(graph, rasters) if steps * samples * work < EMULATED_WORK else _engine(graph, rasters)
-
-
-def _engine(graph: Graph[FixedNode], rasters: Mapping[str, Array]) -> Run:
+    if steps * samples * sum(_work(node) for node in graph.nodes.values()) < EMULATED_WORK:
+        return True
     from norse_export.engine.kernels.memory import JIT  # numba is loaded where it is used
-    from norse_export.engine.network import compile_network
 
-    return compile_network(graph).run(rasters).run if JIT else emulate(graph, rasters)
+    return not JIT
 
 
 def some(inputs: Mapping[str, Array], work: int, budget: int) -> dict[str, Array]:

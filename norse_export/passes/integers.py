@@ -31,6 +31,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 PROVEN_ENOUGH, ENOUGH = 4, 6  # bits below a weight of 1: decays then round to less than a 16th, a 64th of it
 MAX_SHIFT = 16
+MAX_DECAY_BITS = 16
 _MIN_SHIFT = -40  # below 0: the weights must become coarser
 _MARGIN, _OBSERVED_MARGIN, _ASSUMED = 2, 4, 1 / 16
 _WORD = 2**31
@@ -156,7 +157,9 @@ def lost_decays(name: str, node: Neuron, population: Population, law: Law) -> li
         if np.any((population.parameters[parameter] == 1 << law.decay_bits) & (real != 0)):
             least = real[real != 0].min()
             message = f"{coefficient} = {least:g} is no more than half of 2^-{law.decay_bits}: no decay is left"
-            found.append(Finding("decay_lost", "warning", name, message, "use a law of more decay bits"))
+            bits = min(MAX_DECAY_BITS, ceil(-log2(float(least))))
+            fix = f"use --decay-bits {bits}" if bits > law.decay_bits else "train it with a shorter time constant"
+            found.append(Finding("decay_lost", "warning", name, message, fix))
     return found
 
 

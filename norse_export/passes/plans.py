@@ -143,11 +143,9 @@ def plan_of(lowered: Lowered, name: str, choice: QuantiseChoice, key: int) -> Pl
 
 
 def _bits_of(projection: Projection, choice: QuantiseChoice) -> int:
-    """The bits of the projection by its own name, or the most of its layers' that are given, or the law's."""
-    if projection.name in choice.bits:
-        return choice.bits[projection.name]
-    given = [choice.bits[name] for name in projection.layers if name in choice.bits]
-    return max(given, default=choice.law.weight_bits)
+    """The bits that are given for the projection by its own name or that of any of its layers, or the law's."""
+    given = (choice.bits[name] for name in (projection.name, *projection.layers) if name in choice.bits)
+    return next(given, choice.law.weight_bits)
 
 
 def _sends(lowered: Lowered, source: str, law: Law) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from norse_export.program.ranges import Ranges
 
 Array = NDArray[Any]
 _TAP = "values of "  # names of outputs that are there for the measurement only
-_NARROWING = (Op.SATURATE, Op.WRAP, Op.WRAP_ONCE)
+NARROWING = (Op.SATURATE, Op.WRAP, Op.WRAP_ONCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,9 @@ class LayerPrice:
     otherwise overflow is counted when the network runs. The rest is measured on the calibration inputs, None without
     any: cells (neurons x steps x samples), spikes of the float and of the fixed network, cells that differ, and
     first_divergence: step, sample, index. value_error: of a population that does not spike, the rms error of its
-    values relative to their rms.
+    values relative to their rms; value_max_abs, value_mean_abs: its largest and its mean error, in the model's units.
+    overflows: values that the width of a state changed; 0 where that is impossible, None where it was not counted.
+    measured_on: the calibration inputs, in words.
     """
 
     node: str
@@ -57,6 +59,10 @@ class LayerPrice:
     jaccard: float | None = None
     first_divergence: tuple[int, int, tuple[int, ...]] | None = None
     value_error: float | None = None
+    value_max_abs: float | None = None
+    value_mean_abs: float | None = None
+    overflows: int | None = None
+    measured_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,9 +129,11 @@ def layer_prices(
     prices: Mapping[str, tuple[tuple[WeightPrice, ...], int, float]],
     law: Law,
     measured: Measured | None,
+    overflows: Mapping[str, int] | None = None,
 ) -> tuple[LayerPrice, ...]:
     """The table, in the order of the populations. prices: of each its weights', its shift, and the bound of its states.
 
+    overflows: of those that were counted.
     Max pooling costs nothing and is left out.
     """
     ranges = all_ranges(fixed)
@@ -135,7 +143,7 @@ def layer_prices(
         if node.family is ANY_SPIKE or not isinstance(population, Population):
             continue
         weights, shift, bound = prices[name]
-        proven, needed = _held(population, ranges[name])
+        proven, needed = held(population, ranges[name])
         table.append(
             LayerPrice(
                 node=name,
@@ -146,16 +154,17 @@ def layer_prices(
                 bits_needed=needed if proven else ceil(bound).bit_length() + 1 if isfinite(bound) else None,
                 bits_available=law.state_bits,
                 proven=proven,
+                overflows=0 if proven else (overflows or {}).get(name),
                 **({} if measured is None else _cost(name, population, measured)),
             )
         )
     return tuple(table)
 
 
-def _held(population: Population, ranges: Ranges) -> tuple[bool, int]:
+def held(population: Population, ranges: Ranges) -> tuple[bool, int]:
     """Whether no narrowing ever changes a value, and the bits of the widest value that is narrowed."""
     instructions = population.program.instructions
-    narrowing = [number for number, step in enumerate(instructions) if step.op in _NARROWING]
+    narrowing = [number for number, step in enumerate(instructions) if step.op in NARROWING]
     reach = [ranges.values[instructions[number].operands[0]] for number in narrowing]
     bits = max((max(high, -low - 1).bit_length() + 1 for low, high in reach), default=1)
     return set(narrowing) <= ranges.proven and not ranges.diverged, bits
@@ -168,7 +177,13 @@ def _cost(name: str, population: Population, measured: Measured) -> dict[str, An
         truth, values = measured.values[name]
         truth, values = truth[: len(truth) - late].astype(np.float64), values[late:]
         size, wrong = (float(np.sqrt(np.mean(np.square(x)))) for x in (truth, values - truth))
-        return {"cells": truth.size, "value_error": wrong / size if size else wrong}
+        apart = np.abs(values - truth)
+        return {
+            "cells": truth.size,
+            "value_error": wrong / size if size else wrong,
+            "value_max_abs": float(apart.max()),
+            "value_mean_abs": float(apart.mean()),
+        }
     before, after = measured.before.spikes[name], measured.after.spikes[name]
     before, after = before[: len(before) - late], after[late:]
     differs = before != after

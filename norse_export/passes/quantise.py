@@ -19,6 +19,7 @@ from norse_export.passes.choose import SEARCH_WORK, Measure, all_heard, chosen
 from norse_export.passes.integers import refusals
 from norse_export.passes.lower import input_ranges, lower
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered
+from norse_export.passes.overflow import count_overflows
 from norse_export.passes.plans import (
     Built,
     Plan,
@@ -84,9 +85,12 @@ def quantise(
         made = _calibrated(graph, lowered, plans, choice, calibration)
     fixed = _assembled(lowered, made, choice.law)
     measured = None if calibration is None else measure(graph, lowered, fixed, calibration, choice.law)
+    overflows = None if calibration is None else count_overflows(fixed, calibration)
     prices = {name: (one.prices, one.shift, one.bound) for name, one in made.items()}
     findings = (*_law_notes(choice.law), *(finding for one in made.values() for finding in one.findings))
-    return Quantised(fixed, layer_prices(lowered, fixed, prices, choice.law, measured), findings, lowered, measured)
+    return Quantised(
+        fixed, layer_prices(lowered, fixed, prices, choice.law, measured, overflows), findings, lowered, measured
+    )
 
 
 def _refuse(lowered: Lowered, law: Law) -> None:
@@ -106,10 +110,16 @@ def _check_names(lowered: Lowered, choice: QuantiseChoice) -> None:
     wrong = [name for name in choice.bits if name not in known]
     if wrong:
         message = f"weight bits for {', '.join(map(repr, wrong))}: no weights have that name"
-        raise UsageError(message, where="bits", fix=f"use one of: {', '.join(sorted(known))}")
+        raise UsageError(message, where="--bits", fix=f"use --bits LAYER=N with one of: {', '.join(sorted(known))}")
     for name, bits in choice.bits.items():
         if not 1 <= bits <= 16:
-            raise UsageError(f"{bits} weight bits", where=f"bits of {name}", fix="use 1 to 16")
+            raise UsageError(f"{bits} weight bits", where=f"--bits {name}={bits}", fix="use 1 to 16")
+    for p in lowered.projections:
+        given = {name: choice.bits[name] for name in dict.fromkeys((p.name, *p.layers)) if name in choice.bits}
+        if len(set(given.values())) > 1:
+            asked = ", ".join(f"{name!r} {bits}" for name, bits in given.items())
+            message = f"the layers {' and '.join(map(repr, p.layers))} become one set of weights, and are given {asked}"
+            raise UsageError(message, where=f"--bits {'+'.join(given)}", fix="give one of them, or all the same bits")
 
 
 def _calibrated(

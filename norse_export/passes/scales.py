@@ -52,7 +52,8 @@ class WeightPrice:
 
     scale: least and greatest over the channels of what a weight of 1 stands for. error_max: largest error of a weight
     that is not clipped, in scales (at most 0.5). error_rms: of all weights, relative to the weights' own rms. clipped:
-    weights beyond the range. zeroed: weights other than 0 that became 0; `nonzero` is the number of those.
+    weights beyond the range. zeroed: weights other than 0 that became 0; `nonzero` is the number of those. layers: of
+    the model, composed in it. outlier: the largest weight, relative to that which 99 % of the others are smaller than.
     """
 
     name: str
@@ -65,6 +66,8 @@ class WeightPrice:
     error_rms: float
     clipped: int
     zeroed: int
+    layers: tuple[str, ...] = ()
+    outlier: float = 1.0
 
 
 def largest_weight(bits: int) -> int:
@@ -177,7 +180,19 @@ def price(projection: Projection, whole: Weights, scale: Floats, bits: int, expo
         error_rms=(squared / total) ** 0.5 if total else 0.0,
         clipped=clipped,
         zeroed=zeroed,
+        layers=projection.layers,
+        outlier=_outlier(real),
     )
+
+
+def _outlier(values: Array) -> float:
+    """The largest weight, relative to the 99 % quantile of those that are not 0."""
+    size = np.abs(values).reshape(-1)
+    size = size[size > 0]
+    if not size.size:
+        return 1.0
+    usual = float(np.quantile(size, 0.99, method="lower"))
+    return float(size.max()) / usual
 
 
 def squared_errors(projection: Projection, scale: Floats, bits: int, shape: Shape) -> Floats:

@@ -10,7 +10,7 @@ from norse_export import registry
 from norse_export.errors import CapacityError, ExportError, Finding, MissingDependencyError, UnsupportedError
 from norse_export.files.limits import Limits
 from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice, chosen_inputs
-from norse_export.pipeline.exporting import blocking
+from norse_export.pipeline.exporting import blocking, refuse_unused
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
 from norse_export.pipeline.staging import stage
@@ -31,10 +31,12 @@ def check(
     Among all targets, one that fails (a broken package of others) has its error in the result; the others are checked.
 
     Raises:
-        ExportError: the model cannot be read, or is impossible; a target that was asked for by name fails.
+        ExportError: the model cannot be read, or is impossible; a target that was asked for by name fails; choices of
+            integers that no target takes.
     """
     found = registry.chosen(targets or ("all",))
     loading, integers = loading or LoadChoice(), integers or IntegerChoice()
+    refuse_unused(integers, [target for target in found.values() if not isinstance(target, MissingDependencyError)])
     loaded = load_model(Path(model), loading, chosen_inputs(inputs))
     checked = tuple(_check_one(loaded, *item, integers, loading.limits) for item in found.items())
     for error in (target.error for target in checked if target.target in targets):

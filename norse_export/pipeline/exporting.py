@@ -75,7 +75,7 @@ def export(
     asked = registry.chosen(targets)
     several = len(asked) > 1 or "all" in targets
     wanted = [target for target in asked.values() if not isinstance(target, MissingDependencyError)]
-    _refuse_unused(integers, wanted)
+    refuse_unused(integers, wanted)
     _refuse_vendor(vendor, wanted, verify=verify)
     sources = tuple(path for path in (model, inputs.file, integers.calibration) if path is not None)
     paths = _paths(model, wanted, None if out is None else Path(out), several=several)
@@ -140,9 +140,13 @@ def _refuse_vendor(vendor: VendorChoice | None, targets: Sequence[Target], *, ve
     require_vendor(vendor, targets)
 
 
-def _refuse_unused(integers: IntegerChoice, targets: Sequence[Target]) -> None:
-    """A choice that no target takes would be ignored: an error instead."""
-    if integers == IntegerChoice() or any(target.stage is Stage.FIXED for target in targets):
+def refuse_unused(integers: IntegerChoice, targets: Sequence[Target]) -> None:
+    """Refuse choices that no target takes and all would ignore.
+
+    Raises:
+        UsageError: there are such choices.
+    """
+    if integers == IntegerChoice() or not targets or any(target.stage is Stage.FIXED for target in targets):
         return
     names = ", ".join(target.name for target in targets)
     raise UsageError(

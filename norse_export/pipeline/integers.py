@@ -13,6 +13,7 @@ from norse_export.interpret import checked_inputs
 from norse_export.ir.graph import Graph
 from norse_export.ir.run import Run
 from norse_export.ir.stages import DiscreteNode, FixedNode
+from norse_export.pipeline.advice import advice
 from norse_export.pipeline.choices import IntegerChoice
 from norse_export.pipeline.model import Model, Rasters
 from norse_export.pipeline.rasters import Chosen, input_shapes, matched, read_rasters
@@ -86,7 +87,9 @@ def integers_of(
     graph = Graph(made.graph.nodes, made.graph.edges, metadata)
     message, fix = f"the scales were chosen on {told}", "choose others with --calib"
     note = () if chosen is None else (Finding("calibration", "note", "scales", message, fix),)
-    return Integers(graph, made.table, (*made.findings, *note), made.skew)
+    warned = advice(made.table, own_law=hasattr(target, "lower"))
+    table = tuple(replace(cost, measured_on=None if cost.cells is None else told) for cost in made.table)
+    return Integers(graph, table, (*made.findings, *warned, *note), made.skew)
 
 
 def compared(
@@ -124,7 +127,7 @@ def price(reference: Run, actual: Run, labels: Any = None, skew: Mapping[str, in
     spikes = {name: actual.spikes[name] for name in reference.spikes if name in actual.spikes}
     model = Run(aligned(reference.spikes, delayed=False), aligned(reference.outputs, delayed=False), reference.ran_by)
     integers = Run(aligned(spikes, delayed=True), aligned(actual.outputs, delayed=True), actual.ran_by)
-    return replace(compare(model, integers, rung=2, labels=labels), skew_steps=most)
+    return replace(compare(model, integers, rung=2, labels=labels, spikes_first=True), skew_steps=most)
 
 
 def _calibration(

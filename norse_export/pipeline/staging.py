@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from norse_export.compare import Comparison, compare
 from norse_export.errors import Finding
@@ -55,15 +55,14 @@ class Staged:
 
 def observing(target: Target, graph: Graph[Any], chosen: Chosen) -> Target:
     """The target, told to record every state after every step, where it can be told so and memory allows it."""
-    if target.stage is not Stage.FIXED or not any(one.name == "states" for one in _fields(target)):
+    given: object = target  # of which the protocol does not say that it is a dataclass
+    if target.stage is not Stage.FIXED or not is_dataclass(given) or isinstance(given, type):
+        return target
+    if not any(one.name == "states" for one in fields(given)):
         return target
     cells = sum(prod(node.output_shape) for node in graph.nodes.values() if isinstance(node, Population))
     recorded = cells * chosen.summary.steps * chosen.summary.samples * _BYTES_OF_STATES
-    return replace(target, states=recorded <= MAX_RECORDED_BYTES)  # type: ignore[type-var]
-
-
-def _fields(target: Target) -> tuple[Field[Any], ...]:
-    return fields(target) if is_dataclass(target) else ()
+    return cast(Target, replace(given, states=recorded <= MAX_RECORDED_BYTES))
 
 
 def stage(model: Model, target: Target, integers: IntegerChoice, chosen: Chosen | None, limits: Limits) -> Staged:

@@ -43,8 +43,8 @@ def _require_alive(price: Comparison) -> None:
         raise ParityError(
             f"in whole numbers the layer never fires, and in the model it does: {', '.join(silenced)}",
             where=silenced[0],
-            fix="give it more bits (--weight-bits, --bits LAYER=N), a scale for each channel (--per-channel), "
-            "or calibration inputs like those that it will see (--calib)",
+            fix="give it more bits (--weight-bits, --bits LAYER=N, --state-bits N), a scale for each channel "
+            "(--per-channel), or calibration inputs like those that it will see (--calib)",
             kind="vacuous",
         )
 

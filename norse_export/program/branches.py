@@ -24,12 +24,20 @@ class Worlds:
     """The values of a whole program, and its branches; `given` holds the range of each instruction without operands."""
 
     def __init__(self, instructions: Sequence[Instruction], given: Mapping[int, Interval]) -> None:
-        self.instructions = instructions
+        self.instructions, self._given = instructions, given
         self.values: list[Interval] = []
         self._known: dict[tuple[tuple[int, Interval], ...], dict[int, Interval | None]] = {}
         self._differences = {step.operands: n for n, step in enumerate(instructions) if step.op is Op.SUB}
         for number, step in enumerate(instructions):
             self.values.append(given[number] if number in given else self._result(step))
+
+    def cases(self, condition: int, *, holds: bool) -> Iterator[Worlds]:
+        """The program where a condition holds, or fails, in each way in which it can."""
+        for facts in self._ways(condition, holds=holds):
+            narrowed = {number: met for number, fact in facts.items() if (met := meet(fact, self.values[number]))}
+            if len(narrowed) == len(facts):
+                known = {number: met for number, met in narrowed.items() if number in self._given}
+                yield Worlds(self.instructions, {**self._given, **known, condition: narrowed[condition]})
 
     def _result(self, step: Instruction) -> Interval:
         operands = tuple(self.values[operand] for operand in step.operands)

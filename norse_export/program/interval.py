@@ -23,6 +23,11 @@ def hull(a: Interval | None, b: Interval | None) -> Interval | None:
     return min(a[0], b[0]), max(a[1], b[1])
 
 
+def covering(*intervals: Interval) -> Interval:
+    """The smallest interval that holds all of them; one at least."""
+    return min(low for low, _ in intervals), max(high for _, high in intervals)
+
+
 def meet(a: Interval | None, b: Interval | None) -> Interval | None:
     """What both hold; None where that is nothing."""
     if a is None or b is None:

@@ -10,21 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
-from norse_export.errors import UnsupportedError
 from norse_export.program.branches import Worlds
-from norse_export.program.interval import WORD, Interval, bits_of, kept_by, product, within
-from norse_export.program.operations import Instruction, Op, Rounding
+from norse_export.program.interval import WORD, Interval, covering, kept_by, within
+from norse_export.program.operations import Op
 from norse_export.program.program import Program
+from norse_export.program.widths import check_int64
 
 CLOCK: Interval = (0, 2**31 - 1)  # numbers of steps
-FARTHEST = 2**62  # beyond it a state diverges
+FARTHEST = 2**62  # beyond it a state diverges: so far, 64 bits still hold the sum of two
 _NAMED = (Op.PORT, Op.STATE, Op.PARAMETER, Op.RANDOM)
 _ROUNDS = 8  # of guessing where the ends go: those of one state depend on those of another
 _FARTHER = 4  # an end that goes on moving moves up to 2^3 times as far
 _TURNS = 2  # of doing so for all states together, and then for each end by itself
 _FINE = 64  # an end is where it belongs when less than this part of it could be gained
+KEPT = 256  # results: a graph is compiled more than once, for one, when an artefact is written and run
+_ASKED = 2  # conditions: each doubles the cases
 _PARTS = (32, 3)  # what a guess leaves of the way, a cautious one the more
 State = Mapping[str, Interval]
 
@@ -63,16 +66,47 @@ def state_ranges(
     Raises:
         UnsupportedError: 64 bits do not hold some value, or some product before it is divided.
     """
-    analysis = _Analysis(program, {**ports, **parameters})
-    state = _widened(analysis, initial)
+    return _state_ranges(program, tuple({**ports, **parameters}.items()), tuple(initial.items()))
+
+
+@lru_cache(KEPT)
+def _state_ranges(
+    program: Program, given: tuple[tuple[str, Interval], ...], initial: tuple[tuple[str, Interval], ...]
+) -> Ranges:
+    analysis = _Analysis(program, dict(given))
+    state = _widened(analysis, dict(initial))
+    if _unbounded(state) and (asked := _asked(program)):  # most programs need no cases
+        analysis = _Analysis(program, dict(given), asked)
+        state = _widened(analysis, dict(initial))
+    state = _narrowed(analysis, dict(initial), state)
+    values, unbounded = tuple(analysis.values(state)), _unbounded(state)
+    check_int64(program, values, unbounded)
+    return Ranges(values, MappingProxyType(state), proven(program, values), bool(unbounded))
+
+
+def _unbounded(state: State) -> tuple[str, ...]:
+    """Names of the states that diverge."""
+    return tuple(name for name, (low, high) in state.items() if max(-low, high) >= FARTHEST)
+
+
+def _asked(program: Program) -> tuple[int, ...]:
+    """The first few comparisons of a state with a number or a parameter: what a step does may depend on them alone."""
+    plain = (Op.STATE, Op.PARAMETER, Op.CONSTANT)
+    found = []
+    for number, step in enumerate(program.instructions):
+        kinds = [program.instructions[operand].op for operand in step.operands]
+        if step.op in (Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL) and Op.STATE in kinds and set(kinds) <= set(plain):
+            found.append(number)
+    return tuple(found[:_ASKED])
+
+
+def _narrowed(analysis: _Analysis, initial: State, state: State) -> State:
+    """An inductive range made as small as is found."""
     for _ in range(_TURNS):
         before, state = state, _moved_back(analysis, initial, _tightened(analysis, initial, state))
         if state == before:
             break
-    diverged = any(max(-low, high) >= FARTHEST for low, high in state.values())
-    values = tuple(analysis.values(state))
-    _check_int64(program, values)
-    return Ranges(values, MappingProxyType(state), proven(program, values), diverged)
+    return state
 
 
 def proven(program: Program, values: tuple[Interval, ...]) -> frozenset[int]:
@@ -81,34 +115,18 @@ def proven(program: Program, values: tuple[Interval, ...]) -> frozenset[int]:
     return frozenset(number for number, step, range_ in kept if range_ and within(values[step.operands[0]], range_))
 
 
-def fits(program: Program, values: tuple[Interval, ...], bits: int = 32) -> bool:
-    """Whether arithmetic of so many bits, signed, can run the program.
-
-    Every value fits, every written number, and of a product by parts, (a >> s) k and (a & (2^s - 1)) k, both parts; of
-    one that is rounded toward zero also the parts of the magnitudes, and of a stochastic one the lower part with what
-    is added to it. Random numbers are exempt: of each only the highest bits are taken.
-    """
-    room = bits_of(bits)
-    for number, step in enumerate(program.instructions):
-        if step.op is not Op.RANDOM and not within(values[number], room):
-            return False
-        if step.op in (Op.SHIFT_LEFT, Op.SHIFT_RIGHT, Op.MUL_SHIFT) and step.constants[0] >= bits:
-            return False
-        if step.op in (Op.SATURATE, Op.WRAP_ONCE) and not all(within((c, c), room) for c in step.constants):
-            return False
-        if step.op is Op.MUL_SHIFT and not all(within(part, room) for part in _parts(step, values)):
-            return False
-        if step.op is Op.SHIFT_RIGHT and not within(_summed(step, values[step.operands[0]]), room):
-            return False
-    return True
-
-
 class _Analysis:
-    """A program with what does not change while its states are bounded."""
+    """A program with what does not change while its states are bounded.
 
-    def __init__(self, program: Program, given: Mapping[str, Interval] | None = None) -> None:
+    asked: conditions of which both cases are looked at apart, for the whole step.
+    """
+
+    def __init__(
+        self, program: Program, given: Mapping[str, Interval] | None = None, asked: tuple[int, ...] = ()
+    ) -> None:
         self.program = program
         self.given = dict(given or {})
+        self.asked = asked
 
     def values(self, state: Mapping[str, Interval]) -> list[Interval]:
         """The range of each instruction."""
@@ -121,7 +139,12 @@ class _Analysis:
                 leaves[number] = names["t"]
             elif step.op is Op.CONSTANT:
                 leaves[number] = (step.constants[0], step.constants[0])
-        return Worlds(self.program.instructions, leaves).values
+        cases = [Worlds(self.program.instructions, leaves)]
+        if not self.asked:
+            return cases[0].values
+        for condition in self.asked:
+            cases = [case for each in cases for holds in (True, False) for case in each.cases(condition, holds=holds)]
+        return [covering(*ranges) for ranges in zip(*(case.values for case in cases), strict=True)]
 
     def after(self, state: State) -> State:
         """The states after one step, none beyond FARTHEST."""
@@ -235,44 +258,3 @@ def _limit(first: int, second: int, third: int, least: int, part: int) -> int:
         return third
     away = slow * slow // (fast - slow) if fast > slow else third - least
     return max(least, third - away + away // part + 1)
-
-
-def _parts(step: Instruction, values: tuple[Interval, ...]) -> list[Interval]:
-    """The partial products of a product by parts."""
-    a, k = values[step.operands[0]], values[step.operands[1]]
-    bits, largest = step.constants[0], max(-k[0], k[1])
-    parts = [product((a[0] >> bits, a[1] >> bits), k), _summed(step, product(_low(a, bits), k))]
-    if step.rounding is Rounding.TOWARD_ZERO:
-        size = (0, max(-a[0], a[1]))
-        parts += [size, (0, (size[1] >> bits) * largest), (0, _low(size, bits)[1] * largest)]
-    return parts
-
-
-def _low(a: Interval, bits: int) -> Interval:
-    """The range of a & (2^bits - 1)."""
-    if a[0] >> bits == a[1] >> bits:
-        return a[0] - (a[0] >> bits << bits), a[1] - (a[1] >> bits << bits)
-    return 0, (1 << bits) - 1
-
-
-def _summed(step: Instruction, a: Interval) -> Interval:
-    """A number with what its rounding adds to it before it is divided."""
-    more = (1 << step.constants[0]) - 1 if step.rounding is Rounding.STOCHASTIC else 0
-    less = -a[0] if step.rounding is Rounding.TOWARD_ZERO else a[1]
-    return a[0], max(a[1] + more, less)
-
-
-def _check_int64(program: Program, values: tuple[Interval, ...]) -> None:
-    room = bits_of(64)
-    for number, step in enumerate(program.instructions):
-        range_ = values[number]
-        if step.op is Op.MUL_SHIFT:
-            range_ = _summed(step, product(*(values[operand] for operand in step.operands[:2])))
-        elif step.op is Op.SHIFT_RIGHT:
-            range_ = _summed(step, values[step.operands[0]])
-        if not (within(range_, room) and within(values[number], room)):
-            raise UnsupportedError(
-                f"a value of the program lies in {range_[0]} to {range_[1]}, which 64 bits do not hold",
-                where=f"%{number} = {step.op}",
-                fix="narrow the values before it (saturate or wrap), or give smaller parameters",
-            )

@@ -31,11 +31,18 @@ def _prices(comparison: Comparison, verbose: bool) -> list[str]:
     rows = []
     for layer in comparison.layers:
         spikes = layer.kind == "spikes"
-        counts = (layer.spikes_expected, layer.spikes_actual) if spikes else ("values", "values")
+        counts = (layer.spikes_expected, layer.spikes_actual) if spikes else ("values", _apart(layer))
         distances = (layer.jaccard, *((layer.van_rossum, layer.victor_purpura) if verbose else ()))
         shown = [short(number) if spikes else "-" for number in distances]
         rows.append((layer.node, *counts, layer.differing if spikes else "-", *shown))
     return table(header, rows, right=range(1, len(header)))
+
+
+def _apart(layer: LayerParity) -> str:
+    """How far values are from the model's."""
+    if layer.values_mean_abs is None:
+        return "values"
+    return f"off by {short(layer.values_mean_abs)}, at most {short(layer.values_max_abs)}"
 
 
 def _layers(comparison: Comparison, verbose: bool) -> list[str]:

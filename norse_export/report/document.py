@@ -225,6 +225,8 @@ def _layer(layer: LayerParity) -> Document:
         "victor_purpura": layer.victor_purpura,
         "states_equal": layer.states_equal,
         "states_max_abs": layer.states_max_abs,
+        "values_max_abs": layer.values_max_abs,
+        "values_mean_abs": layer.values_mean_abs,
     }
 
 

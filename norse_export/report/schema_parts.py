@@ -88,6 +88,8 @@ PARTS: dict[str, Schema] = {
             "victor_purpura": or_null(NUMBER),
             "states_equal": or_null(FLAG),
             "states_max_abs": or_null(NUMBER),
+            "values_max_abs": or_null(NUMBER),  # null: a layer that spikes; in the model's units
+            "values_mean_abs": or_null(NUMBER),
         }
     ),
     "comparison": record(
@@ -123,6 +125,8 @@ PARTS |= {
             "error_rms": NUMBER,  # relative to the rms of the weights
             "clipped": COUNT,
             "zeroed": COUNT,
+            "layers": sequence(TEXT),  # of the model, composed in it
+            "outlier": NUMBER,  # the largest weight, relative to that which 99 % are smaller than
         }
     ),
     "price": record(
@@ -141,7 +145,11 @@ PARTS |= {
             "differing": or_null(COUNT),
             "jaccard": or_null(SHARE),
             "first_divergence": or_null(record({"step": COUNT, "sample": COUNT, "index": sequence(COUNT)})),
-            "value_error": or_null(NUMBER),
+            "value_error": or_null(NUMBER),  # rms of the error, relative to that of the values
+            "value_max_abs": or_null(NUMBER),  # in the model's units
+            "value_mean_abs": or_null(NUMBER),
+            "overflows": or_null(COUNT),  # values that the states' width changed; null: not counted
+            "measured_on": or_null(TEXT),
         }
     ),
     "activity": record(

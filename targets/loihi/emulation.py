@@ -23,7 +23,7 @@ from norse_export.ir.stages import FixedNode
 
 from .lava_graph import INPUT, lava_graph
 from .law import SIGNED
-from .layers import LavaLayer, read_layer
+from .layers import LavaLayer, as_array, read_layer
 from .loihi1_graph import POPULATION, loihi1_graph
 from .netx import load_net
 
@@ -104,7 +104,10 @@ def prepare(layers: Sequence[Mapping[str, Any]], raster: Array, law: str) -> Pre
         UsageError, UnsupportedError, GraphError: see `emulate`.
     """
     given, source = _source(raster)
-    match law:
+    if not isinstance(layers, list | tuple) or not all(isinstance(layer, Mapping) for layer in layers):
+        message = f"layers are a {type(layers).__name__}, not a list of dicts"
+        raise UsageError(message, where="layers", fix="give a list with one dict for each layer")
+    match str(law):
         case "lava":
             return _of_lava([read_layer(str(number), layer) for number, layer in enumerate(layers)], given, source)
         case "loihi1":
@@ -142,11 +145,11 @@ def _of_lava(layers: Sequence[LavaLayer], raster: Array, source: FixedInput) -> 
 
 def _source(raster: Array) -> tuple[Array, FixedInput]:
     """The raster as [T, 1, *shape], images as [C, H, W], and the input that takes it."""
-    given = np.asarray(raster)
+    given = as_array(raster, name="the raster", where="raster")
     if given.ndim not in (2, 4) or not given.size:
         message = f"wrong input shape {given.shape}"
         raise UsageError(message, where="raster", fix="give [T, N] or [T, W, H, C]", kind="input_shape")
-    if given.dtype.kind not in "biuf" or not -MAX_INPUT <= given.min() <= given.max() <= MAX_INPUT:
+    if given.dtype.kind not in "biuf" or not -MAX_INPUT <= float(given.min()) <= float(given.max()) <= MAX_INPUT:
         message = f"the raster (dtype {given.dtype}) does not hold numbers of 32 bits"
         raise UsageError(message, where="raster", fix="give spikes as whole numbers", kind="input_values")
     ordered = given.transpose(0, 3, 2, 1) if given.ndim == 4 else given

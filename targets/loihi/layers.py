@@ -142,7 +142,7 @@ def whole_numbers(value: Any, *, name: str, where: str) -> IntArray:
         UnsupportedError: some are not whole, or leave 32 bits.
         UsageError: no numbers.
     """
-    array: NDArray[Any] = np.asarray(value)
+    array = as_array(value, name=name, where=where)
     if array.dtype.kind not in "biuf":
         raise UsageError(f"{name} holds {array.dtype}", where=where, fix="give whole numbers")
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and bool(np.all(array == np.rint(array)))):
@@ -154,6 +154,19 @@ def whole_numbers(value: Any, *, name: str, where: str) -> IntArray:
     if array.size and not -(2**31) <= min(array.min(), 0) <= max(array.max(), 0) < 2**31:
         raise UnsupportedError(f"{name} leaves 32 bits", where=where, fix="use numbers that the chip has")
     return array.astype(np.int64)
+
+
+def as_array(value: Any, *, name: str, where: str) -> NDArray[Any]:
+    """An array of what was given.
+
+    Raises:
+        UsageError: lists of different lengths.
+    """
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        message = f"{name} holds lists of different lengths"
+        raise UsageError(message, where=where, fix="give an array") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +238,7 @@ def _forward(fields: _Fields, sort: Sort) -> Projection:
 def _projection(
     fields: _Fields, sort: Sort, weight: IntArray, *, delays: IntArray | None = None, window: Window | None = None
 ) -> Projection:
-    mode = str(fields.given.get("sign_mode") or "auto").lower()
+    mode = str(fields.given["sign_mode"]).lower() if fields.has("sign_mode") else "auto"
     if mode not in SIGN_MODES:
         raise UsageError(f"sign_mode {mode!r}", where=fields.where, fix=f"use {', '.join(SIGN_MODES)}")
     return Projection(

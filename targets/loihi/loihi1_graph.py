@@ -36,8 +36,8 @@ def loihi1_graph(given: Mapping[str, Any], source: FixedInput) -> Graph[FixedNod
         raise UsageError(f"{missing[0]!r} is missing", where="layer 0", fix=f"give {', '.join(_NEEDED)}")
     read = (*_NEEDED, "R") if given.get("R") is not None else _NEEDED
     number = {key: whole_numbers(given[key], name=key, where="layer 0") for key in read}
-    v_min, v_max = int(number["vmin"].min()), int(number["vmax"].max())
-    if number["vmin"].size != 1 or number["vmax"].size != 1 or number["W"].ndim != 2 or v_min > v_max:
+    v_min, v_max = (int(number[key].reshape(-1)[0]) if number[key].size == 1 else None for key in ("vmin", "vmax"))
+    if v_min is None or v_max is None or number["W"].ndim != 2 or v_min > v_max:
         raise UsageError("vmin and vmax are one number each, W a matrix", where="layer 0", fix="give W [N, N_in]")
     shape = (number["W"].shape[0],)
     population = Population(

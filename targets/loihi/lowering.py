@@ -27,11 +27,12 @@ from norse_export.passes.linear import ConvWeights, with_rows_scaled
 from norse_export.passes.lower import input_ranges, lower
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered, Projection
 from norse_export.passes.plans import QuantiseChoice, offered
-from norse_export.passes.prices import layer_prices, measure
+from norse_export.passes.prices import Measured, layer_prices, measure
 from norse_export.passes.quantise import SEARCH_WORK, Quantised
 from norse_export.program.laws import Law
 
 from . import law
+from .jointly import together
 from .limits import NAMES
 from .netx import MAX_DELAY
 from .notes import artefact_notes, layer_notes
@@ -71,14 +72,19 @@ def lowered_to_chip(
     if found := _refused(lowered):
         raise UnsupportedError.of(found)
     plans = _plans(lowered, precision)
-    layers_made = _chosen(graph, plans, choice, calibration)
-    fixed = _assembled(lowered, layers_made, precision)
+    layers_made = _chosen(graph, lowered, plans, choice, calibration)
+    fixed = _assembled(lowered, layers_made)
     measured = None if calibration is None else measure(graph, lowered, fixed, calibration, _CHIP)
     prices = {plan.name: (layers_made[plan.name].prices(plan), law.ALIGN_BITS, np.inf) for plan in plans}
     table = layer_prices(lowered, fixed, prices, _CHIP, measured)
     findings = [note for plan in plans for note in layer_notes(plan, layers_made[plan.name])]
     chip = offered(choice.chip, "--chip", tuple(NAMES), "loihi")
-    told = {PRECISION_KEY: str(precision), CHIP_KEY: str(chip), PRICES_KEY: prices_text(table)}
+    told = {
+        "law": LAW.format(precision),
+        PRECISION_KEY: str(precision),
+        CHIP_KEY: str(chip),
+        PRICES_KEY: prices_text(table),
+    }
     final = Graph(fixed.nodes, fixed.edges, {**fixed.metadata, **told})
     findings += artefact_notes(final, precision, str(chip))
     return Quantised(final, table, tuple(findings), lowered, measured, _skew(lowered))
@@ -165,26 +171,36 @@ def _is_image(lowered: Lowered, projection: Projection, registers: Registers) ->
 
 
 def _chosen(
-    graph: Graph[DiscreteNode], plans: list[Plan], choice: QuantiseChoice, calibration: Mapping[str, Array] | None
+    graph: Graph[DiscreteNode],
+    lowered: Lowered,
+    plans: list[Plan],
+    choice: QuantiseChoice,
+    calibration: Mapping[str, Array] | None,
 ) -> dict[str, Made]:
-    """Every layer with the best scale, each by itself on the float model's spikes."""
+    """Every layer with the best scale: first by itself on the float model's spikes, then in the whole network."""
     if calibration is None:
         return {plan.name: choose(plan, None, searching=choice.search) for plan in plans}
     work = max(sum(p.weights.weight.size for p in plan.projections) * 16 + 64 * prod(plan.node.shape) for plan in plans)
     few = some(calibration, work, SEARCH_WORK)
     run = interpret(graph, few, states=True)
     sent = {**few, **run.spikes}
-    chosen = {}
+    chosen, ready = {}, []
     for plan in plans:
         states = dict(run.observables[plan.name])
         truth = states["v"] if plan.readout else sent[plan.name]
         seen = Seen({p.source: sent[p.source] for p in plan.projections}, truth, observe(plan.node, states))
-        active = {p.name: activity(p.weights, sent[p.source]) for p in plan.projections}
-        chosen[plan.name] = choose(replace(plan, active=active), seen, searching=choice.search)
-    return chosen
+        ready.append(replace(plan, active={p.name: activity(p.weights, sent[p.source]) for p in plan.projections}))
+        chosen[plan.name] = choose(ready[-1], seen, searching=choice.search)
+    if not choice.search or len(plans) < 2:
+        return chosen
+
+    def measured(layers_made: Mapping[str, Made]) -> Measured:
+        return measure(graph, lowered, _assembled(lowered, layers_made), few, _CHIP)
+
+    return together(ready, chosen, measured)
 
 
-def _assembled(lowered: Lowered, made: Mapping[str, Made], precision: Precision) -> Graph[FixedNode]:
+def _assembled(lowered: Lowered, made: Mapping[str, Made]) -> Graph[FixedNode]:
     nodes: dict[str, FixedNode] = {name: FixedInput(node.shape) for name, (node, _) in lowered.inputs.items()}
     edges = []
     for name, one in made.items():
@@ -198,7 +214,7 @@ def _assembled(lowered: Lowered, made: Mapping[str, Made], precision: Precision)
         nodes[name] = one.started
     for name, layer in lowered.host.items():
         nodes[name] = layers.rounded(layer, "float64") if isinstance(layer, Linear | Conv) else layer
-    return Graph(nodes, (*edges, *lowered.host_edges), {**lowered.metadata, "law": LAW.format(precision)})
+    return Graph(nodes, (*edges, *lowered.host_edges), lowered.metadata)
 
 
 def _skew(lowered: Lowered) -> dict[str, int]:

@@ -62,15 +62,15 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], Arrays]:
 
 def _additions(hdf5: h5py.File, tree: Group, arrays: Arrays) -> dict[str, list[str]]:
     """Read what additions.py describes: of each block the types of its further arrays of synapses."""
-    root, found = tree.members.get(ADDITIONS), {}
-    for block, group in (root.members if isinstance(root, Group) else {}).items():
+    root, found = _group(tree, ADDITIONS), {}
+    for block, group in (root.members if root is not None else {}).items():
         if not isinstance(group, Group):
             raise InputFileError("numbers, where a group should stand", where=at(group.path), fix=_REWRITE)
         _read(hdf5, group, STATE_FIELDS, f"{ADDITIONS}/{block}", arrays)
-        synapses = group.members.get("synapses")
+        synapses = _group(group, "synapses")
         types = []
-        for number in range(len(synapses.members) if isinstance(synapses, Group) else 0):
-            one = synapses.members.get(str(number)) if isinstance(synapses, Group) else None
+        for number in range(len(synapses.members) if synapses is not None else 0):
+            one = synapses.members.get(str(number)) if synapses is not None else None
             if not isinstance(one, Group):
                 message = f"arrays of synapses, and none is named {number}"
                 raise InputFileError(message, where=at(group.path), fix=_REWRITE)
@@ -99,17 +99,26 @@ def _layer(hdf5: h5py.File, group: Group, number: int, arrays: Arrays) -> dict[s
     if not isinstance(layer, Group):
         message = f"there are {len(group.members)} layers, and none is named {number}"
         raise InputFileError(message, where=at(group.path), fix=_REWRITE)
-    neuron = layer.members.get("neuron")
+    neuron = _group(layer, "neuron")
     return {
         "type": _type(hdf5, layer),
         "keys": _read(hdf5, layer, FIELDS, f"{number}", arrays),
         "neuron": None
-        if not isinstance(neuron, Group)
+        if neuron is None
         else {
             "type": _type(hdf5, neuron),
             "keys": _read(hdf5, neuron, NEURON_FIELDS, f"{number}/neuron", arrays),
         },
     }
+
+
+def _group(group: Group, name: str) -> Group | None:
+    """A group within another, if there is one."""
+    member = group.members.get(name)
+    if isinstance(member, Dataset):
+        message = f"{name} holds numbers or a text, where a group should stand"
+        raise InputFileError(message, where=at(member.path), fix=_REWRITE)
+    return member
 
 
 def _read(hdf5: h5py.File, group: Group, fields: tuple[str, ...], place: str, arrays: Arrays) -> list[str]:

@@ -48,7 +48,7 @@ def report_of(graph: Graph[FixedNode], chain: Chain) -> dict[str, Any]:
         "skew": dict(skew_of(graph, part)),
         "layers": [_layer(layer, number) for number, layer in enumerate(chain.layers)],
         "prices": json.loads(told.pop(PRICES_KEY, "[]")),
-        "host": _host(graph, part),
+        "on_host": _host(graph, part),
         "chips": [_chip(chain, chip) for chip in CHIPS],
         "metadata": told,
     }
@@ -117,7 +117,7 @@ def _layer(layer: ChainLayer, number: int) -> dict[str, Any]:
         ],
         "synapse_memory_bits": list(memory_bits(layer)),
         "delay_steps": layer.delay_steps,
-        "weight_of_1": float(layer.population.unit["u"].flat[0]) * UNIT,
+        "weight_of_1": None if (unit := layer.population.unit.get("u")) is None else float(unit.flat[0]) * UNIT,
         "iDecay": i_decay(layer),
         "vDecay": v_decay(layer),
         "vThMant": _ends(threshold),

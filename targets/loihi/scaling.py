@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export import metrics
 from norse_export.errors import UnsupportedError
 from norse_export.ir.bounds import population_ranges, synapse_sums
 from norse_export.ir.fixed import WEIGHT_TYPES, ConvSynapses, DenseSynapses, Population, Synapses
 from norse_export.ir.graph import Shape
 from norse_export.ir.stages import Neuron
-from norse_export.passes.calibrate import Link, fewer, response, search, smaller
+from norse_export.passes.agreement import cells, rank, surely_nearer
+from norse_export.passes.calibrate import Link, response, search, smaller
 from norse_export.passes.integers import Observed
 from norse_export.passes.linear import ConvWeights, Weights
 from norse_export.passes.lowered import Projection
@@ -73,7 +73,8 @@ class Made:
     """A layer in whole numbers; scale: what an integer weight of 1 stands for.
 
     links: of each projection, by its name, one for each array, without the chip's delay. effective: its weights, in
-    scales. population: as it starts where the model does; started: where the chip does.
+    scales. population: as it starts where the model does; started: where the chip does. least: the smallest scale that
+    may be.
     """
 
     population: Population
@@ -82,6 +83,7 @@ class Made:
     effective: Mapping[str, Floats]
     scale: float
     reach: tuple[int, int]
+    least: float = 0.0
 
     @property
     def all_links(self) -> list[Link]:
@@ -145,7 +147,7 @@ def choose(plan: Plan, seen: Seen | None, *, searching: bool) -> Made:
     largest = max(fitting, least * (1 + 1e-9))
     lowest = min(max(LEAST_FACTOR * fitting, least) / largest, 1.0)
     if not searching or lowest == 1.0:
-        return _proved(plan, largest)
+        return replace(_proved(plan, largest), least=least)
 
     def error(factor: Floats) -> Floats:
         return np.array([_weight_error(plan, largest * float(factor[0]))])
@@ -155,8 +157,9 @@ def choose(plan: Plan, seen: Seen | None, *, searching: bool) -> Made:
             return error(factor)
         one = made(plan, largest * float(factor[0]))
         got = response(one.population, one.all_links, seen.sent)
-        return np.array([np.square(got - seen.truth).sum() if plan.readout else missed(got, seen.truth)])
+        return np.array([np.square(got - seen.truth).sum()]) if plan.readout else cells(seen.truth, got, 1)
 
+    counted = seen is not None and not plan.readout
     work = sum(_values(p.weights).size for p in plan.projections)
     factor = search(
         (lowest, 1.0),
@@ -164,17 +167,10 @@ def choose(plan: Plan, seen: Seen | None, *, searching: bool) -> Made:
         error,
         measure,
         points=int(np.clip(POINTS_WORK // work, 1, MAX_POINTS)),
-        surely=smaller if plan.readout else fewer,
+        surely=surely_nearer if counted else smaller,
+        rank=rank if counted else float,
     )
-    return _proved(plan, largest * float(factor[0]))
-
-
-def missed(got: Array, truth: Array) -> float:
-    """1 - Jaccard of two rasters, in spikes of the true one: what silence misses is all of them.
-
-    A count of differing cells would prefer silence to a raster in which most spikes come one step off.
-    """
-    return (1 - metrics.jaccard(got, truth)) * max(1, int(np.count_nonzero(truth)))
+    return replace(_proved(plan, largest * float(factor[0])), least=least)
 
 
 def is_proved(one: Made) -> bool:

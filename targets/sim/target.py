@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from math import prod
@@ -25,9 +26,11 @@ from norse_export.ir.placement import Placement
 from norse_export.ir.run import Run
 from norse_export.ir.stages import FixedNode, Input
 from norse_export.passes.map import place
-from norse_export.target import Stage
+from norse_export.target import Limit, Stage
 
-from .limits import core_limits, machine_for
+from .limits import MESH, NEURONS, core_limits, machine_for
+
+_CHOSEN = "chosen for the reference machine: targets/sim/README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,20 @@ class SimTarget:
         if findings:
             return tuple(findings)
         return (*_raised(all_ranges, graph), *_raised(self._placement, graph), *_read(graph))
+
+    def limits(self, graph: Graph[FixedNode]) -> tuple[Limit, ...]:
+        """Cores of the mesh, and neurons of the fullest core; nothing of a graph that cannot be placed."""
+        try:
+            parts = self._placement(graph).parts
+        except ExportError:
+            return ()
+        neurons: Counter[int] = Counter()
+        for part in parts:
+            neurons[part.core] += part.neurons
+        return (
+            Limit("cores", len(neurons), MESH * MESH, _CHOSEN),
+            Limit("neurons of a core", max(neurons.values(), default=0), NEURONS, _CHOSEN),
+        )
 
     def emit(self, graph: Graph[FixedNode], path: Path) -> None:
         """Write graph, placement and machine to `path`; same graph, same bytes.

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.errors import ExportError, Finding, GraphError, UsageError
+from norse_export.errors import ExportError, Finding, GraphError, UnsupportedError, UsageError
 from norse_export.files import strict_json
 from norse_export.files.checked import open_input
 from norse_export.files.child import parse_in_child
@@ -43,7 +43,7 @@ METADATA = "spinnaker2"  # of a graph: what `document` is told, as JSON
 CHIP, REPORT = "spinnaker2", "report.json"
 # Source: SpiNNMachine 7.4.1, version_spin2: 153 cores, one is reserved; py-spinnaker2's limit of its NESTML neurons.
 CORES, NEURONS_PER_CORE = 152, 250
-_LOOKED_AT = 1 << 12
+_LOOKED_AT, _WIDEST_BYTES = 1 << 12, 8
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _WEIGHTS = ("Linear", "Affine")
 
@@ -162,7 +162,11 @@ def load(path: Path, limits: Limits) -> Network:
     Raises:
         InputFileError, LimitError, GraphError: it is damaged, or no such folder.
     """
-    return network(read_document(path, limits), where=str(path / NETWORK), limits=limits)
+    where = str(path / NETWORK)
+    try:
+        return network(read_document(path, limits), where=where, limits=limits)
+    except UnsupportedError as error:
+        raise corrupt(f"{error.what} ({error.where})", where) from error
 
 
 def _own(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -194,15 +198,18 @@ def network(made: NIRDocument, *, where: str, limits: Limits) -> Network:
     try:
         if notes["format"] != FORMAT:
             raise corrupt(f"its format is {str(notes['format'])[:40]!r}, this version reads {FORMAT}", where)
-        return _graph(made, notes, where)
+        return _graph(made, notes, where, limits)
     except UsageError as error:
         raise corrupt(f"{error.what} ({error.where})", where) from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         raise corrupt(f"its description is incomplete ({type(error).__name__}: {error})", where) from error
 
 
-def _graph(made: NIRDocument, notes: Any, where: str) -> Network:
-    names, shapes = dict(notes["names"]), {name: _shape(shape, where) for name, shape in notes["shapes"].items()}
+def _graph(made: NIRDocument, notes: Any, where: str, limits: Limits) -> Network:
+    names, shapes = (
+        dict(notes["names"]),
+        {name: _shape(shape, limits, where) for name, shape in notes["shapes"].items()},
+    )
     weights = {label: _whole(node, label, where) for label, node in made.nodes.items() if node.type in _WEIGHTS}  # type: ignore[union-attr]
     into = {target: source for source, target in made.edges if target in weights}
     nodes: dict[str, FixedNode] = {}
@@ -249,7 +256,8 @@ def _whole(node: Any, label: str, where: str) -> Array:
     return weight.astype(np.int64)
 
 
-def _shape(sizes: Any, where: str) -> Shape:
+def _shape(sizes: Any, limits: Limits, where: str) -> Shape:
     if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
         raise corrupt(f"a shape that is none: {str(sizes)[:40]}", where)
+    limits.check("max_bytes", prod(sizes) * _WIDEST_BYTES, where=where)
     return tuple(sizes)

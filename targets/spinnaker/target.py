@@ -104,7 +104,7 @@ class SpinnakerTarget:
     def run(self, artefact: Path, inputs: Mapping[str, NDArray[Any]]) -> Run:
         """Replay the network of the folder under the chip's law, from the words that the chip would be loaded with."""
         done = emulate(load(artefact).graph, inputs, states=self.states)
-        told = "py-spinnaker2's documented rules" if chip2_file.holds(artefact) else "sPyNNaker 7.4.1's neurons"
+        told = "py-spinnaker2's documented rules" if _for_chip2(artefact) else "sPyNNaker 7.4.1's neurons"
         return replace(done, ran_by=f"our emulation of {told}, from the artefact; no chip")
 
     def runners(self) -> tuple[str, ...]:
@@ -154,10 +154,10 @@ class SpinnakerTarget:
         if vendor not in self.vendors:
             fix = f"use one of: {', '.join(self.vendors)}"
             raise UsageError(f"no vendor {vendor!r} for target {self.name}", where="--vendor", fix=fix)
-        if chip2_file.holds(artefact):
+        if _for_chip2(artefact):
             message = "sPyNNaker is for SpiNNaker 1: no vendor's software was available for SpiNNaker 2"
             raise UsageError(message, where="--vendor", fix="leave --vendor out")
-        if chip2_file.holds(artefact):
+        if _for_chip2(artefact):
             message = f"{vendor} has no software for SpiNNaker 2 that reads this"
             raise UsageError(message, where="--vendor", fix="leave --vendor out, or export with --chip spinnaker1")
         return check_vendor(artefact, inputs, python=python)
@@ -169,11 +169,15 @@ def load(artefact: Path, limits: Limits | None = None) -> Network:
     Raises:
         InputFileError, LimitError, GraphError: it is damaged, or no such folder.
     """
-    if chip2_file.holds(artefact):
+    if _for_chip2(artefact):
         return chip2_file.load(artefact, limits or _room(artefact))
     path = artefact / NETWORK
     with open_input(path) as file:
         return read(file, name=str(path), limits=limits or _room(artefact))
+
+
+def _for_chip2(artefact: Path) -> bool:
+    return (artefact / chip2_file.NETWORK).exists()
 
 
 def _room(artefact: Path) -> Limits:

@@ -106,3 +106,10 @@ def test_version_is_that_of_the_package(run: Run) -> None:
     from importlib.metadata import version
 
     assert run("--version") == (0, f"norse-export {version('norse-export')}\n", "")
+
+
+def test_bits_given_twice_for_one_layer_are_refused(run: Run) -> None:
+    code, _, err = run("m.pt", "--target", "sim", "--bits", "conv1=4", "--bits", "a=4", "--bits", "conv1=6")
+    assert code == 2
+    assert "given twice for the layer 'conv1': 4 and 6" in err
+    assert "where: --bits" in err

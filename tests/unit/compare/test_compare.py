@@ -525,3 +525,25 @@ def test_spike_counts_above_one_are_compared_as_numbers() -> None:
     assert (layer(got, "a").spikes_expected, layer(got, "a").spikes_actual) == (3, 2)
     assert got.first_divergence is not None
     assert (got.first_divergence.expected, got.first_divergence.actual) == (2.0, 1.0)
+
+
+def test_the_distance_of_values_is_their_largest_and_their_mean() -> None:
+    actual = changed(REFERENCE, ("outputs", "output", (2, 1, 3)), by=2.0)
+    layers = {layer.node: layer for layer in compare(REFERENCE, actual, rung=2).layers}
+    size = REFERENCE.outputs["output"].size
+    assert layers["output"].values_max_abs == pytest.approx(2.0)
+    assert layers["output"].values_mean_abs == pytest.approx(2.0 / size)
+    assert layers["a"].values_max_abs is None
+    broken = changed(REFERENCE, ("outputs", "output", (2, 1, 3)), by=np.nan)
+    assert {layer.node: layer for layer in compare(REFERENCE, broken, rung=2).layers}["output"].values_max_abs == np.inf
+
+
+def test_a_spike_that_differs_goes_before_values_where_that_is_asked_for() -> None:
+    actual = changed(REFERENCE, ("outputs", "output", (0, 0, 0)), ("spikes", "b", (3, 1, 2)))
+    plain, spikes = (compare(REFERENCE, actual, rung=2, spikes_first=first).first_divergence for first in (False, True))
+    assert plain is not None
+    assert spikes is not None
+    assert (plain.node, plain.step) == ("output", 0)
+    assert (spikes.node, spikes.step, spikes.sample, spikes.index) == ("b", 3, 1, (2,))
+    only = compare(REFERENCE, changed(REFERENCE, ("outputs", "output", (0, 0, 0))), rung=2, spikes_first=True)
+    assert only.first_divergence == plain

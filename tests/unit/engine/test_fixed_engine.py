@@ -13,6 +13,7 @@ import pytest
 from fixed_comparison import first_difference
 
 from norse_export.engine import script
+from norse_export.engine.kernels.memory import JIT
 from norse_export.engine.network import compile_network
 from norse_export.engine.recordings import Events
 from norse_export.errors import ExportError, UnsupportedError, UsageError
@@ -308,6 +309,7 @@ def test_what_the_engine_does_not_have_is_refused_all_at_once() -> None:
     assert "behind the last spikes" in wrong.value.fix
 
 
+@pytest.mark.skipif(not JIT, reason="the JIT is disabled: no kernel is quick")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_interrupt_ends_a_long_run_at_once(threads: int) -> None:
     """The kernels run for a short while at a time: in between Ctrl-C is seen, and ends all threads."""

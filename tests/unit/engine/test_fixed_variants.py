@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from fixed_comparison import first_difference
-from random_fixed_nets import random_fixed_net
 
 from norse_export.engine import codegen
 from norse_export.engine.network import compile_network
@@ -65,19 +64,6 @@ def test_negative_factors(rounding: Rounding, factor: int) -> None:
     network = compile_network(graph, general_below=0)
     assert network.nodes.populations["p"].variant.bits == 32
     assert first_difference(emulate(graph, given, states=True), network.run(given, states=True).run) is None
-
-
-def test_random_nets_with_kernels_of_their_own() -> None:
-    """Populations that are small here take the kernel that serves everything, unless told otherwise."""
-    chosen = set()
-    for seed in range(500, 540):
-        one = random_fixed_net(seed)
-        network = compile_network(one.graph, general_below=0)
-        chosen |= {packed.variant for packed in network.nodes.populations.values()}
-        done = network.run(one.inputs, states=True)
-        assert first_difference(emulate(one.graph, one.inputs, states=True), done.run) is None, seed
-    assert {variant.bits for variant in chosen} == {32, 64}
-    assert {variant.uniform for variant in chosen} == {True, False}
 
 
 def test_numbers_and_names_are_not_in_the_text() -> None:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from norse_export.engine import cache
-from norse_export.engine.kernels.memory import execute
+from norse_export.engine.kernels.memory import JIT, execute
+
+compiled = pytest.mark.skipif(not JIT, reason="the JIT is disabled")
 
 SOURCE = """import numpy as np
 from norse_export.engine.kernels.memory import entry_point, view
@@ -43,6 +45,7 @@ def kept(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@compiled
 def test_a_kernel_is_compiled_once_and_then_read(fresh: Callable[[], int], tmp_path: Path) -> None:
     assert fresh() == 42
     first = kept(tmp_path)
@@ -107,6 +110,7 @@ def test_the_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.
     assert cache.kernel_folder() == tmp_path / "own/norse-export"
 
 
+@compiled
 def test_two_processes_at_once(tmp_path: Path) -> None:
     script = f"from norse_export.engine import cache; print(cache.loaded({SOURCE!r}).kernel != 0)"
     environment = {**os.environ, "NORSE_EXPORT_CACHE": str(tmp_path)}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
-from norse_export.errors import UnsupportedError, UsageError
+from norse_export.engine.network import compile_network
+from norse_export.errors import GraphError, UnsupportedError, UsageError
 from norse_export.interpret import fixed
 from norse_export.interpret.fixed import emulate
 from norse_export.ir.fixed import ConvSynapses, Delivery, DenseSynapses, FixedInput, Population, SparseSynapses
@@ -119,6 +121,20 @@ def test_sums_that_64_bits_may_not_hold_are_refused(node: Any) -> None:
         emulate(graph, {"input": np.full((1, 1, *node.input_shape), 2**31 - 1)})
     assert raised.value.where == "synapses"
     assert raised.value.fix == "use narrower weights or a smaller shift"
+
+
+@pytest.mark.parametrize("execute", [emulate, lambda graph, inputs: compile_network(graph).run(inputs)])
+@pytest.mark.parametrize(("weight", "low"), [(-1, 0), (1, -1)])
+def test_sums_below_0_at_a_port_that_saturates_are_refused_by_all_that_run_them(
+    execute: Any, weight: int, low: int
+) -> None:
+    last = replace(counter(1), saturated={"x": 5})
+    fine = {"input": np.ones((3, 1, 1), np.int64)}
+    execute(net(dense([[1]]), last), fine)
+    with pytest.raises(GraphError, match="sums at port 'x' saturate, and can be negative: -1") as raised:
+        execute(net(dense([[weight]]), last, low=low), fine)
+    assert raised.value.where == "neurons"
+    assert raised.value.fix == "send only weights and values >= 0 to a saturated port"
 
 
 def test_an_input_beyond_its_range_is_refused() -> None:

@@ -22,7 +22,9 @@ from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import IF, LI, LIF, NeuronModel
 from norse_export.ir.stages import DiscreteNode
+from norse_export.passes import calibrate
 from norse_export.passes.discretise import discretise
+from norse_export.passes.overflow import count_overflows
 from norse_export.passes.quantise import QuantiseChoice, Quantised, quantise
 from norse_export.program.laws import Law
 from norse_export.program.operations import HALF_EVEN, STOCHASTIC
@@ -369,3 +371,62 @@ def test_digits_cost_less_with_more_bits(digits: Any) -> None:
         law = replace(Law(), weight_bits=bits)
         differing.append(sum(price.differing or 0 for price in quantise(model, QuantiseChoice(law=law), few).table))
     assert differing[0] > 2 * differing[1] > 8 * differing[2]
+
+
+def test_two_names_of_one_composition_have_the_same_bits() -> None:
+    model = NETS["pool conv"]()
+    made = quantise(model, QuantiseChoice(bits={"1": 5, "2": 5}))
+    assert [(weights.bits, weights.layers) for weights in made.table[1].projections] == [(5, ("1", "2"))]
+    with pytest.raises(UsageError, match="one set of weights, and are given '1' 5, '2' 6") as caught:
+        quantise(model, QuantiseChoice(bits={"1": 5, "2": 6}))
+    assert "--bits" in caught.value.where
+    with pytest.raises(UsageError):
+        quantise(model, QuantiseChoice(bits={"1+2": 5, "2": 6}))
+
+
+@pytest.mark.parametrize("by_engine", [False, True])
+def test_overflows_are_counted_where_they_are_not_proved_absent(
+    by_engine: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = discretise(chain((3,), Linear(-np.eye(3, dtype=F)), integrate((3,), v_reset=F(0), v0=F(0))))
+    x = {"input": np.ones((60, 2, 3), F)}
+    if by_engine:
+        monkeypatch.setattr(calibrate, "EMULATED_WORK", 0)
+    made = quantise(model, QuantiseChoice(law=Law(state_bits=10)), {"input": x["input"][:4]})
+    assert made.table[0].overflows == 0
+    assert not made.table[0].proven
+    unit = float(made.graph.nodes["1"].unit["v"].flat[0])  # type: ignore[union-attr]
+    beyond = sum(step > 512 * unit for step in range(1, 61))  # steps after which the membrane would be below -512
+    assert 0 < beyond < 60
+    assert count_overflows(made.graph, x) == {"1": 6 * beyond}
+    leaky = quantise(two_layers())
+    assert [price.overflows for price in leaky.table] == [0, 0]
+    assert count_overflows(leaky.graph, {"input": spikes(np.random.default_rng(0), 9, 2, 6)}) == {}
+
+
+def test_one_weight_that_is_far_larger_than_the_others_is_told() -> None:
+    model = two_layers()
+    assert all(one.outlier < 4 for price in quantise(model).table for one in price.projections)
+    weight = np.random.default_rng(5).normal(size=(20, 20)).astype(F)
+    weight[3, 4] = 300.0
+    made = quantise(discretise(chain((20,), Linear(weight), cuba_lif((20,), v_th=0.3))))
+    assert 60 < made.table[0].projections[0].outlier < 300
+
+
+def test_values_have_their_error_in_the_models_units() -> None:
+    model = discretise(chain((6,), Linear(whole(1, 3, 6), whole(2, 3)), cuba_li((3,), tau_mem=8e-3)))
+    x = {"input": spikes(np.random.default_rng(1), 30, 2, 6, rate=0.4)}
+    made = quantise(model, QuantiseChoice(law=Law(weight_bits=3)), x)
+    truth, got = interpret(model, x).outputs["output"], emulate(made.graph, x).outputs["output"]
+    (cost,) = made.table
+    assert cost.value_max_abs == pytest.approx(float(np.abs(got - truth).max()))
+    assert cost.value_mean_abs == pytest.approx(float(np.abs(got - truth).mean()))
+
+
+@pytest.mark.bulk
+def test_digits_with_states_of_8_bits_are_still_recognised(digits: Any) -> None:
+    model, calibration, x, labels = digits
+    made = quantise(model, QuantiseChoice(law=Law(state_bits=8)), calibration)
+    got = emulate(made.graph, {"input": x[:, :120]})
+    assert float(np.mean(decisions(got) == labels[:120])) > 0.85
+    assert all(price.overflows for price in made.table)

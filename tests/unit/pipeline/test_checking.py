@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from norse_export import cli, registry
-from norse_export.errors import MissingDependencyError, UnknownTargetError
+from norse_export.errors import MissingDependencyError, UnknownTargetError, UsageError
 from norse_export.formats.nir.to_document import document_of_graph
 from norse_export.formats.nir.write import write
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import LIF
-from norse_export.pipeline import check, export, targets
+from norse_export.pipeline import IntegerChoice, check, export, targets
 
 BROKEN = EntryPoint("broken", "missing_for_tests:Target", registry.GROUP)
 FAILING = """
@@ -177,3 +177,15 @@ def test_the_commands_name_it(model: Path, capsys: pytest.CaptureFixture[str]) -
     assert [finding["kind"] for finding in found["broken"]["findings"]] == ["missing_dependency"]
     assert cli.main(["check", str(model), "--target", "broken"]) == 5
     assert "missing_for_tests" in capsys.readouterr().err
+
+
+def test_check_refuses_choices_that_no_target_takes_as_export_does(model: Path, tmp_path: Path) -> None:
+    choice = IntegerChoice(weight_bits=4)
+    found = []
+    for step in (lambda: check(model, ["nir"], integers=choice), lambda: export(model, "nir", integers=choice)):
+        with pytest.raises(UsageError, match="targets of integers") as caught:
+            step()
+        found.append(str(caught.value))
+    assert found[0] == found[1]
+    assert check(model, ["nir", "sim"], integers=choice).targets
+    assert cli.main(["check", str(model), "--target", "nir", "--weight-bits", "4"]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from norse_export.errors import InputFileError, ParityError, UnsupportedError, U
 from norse_export.files.limits import Limits
 from norse_export.formats.fixed_file import FixedModel, read_fixed
 from norse_export.ir.fixed import DenseSynapses
+from norse_export.passes.prices import LayerPrice
 from norse_export.pipeline import IntegerChoice, LoadChoice
+from norse_export.pipeline.advice import advice
 from norse_export.report.results import ExportResult, TargetExport
 
 STEPS, SAMPLES = 40, 3
@@ -337,3 +340,46 @@ def test_a_layer_that_calibration_never_reached_is_scaled_by_its_weights(tmp_pat
     result = exported(tmp_path / "m.pt", tmp_path / "m.sim", calibration=tmp_path / "calib.npz")
     assert "1" in {finding.where for finding in result.findings if finding.kind == "calibration_silent"}
     assert result.prices[0].projections[0].clipped == 0
+
+
+def test_the_price_names_the_first_spike_that_differs_and_the_error_of_the_readout(model: Path, tmp_path: Path) -> None:
+    result = exported(model, tmp_path / "m.sim", weight_bits=4)
+    price = result.parity[1]
+    assert price.first_divergence is not None
+    assert price.first_divergence.quantity == "spikes"
+    layers = {layer.node: layer for layer in price.layers}
+    readout, cost = layers["output"], result.prices[2]
+    assert readout.values_max_abs == pytest.approx(cost.value_max_abs)
+    assert readout.values_mean_abs == pytest.approx(cost.value_mean_abs)
+    assert 0 < readout.values_mean_abs < readout.values_max_abs  # type: ignore[operator]
+    assert {one.measured_on for one in result.prices} == {"the rasters stored in the model"}
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+def test_a_layer_that_lost_most_of_its_spikes_is_a_warning_with_options(model: Path, tmp_path: Path, bits: int) -> None:
+    result = exported(model, tmp_path / "m.sim", weight_bits=bits)
+    lost = {cost.node for cost in result.prices if cost.jaccard is not None and cost.jaccard < 0.5}
+    assert bool(lost) == (bits == 1)
+    warned = {finding.where: finding for finding in result.findings if finding.kind == "spikes_lost"}
+    assert set(warned) == lost
+    assert all("--bits" in finding.fix and finding.severity == "warning" for finding in warned.values())
+
+
+def test_an_outlier_that_takes_the_range_is_a_warning_with_options(tmp_path: Path) -> None:
+    wide = network()
+    with torch.no_grad():
+        wide[0].weight[0, 0] = 1000.0
+    norse_export.save(wide, tmp_path / "m.pt", raster())
+    result = exported(tmp_path / "m.pt", tmp_path / "m.sim", search=False)
+    (found,) = (finding for finding in result.findings if finding.kind == "outlier")
+    assert (found.where, found.severity) == ("0", "warning")
+    assert "--per-channel, --bits 0=16" in found.fix
+
+
+def test_narrow_states_that_overflow_are_said_to() -> None:
+    cost = LayerPrice("1", "lif", 4, (), 0, 12, 9, False, overflows=3)
+    (found,) = advice([cost], own_law=False)
+    assert (found.kind, found.where, found.fix) == ("overflow", "1", "use --state-bits 12")
+    assert "3 states left their 9 bits" in found.message
+    assert "--" not in advice([cost], own_law=True)[0].fix
+    assert not advice([replace(cost, overflows=0)], own_law=False)

@@ -35,7 +35,8 @@ from norse_export.program.operations import (
     wrap,
 )
 from norse_export.program.program import Family, Program, Step
-from norse_export.program.ranges import FARTHEST, Ranges, fits, intervals, state_ranges
+from norse_export.program.ranges import FARTHEST, Ranges, intervals, state_ranges
+from norse_export.program.widths import fits
 
 
 def holds(values: list[int], ranges: tuple[Interval, ...]) -> bool:
@@ -464,6 +465,39 @@ def test_what_64_bits_do_not_hold_is_refused_with_its_place() -> None:
     assert str(-(2**40) * (2**23 + 1)) in caught.value.what
     assert caught.value.where == "%3 = mul_shift"
     assert "saturate or wrap" in caught.value.fix
+
+
+def test_a_state_that_nothing_bounds_is_named_where_its_values_leave_64_bits() -> None:
+    def growing(x: Any, v: Any, w: Any, *, k: Any) -> Step:
+        return Step(state=(mul_shift(v, k, 4, FLOOR) + x, w), spike=v > x)
+
+    program = family(growing, "v", "w").trace()
+    with pytest.raises(UnsupportedError) as caught:
+        state_ranges(program, {"x": (-9, 9)}, {"k": (0, 17)}, {"v": (0, 0), "w": (0, 0)})
+    assert "the state v of the neuron" in caught.value.what
+    assert "64 bits" in caught.value.what
+    assert caught.value.fix.startswith("narrow the state v in the program")
+
+
+@pytest.mark.parametrize("spikes", [1, 2, 5, 20])
+@pytest.mark.parametrize("name", ["if", "lif", "cuba_lif"])
+def test_a_subtracted_threshold_below_0_adds_only_in_steps_that_are_not_rests(name: str, spikes: int) -> None:
+    """Rest and update are looked at apart: a membrane that may be kept, or added to, is not both in one step."""
+    law = Law(reset="subtract", refractory_steps=3, max_spikes=spikes)
+    program = integer_family(name, law, 0).trace()
+    given = dict.fromkeys(program.parameters, (0, 0)) | {"v_th": (-5, 7)}
+    given |= {key: (3686, 3686) for key in program.parameters if key.endswith("keep")}
+    ranges = state_ranges(program, {"x": (-1000, 1000)}, given, dict.fromkeys(program.variables, (0, 0)))
+    assert not ranges.diverged
+    assert ranges.state["refractory"] == (0, 3)
+    assert ranges.state["v"][1] <= {"if": 2**23 + 10_000, "lif": 12_000, "cuba_lif": 110_000}[name]
+    assert fits(program, ranges.values)
+    lowest = {name: low for name, (low, _) in given.items()}
+    rng, state = np.random.default_rng(spikes), dict.fromkeys(program.variables, 0)
+    for t in range(200):
+        values = calculated(program, {**lowest, **state, "x": int(rng.choice([-1000, 1000]))}, t)
+        assert holds(values, ranges.values)
+        state = {name: int(values[n]) for name, n in zip(program.variables, program.state, strict=True)}
 
 
 def one(step: Callable[[Any, Any], Any], x: Interval, k: Interval, bits: int = 32) -> bool:

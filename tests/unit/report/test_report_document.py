@@ -100,6 +100,8 @@ def test_parity_entries_are_those_of_the_interface(command: str, result: object)
         "victor_purpura": 2.0,
         "states_equal": True,
         "states_max_abs": 0.0,
+        "values_max_abs": None,
+        "values_mean_abs": None,
     }
     assert document["artefacts"] == []
 

@@ -12,6 +12,7 @@ from norse_export.errors import Finding, ParityError, UnsupportedError
 from norse_export.report.checklist import checklist
 from norse_export.report.columns import CELL_CHARACTERS, LINE_CHARACTERS, exact, one_line, table
 from norse_export.report.messages import MOST_WARNINGS, bug_line, error_lines, warning_lines
+from norse_export.report.prices import prices_table
 from norse_export.report.text import NOT_VERIFIED, of_findings, text_of
 
 NASTY = "a\nb\r\t\x1b[31mred\u202egnirts\x00\x7f"
@@ -315,3 +316,23 @@ def test_a_run_of_whole_numbers_shows_what_it_did_with_counts_in_full() -> None:
         ["critical", "core", "-"],
     ):
         assert row in rows
+
+
+def test_the_table_of_prices_says_on_what_it_was_measured_and_what_was_composed() -> None:
+    composed = replace(samples.WEIGHTS, name="0+1", layers=("0", "1"))
+    cost = replace(
+        samples.SPIKING, measured_on="the rasters of c.npz", projections=(composed,), proven=False, overflows=7
+    )
+    value = replace(samples.VALUES, value_mean_abs=0.25, value_max_abs=1.5)
+    lines = prices_table([cost, value])
+    assert "layers, measured on the rasters of c.npz" in lines
+    assert any("0+1 (composed of 0, 1)" in line for line in lines)
+    assert row_of("1", lines)[:4] == ["1", "8", "24/24", "7"]
+    assert any("off by 0.25, at most 1.5; rms error 0.028 of their rms" in line for line in lines)
+    assert any("not measured" in line for line in prices_table([samples.UNMEASURED]))
+
+
+def test_a_priced_readout_says_how_far_its_values_are_off() -> None:
+    layer = samples.values("output", 5, values_max_abs=1.5, values_mean_abs=0.25)
+    lines = checklist(samples.comparison(rung=2, equal=False, layers=(layer,)))
+    assert any("off by 0.25, at most 1.5" in line for line in lines)

@@ -216,5 +216,5 @@ def test_the_report_names_cores_and_every_limit_with_its_source(tmp_path: Path) 
 def test_what_the_host_computes_is_in_the_report(tmp_path: Path) -> None:
     TARGET.emit(recurrent_net(), tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["host"] == []
+    assert report["on_host"] == []
     assert report["layers"][0]["recurrent_weights"]

@@ -192,3 +192,38 @@ def test_a_bias_is_stored_in_16_bits_and_shifted_in_32() -> None:
 )
 def test_the_programs_of_the_laws(family: Family, golden: Callable[[str, str], None]) -> None:
     golden(f"programs/{family.name}.txt", f"{family.trace()}\n")
+
+
+ODD: tuple[Any, ...] = (None, "x", {}, np.nan, 2**40, [[1, 2], [3]], np.zeros((0, 3)), np.zeros((2,) * 5), 1j, object())
+
+
+@pytest.mark.parametrize("law", ["lava", "loihi1"])
+def test_odd_values_of_any_key_are_errors_with_a_remedy(law: Any) -> None:
+    lava = {"W": np.ones((2, 3), int), "R": np.eye(2, dtype=int), "vth": 3, "du": 10, "dv": 20, "u0": 1, "v0": 1}
+    lava |= {"bias_mant": 1, "bias_exp": 0, "weight_exp": 0, "num_weight_bits": 8, "sign_mode": "mixed"}
+    loihi1: dict[str, Any] = {"W": np.ones((2, 3), int), "vmin": -100, "vmax": 2**20}
+    loihi1 |= {key: np.ones(2, int) for key in ("decay_u", "decay_v", "vth", "bias", "refract_delay")}
+    given, raster, refused = (lava if law == "lava" else loihi1), np.ones((5, 3), np.uint8), 0
+    assert len(emulate([given], raster, law=law)) == 1
+    for key in given:
+        for value in ODD:
+            try:
+                emulate([given | {key: value}], raster, law=law)
+            except ExportError as error:
+                refused += bool(error.where and error.fix)
+    assert refused > len(given) * (len(ODD) - 4)  # None and numbers are defaults of many
+
+
+@pytest.mark.parametrize("layers", [None, 1.5, "x", {}, [1], [[]], [None]])
+def test_what_is_no_list_of_dicts_is_a_wrong_call(layers: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        emulate(layers, np.ones((5, 3), np.uint8))
+    assert caught.value.where in ("layers", "layer 0")
+
+
+@pytest.mark.parametrize("raster", [*ODD, np.full((5, 3), 0.5), np.full((5, 3), 2.0**40), np.full((5, 3), np.nan)])
+def test_odd_rasters_are_errors_with_a_remedy(raster: Any) -> None:
+    layer = {"W": np.ones((2, 3), int), "vth": 3, "num_message_bits": 8}
+    with pytest.raises(ExportError) as caught:
+        emulate([layer], raster)
+    assert caught.value.fix

@@ -23,6 +23,8 @@ from norse_export.files.limits import Limits
 from norse_export.ir.fixed import FixedInput, Population
 from norse_export.targets.loihi import emulate_net
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 FILES = ["host.safetensors", "model.net", "recording.nir", "report.json", "run_on_loihi.py"]
 GOLDENS = sorted((Path(__file__).parents[2] / "goldens" / "loihi" / "netx").glob("*.net"))
 
@@ -40,11 +42,14 @@ def played(folder: Path, name: str, **size: int) -> Path:
     return folder
 
 
-@pytest.fixture(params=NETS)
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    made = tmp_path / "m.loihi"
-    made.mkdir()
-    return played(made, request.param)
+@pytest.fixture(scope="module", params=NETS)
+def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return played(tmp_path_factory.mktemp("played"), request.param)
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "m.loihi"))
 
 
 def test_a_recording_lies_beside_the_net(folder: Path) -> None:

@@ -15,8 +15,9 @@ import pytest
 from small_nets import cuba_li, cuba_lif, dense, discrete_chain, graph, spikes
 
 from norse_export.engine.network import compile_network
-from norse_export.errors import ExportError, UsageError
+from norse_export.errors import ExportError, InputFileError, UsageError
 from norse_export.files.limits import Limits
+from norse_export.formats.nir.write import write
 from norse_export.interpret import interpret
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output
@@ -26,6 +27,7 @@ from norse_export.passes.quantise import QuantiseChoice
 from norse_export.program.operations import Op
 from norse_export.targets.spinnaker import SpinnakerTarget
 from norse_export.targets.spinnaker.artefact import identifier
+from norse_export.targets.spinnaker.chip2_file import KEY, read_document
 
 TARGET = SpinnakerTarget(states=True)
 CHIP2 = QuantiseChoice(chip="spinnaker2")
@@ -206,6 +208,57 @@ def test_a_folder_is_told_read_and_recorded(tmp_path: Path) -> None:
         TARGET.vendor_check("spynnaker", tmp_path, raster(), python=None)
 
 
+@pytest.mark.bulk
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda notes: notes.update(format=2),
+        lambda notes: notes["shapes"].update(a=[10**12]),
+        lambda notes: notes["shapes"].update(a=[-6]),
+        lambda notes: notes["shapes"].update(a=[7]),
+        lambda notes: notes["shapes"].pop("a"),
+        lambda notes: notes["names"].popitem(),
+        lambda notes: notes["scales"].update(a="x"),
+        lambda notes: notes.update(dt=-1.0),
+        lambda notes: notes.update(dt=1e-30),
+        lambda notes: notes["outputs"].update(other="nobody"),
+        lambda notes: notes.update(metadata=3),
+    ],
+)
+def test_a_damaged_network_is_refused(tmp_path: Path, change: Any) -> None:
+    exported(recurrent(), tmp_path)
+    document = read_document(tmp_path, Limits())
+    notes = json.loads(str(document.metadata[KEY]))
+    change(notes)
+    write(tmp_path / "network.nir", replace(document, metadata={KEY: json.dumps(notes)}))
+    with pytest.raises(ExportError) as caught:
+        TARGET.run(tmp_path, raster())
+    assert caught.value.exit_code == 2
+
+
+def test_a_nir_file_of_others_is_no_artefact(tmp_path: Path) -> None:
+    exported(recurrent(), tmp_path)
+    document = read_document(tmp_path, Limits())
+    write(tmp_path / "network.nir", replace(document, metadata={}))
+    with pytest.raises(InputFileError, match="none that was exported"):
+        TARGET.run(tmp_path, raster())
+
+
+@pytest.mark.bulk
+def test_weights_of_more_than_8_bits_are_refused(tmp_path: Path) -> None:
+    exported(recurrent(), tmp_path)
+    document = read_document(tmp_path, Limits())
+    layers = {name: node for name, node in document.nodes.items() if getattr(node, "type", "") == "Linear"}
+    for wrong in (128.0, 0.5):
+        name, node = next(iter(layers.items()))
+        weight = np.array(node.fields["weight"])
+        weight[0, 0] = wrong
+        nodes = {**document.nodes, name: replace(node, fields={"weight": weight})}
+        write(tmp_path / "network.nir", replace(document, nodes=nodes))
+        with pytest.raises(InputFileError, match="8 bits"):
+            TARGET.run(tmp_path, raster())
+
+
 def refused(model: Graph[Any], inputs: Any = None) -> set[tuple[str, str]]:
     with pytest.raises(ExportError) as caught:
         TARGET.lower(model, CHIP2, inputs)
@@ -223,8 +276,11 @@ def test_what_the_reader_does_not_take_is_refused_by_name() -> None:
     nodes = {"input": Input((8,), "float32"), "0": weights(1, 8, 6), "1": cuba_lif((6,)), "output": Output((6,))}
     late = graph(nodes, [("input", "0", "x", 2), ("0", "1"), ("1", "output")])
     assert refused(discretise(late)) == {("delay", "0")}
+    slow = cuba_lif((6,), tau_mem=50.0, tau_syn=30.0)
+    assert refused(discrete_chain((8,), weights(1, 8, 6), slow)) == {("range", "1")}
 
 
+@pytest.mark.bulk
 def test_convolutions_become_matrices(tmp_path: Path) -> None:
     kernel = np.random.default_rng(3).normal(size=(2, 1, 3, 3)).astype(np.float32)
     nodes = {

@@ -244,6 +244,13 @@ def test_a_graph_that_was_checked_is_placed_once(tmp_path: Path, monkeypatch: py
     assert READ(tmp_path / "n.sim")[0].placement.by_population["p0"][0].neurons == 40
 
 
+def test_it_tells_how_many_cores_a_graph_takes_and_how_full_they_are() -> None:
+    cores, neurons = SIM.limits(layers(20, 2000, 10))
+    assert (cores.used, neurons.used, neurons.maximum) == (2, 1010, NEURONS)
+    assert cores.maximum >= cores.used
+    assert all("README" in limit.source for limit in (cores, neurons))
+
+
 def test_to_check_and_write_needs_no_compiler() -> None:
     """Neither `targets` nor `check` waits for numba."""
     code = (
