@@ -117,6 +117,9 @@ class NeuronModel(KeepsShape):
         made |= {name: self._coefficient(given, made, name) for name in self.kind.rates}
         made |= {name: self._start(given, made, state) for state, name in self.kind.initial.items()}
         object.__setattr__(self, "values", MappingProxyType(made))
+        if self.recurrent and len(self.kind.dynamics.ports) > 1:
+            message = f"a recurrent population with ports of its own ({', '.join(self.kind.dynamics.ports)})"
+            raise GraphError(message, where=where, fix="feed its ports from its spikes", kind="ports")
         if self.recurrent and np.any(compact(self.gain) != 1.0):
             message = f"a recurrent population with a gain of its input ({', '.join(self.kind.gains)}) other than 1"
             raise GraphError(message, where=where, fix="fold the gain into the weights", kind="gain")
