@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from norse_export.errors import InputFileError, locating
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import KINDS, CubaLIF, Kind, NeuronModel
-from norse_export.ir.shaping import Elementwise
+from norse_export.ir.shaping import Elementwise, Pad, Slice
 from norse_export.ir.stages import ContinuousNode
 from norse_export.program.elementwise import FUNCTIONS
 from norse_export.program.families import NORSE, Rule
 
 Arrays = dict[str, NDArray[Any]]
 NODE_TYPES: dict[str, type[Layer]] = {
-    kind.__name__: kind for kind in (Input, Output, Sum, Scale, Linear, Conv, Pool, Flatten)
+    kind.__name__: kind for kind in (Input, Output, Sum, Scale, Linear, Conv, Pool, Flatten, Slice, Pad)
 }
 _ARRAY = ("FloatArray", "FloatArray | None")
 
