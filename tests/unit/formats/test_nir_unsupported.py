@@ -21,9 +21,12 @@ from norse_export.formats.nir.conv_form import (
     written_form,
     written_numbers,
 )
+from norse_export.formats.nir.to_document import document_of_graph
 from norse_export.formats.nir.unsupported import unsupported
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Input, Output
+from norse_export.ir.neurons import KINDS, Kind, NeuronModel
+from norse_export.program.families import Rule
 from norse_export.registry import load
 
 
@@ -153,3 +156,47 @@ def test_a_crop_that_is_not_in_the_file_is_not_made_on_reading() -> None:
         assert tracemalloc.get_traced_memory()[1] < 2**22  # a crop has 144 MB
     finally:
         tracemalloc.stop()
+
+
+def with_population(node: Any) -> Graph[Any]:
+    nodes = {"input": Input(node.input_shape), "n": node, "output": Output(node.output_shape)}
+    return Graph(nodes, (Edge("input", "n"), Edge("n", "output")))
+
+
+def of_kind(kind: Kind, **changes: Any) -> NeuronModel:
+    values: dict[str, Any] = dict.fromkeys(kind.levels, np.float32(0.5))
+    values |= dict.fromkeys(kind.rates.values(), np.float64(1e-2))
+    values |= {name: np.zeros((2, 2), np.float32) for name in kind.dynamics.matrices}
+    return kind(**{"shape": (2,), "dt": 1e-3, **values, **changes})
+
+
+NIR_HAS = ("CubaLIF", "CubaLI", "LIF", "LI", "IF")
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "CobaLIF"])
+def test_a_kind_that_nir_has_no_primitive_for_is_refused_by_name(name: str) -> None:
+    found = unsupported(with_population(of_kind(KINDS[name])))
+    if name in NIR_HAS:
+        assert found == ()
+        return
+    (finding,) = found
+    assert (finding.kind, finding.severity, finding.where) == ("family", "error", "n")
+    assert finding.message.startswith(f"{name}: NIR has no primitive")
+    assert finding.fix
+    with pytest.raises(UnsupportedError, match=f"{name}: NIR has no primitive"):
+        document_of_graph(with_population(of_kind(KINDS[name])))
+
+
+def test_a_conductance_based_population_is_refused_by_name() -> None:
+    nodes = {"input": Input((2,)), "n": of_kind(KINDS["CobaLIF"]), "output": Output((2,))}
+    edges = (Edge("input", "n", "e"), Edge("n", "n", "i", 1), Edge("n", "output"))
+    (finding,) = unsupported(Graph(nodes, edges))
+    assert finding.kind == "family"
+    assert finding.message.startswith("CobaLIF: NIR has no primitive")
+
+
+@pytest.mark.parametrize("rule", [Rule(threshold="ge"), Rule(reset="subtract"), Rule("ge", "subtract")])
+def test_a_rule_that_nir_has_not_is_refused_by_name(rule: Rule) -> None:
+    (finding,) = unsupported(with_population(of_kind(KINDS["LIF"], rule=rule)))
+    assert (finding.kind, finding.where) == ("rule", "n")
+    assert all(word in finding.message for word in rule.suffix.split("_"))

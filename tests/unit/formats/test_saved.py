@@ -27,11 +27,12 @@ from saved_models import (
     written,
 )
 
-from norse_export.errors import InputFileError
+from norse_export.errors import ExportError, GraphError, InputFileError
 from norse_export.formats.node_codec import NODE_TYPES, decode_node, encode_node
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Pool, Scale, Sum
 from norse_export.ir.neurons import IF, KINDS, LIF, CubaLIF, Kind, NeuronModel
+from norse_export.ir.shaping import Elementwise, Pad, Slice
 from norse_export.ir.stages import ContinuousNode
 from norse_export.program.families import NORSE, Rule
 
@@ -59,6 +60,10 @@ def node(kind: type) -> Layer:
             return Pool("max", (2, 8, 9), (2, 3), (1, 2), (1, 0))
         case "Flatten":
             return Flatten((2, 3, 4), 1, 2)
+        case "Slice":
+            return Slice((3, 6), (1, 0), (3, 6), (1, 2))
+        case "Pad":
+            return Pad((2, 3), (1, 0), (0, 2))
         case _:
             raise NotImplementedError(kind.__name__)
 
@@ -101,7 +106,7 @@ def test_every_field_differs_from_its_default_in_these_tests(kind: type) -> None
 
 
 def test_every_kind_of_node_is_in_the_codec() -> None:
-    assert {*NODE_TYPES.values(), NeuronModel} == set(get_args(ContinuousNode))
+    assert {*NODE_TYPES.values(), Elementwise, NeuronModel} == set(get_args(ContinuousNode))
     assert all(kind.__name__ == name for name, kind in NODE_TYPES.items())
     assert all(kind.name == name for name, kind in KINDS.items())
     assert not set(NODE_TYPES) & set(KINDS)
@@ -309,3 +314,54 @@ def test_nodes_of_one_kind_share_nothing_in_the_file() -> None:
 
 def test_unused_kinds_are_imported_for_the_codec() -> None:
     assert {Sum, Scale} <= set(NODE_TYPES.values())
+
+
+def lacking(encoded: dict[str, Any], field: str) -> dict[str, Any]:
+    return {name: value for name, value in encoded.items() if name != field}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_hostile_fields_of_a_population_are_refused_by_name(kind: Kind) -> None:
+    arrays: dict[str, Any] = {}
+    encoded = json.loads(json.dumps(encode_node(population(kind), "k", arrays)))
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({**encoded, "w\n": None}, "fields that"),
+        ({**encoded, "kind": "LIF"}, "fields that"),
+        ({**encoded, "recurrent": 1}, "recurrent"),
+        ({**encoded, "recurrent": None}, "recurrent"),
+        ({**encoded, "rule": []}, "rule"),
+        ({**encoded, "rule": {}}, "rule"),
+        ({**encoded, "rule": {**asdict(NORSE), "reset": "zero"}}, "reset"),
+        ({**encoded, "rule": {**asdict(NORSE), "reset": ["value"]}}, "reset"),
+        ({**encoded, "rule": {**asdict(NORSE), "more": 1}}, "rule"),
+        ({**encoded, "dt": True}, "dt"),
+        ({**encoded, "shape": [2, True]}, "shape"),
+    ]
+    for name in kind.names:
+        wrong.append((lacking(encoded, name), f"lacks the field '{name}'"))
+        wrong.append(({**encoded, name: 1.0}, f"{name} is no tensor"))
+        wrong.append(({**encoded, name: {"tensor": "nowhere"}}, f"{name} is no tensor"))
+        if name not in kind.gains:
+            wrong.append(({**encoded, name: None}, f"{name} is no tensor"))
+    for changed, text in wrong:
+        with pytest.raises(InputFileError) as caught:
+            decode_node("n", changed, arrays, "m.pt")
+        assert text in str(caught.value), text
+        assert caught.value.fix
+
+
+def test_a_population_with_ports_of_its_own_is_not_made_recurrent_by_a_file() -> None:
+    arrays: dict[str, Any] = {}
+    encoded = encode_node(population(KINDS["CobaLIF"]), "k", arrays) | {"recurrent": True}
+    with pytest.raises(ExportError, match="recurrent"):
+        decode_node("n", encoded, arrays, "m.pt")
+
+
+@pytest.mark.parametrize("name", ["LIFMC", "LIFMCRefrac"])
+def test_a_matrix_of_another_size_in_a_file_is_refused(name: str) -> None:
+    arrays: dict[str, Any] = {}
+    encoded = encode_node(population(KINDS[name]), "k", arrays)
+    for wrong in (np.zeros((2, 3)), np.zeros(()), np.zeros((6, 6, 1)), np.full((6, 6), np.nan), np.zeros((6, 6), int)):
+        with pytest.raises(GraphError) as caught:
+            decode_node("n", encoded, {**arrays, "k.g": wrong}, "m.pt")
+        assert caught.value.findings[0].where.startswith("n")

@@ -9,9 +9,9 @@ import pytest
 from small_nets import DT, cuba_li, cuba_lif
 
 from norse_export.errors import GraphError
-from norse_export.ir.neurons import IF, LI, LIF, NeuronModel, unit_gain
+from norse_export.ir.neurons import IF, KINDS, LI, LIF, Kind, NeuronModel, unit_gain
 from norse_export.ir.stages import Neuron
-from norse_export.program.families import FAMILIES
+from norse_export.program.families import FAMILIES, Rule
 
 F = np.float32
 ONE = F(1)
@@ -171,6 +171,9 @@ def test_a_recurrent_population_has_a_second_port_and_no_gain() -> None:
     with pytest.raises(GraphError, match=refusal) as caught:
         cuba_lif((2,), recurrent=True, r=2.0)
     assert caught.value.findings[0].kind == "gain"
+    with pytest.raises(GraphError, match=r"a recurrent population with ports of its own \(e, i\)") as caught:
+        made(KINDS["CobaLIF"], recurrent=True)
+    assert caught.value.findings[0].kind == "ports"
 
 
 def test_a_large_population_of_equal_neurons_takes_no_memory() -> None:
@@ -224,3 +227,90 @@ def test_an_impossible_neuron_of_the_discrete_graph_is_refused(changes: dict[str
     assert what in caught.value.what
     assert caught.value.where == "Neuron"
     assert caught.value.fix
+
+
+def made(kind: Kind, **changes: Any) -> NeuronModel:
+    """Two neurons of any kind, with a number for everything that it asks for."""
+    values: dict[str, Any] = dict.fromkeys(kind.levels, F(0.5)) | dict.fromkeys(kind.rates.values(), np.float64(1e-2))
+    values |= {name: np.zeros((2, 2), F) for name in kind.dynamics.matrices}
+    return kind(**{"shape": (2,), "dt": DT, **values, **changes})
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_kind_has_the_values_of_its_dynamics_and_no_others(kind: Kind) -> None:
+    node = made(kind)
+    assert set(kind.dynamics.parameters) <= set(node.values) == set(kind.names) - {"w_in", "r"} | set(kind.defaults)
+    assert node.kind is kind
+    assert node.spikes == ("v_th" in kind.dynamics.parameters)
+    assert node.ports == kind.dynamics.ports
+    assert (node.gain == 1).all()
+    for coefficient, tau in kind.rates.items():
+        np.testing.assert_array_equal(node[coefficient], (DT / node[tau]).astype(F))
+    for value in node.values.values():
+        assert not value.flags.writeable
+    with pytest.raises(TypeError, match=f"{kind.name} has no wrong"):
+        made(kind, wrong=F(1))
+    for name in (*kind.rates.values(), *(level for level in kind.levels if level not in kind.defaults)):
+        with pytest.raises(TypeError, match=f"{kind.name} needs {name}"):
+            node.changed(**{name: None}, **dict.fromkeys(kind.rates))
+
+
+def test_initial_states_of_the_other_kinds_are_norses() -> None:
+    for name, state, start in (("LSNN", "b0", "v_th"), ("LIFRefrac", "v0", "v_leak"), ("LIFAdEx", "v0", "v_leak")):
+        node = made(KINDS[name], **{start: F(0.75)})
+        assert node[state].tolist() == [0.75, 0.75]
+    for name, state in (
+        ("LSNN", "i0"),
+        ("LIFRefrac", "rho0"),
+        ("LIFAdEx", "a0"),
+        ("Izhikevich", "v0"),
+        ("CobaLIF", "v0"),
+    ):
+        assert made(KINDS[name])[state].tolist() == [0, 0]
+
+
+def test_a_coupling_is_a_matrix_over_all_neurons() -> None:
+    g = np.arange(36, dtype=F).reshape(6, 6)
+    node = made(KINDS["LIFMC"], shape=(2, 3), g=g)
+    np.testing.assert_array_equal(node["g"], g)
+    for wrong in (np.zeros((2, 3), F), np.zeros((6, 5), F), np.zeros(6, F), F(1)):
+        with pytest.raises(GraphError, match=r"the population has 6 neurons") as caught:
+            made(KINDS["LIFMC"], shape=(2, 3), g=wrong)
+        assert (caught.value.findings[0].kind, caught.value.fix) == ("shape", "give [6, 6]")
+    with pytest.raises(GraphError, match=r"g\[0, 1\] is nan"):
+        made(KINDS["LIFMC"], g=np.array([[0, np.nan], [0, 0]], F))
+
+
+def test_a_recovery_may_run_away_and_no_leak_has_no_largest_rate() -> None:
+    """Izhikevich's a is negative in two of Norse's behaviours, and its v has no leak of its own."""
+    node = made(KINDS["Izhikevich"], tau_ada=np.float64(-0.05), tau_mem=np.float64(DT / 4))
+    assert node["zeta"].tolist() == [F(-0.02)] * 2
+    assert node["alpha"].tolist() == [4.0, 4.0]
+    with pytest.raises(GraphError, match="tau_ada"):
+        made(KINDS["Izhikevich"], tau_ada=np.float64(0))
+    with pytest.raises(GraphError, match="tau_mem"):
+        made(KINDS["Izhikevich"], tau_mem=np.float64(-0.05))
+    for name in ("LSNN", "LIFAdEx"):
+        with pytest.raises(GraphError, match=r"tau_ada\[0\] = -0.05: a time constant must be above 0"):
+            made(KINDS[name], tau_ada=np.float64(-0.05))
+        with pytest.raises(GraphError, match="half of dt"):
+            made(KINDS[name], tau_ada=np.float64(DT / 2))
+    assert made(KINDS["CobaLIF"], c_m=np.float64(DT / 8))["gamma"].tolist() == [8, 8]
+    with pytest.raises(GraphError, match="half of dt"):
+        made(KINDS["CobaLIF"], tau_syn_e=np.float64(DT / 8))
+
+
+def test_a_changed_population_keeps_what_is_not_changed() -> None:
+    rule = Rule(reset="subtract")
+    node = lif(v_th=F(2), v0=F(0.5), dtype="float64", rule=rule)
+    other = node.changed(v_leak=F(0.25))
+    assert (other.kind, other.shape, other.dt, other.dtype, other.rule) == (LIF, (3,), DT, "float64", rule)
+    assert other["v_leak"].tolist() == [0.25] * 3
+    for name in set(node.values) - {"v_leak"}:
+        np.testing.assert_array_equal(other[name], node[name])
+    assert node["v_leak"].tolist() == [0] * 3
+    assert node.changed(rule=Rule()).rule == Rule()
+    assert node.changed(v0=None, v_leak=F(0.25))["v0"].tolist() == [0.25] * 3
+    assert node.get("nothing") is None
+    with pytest.raises(KeyError):
+        node["nothing"]
