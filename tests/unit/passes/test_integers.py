@@ -93,7 +93,7 @@ def test_families_without_a_synapse_or_a_threshold_have_what_they_need(model: An
     found = parameters(neuron(model), drive(constant=0.75), 4)
     for name, value in expected.items():
         assert found[name] == (value if name == "v_keep" else value * 2**10)
-    assert ("v_th" in found) is model.__class__.__name__.endswith("F")
+    assert ("v_th" in found) is model.spikes
 
 
 def test_the_size_of_a_gain_is_in_the_unit_and_its_sign_in_the_bias() -> None:
