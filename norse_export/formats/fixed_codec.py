@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.errors import InputFileError, locating
-from norse_export.formats.node_codec import NODE_TYPES, decode_node, encode_node
+from norse_export.formats.node_codec import decode_node, encode_node
 from norse_export.ir.fixed import (
     ConvSynapses,
     Delivery,
@@ -35,7 +35,7 @@ Arrays = dict[str, Array]
 FIXED_TYPES: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (FixedInput, DenseSynapses, ConvSynapses, SparseSynapses, Population)
 }
-HOST_TYPES = frozenset(name for name, kind in NODE_TYPES.items() if kind in get_args(Layer) and kind is not Input)
+HOST_TYPES = frozenset(kind.__name__ for kind in get_args(Layer) if kind is not Input)
 FIX = "get the file again from its source, or export the model to the target again"
 _INT64 = 2**63
 _MAX_DIMENSIONS = 16

@@ -28,6 +28,11 @@ def step_of(family: str) -> Advance:
     return _STEPS[family]
 
 
+def knows(family: str) -> bool:
+    """Whether Norse has the step of a family."""
+    return family in _STEPS
+
+
 def _functional(name: str) -> Any:
     return import_module(f"norse.torch.functional.{name}")
 
@@ -204,6 +209,7 @@ _STEPS: dict[str, Advance] = {
     "lif_subtract": _lif_box("reset_subtract"),
     "li": _li_box,
     "if": _iaf,
+    "if_recurrent": lambda x, state, p: _iaf((x[1],), (state[0] + x[0],), p),
     "lsnn": _lsnn,
     "lsnn_recurrent": _lsnn_recurrent,
     "lif_refrac": _refrac,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from norse_export.errors import GraphError
-from norse_export.frontend.norse_steps import step_of
+from norse_export.frontend.norse_steps import knows, step_of
 from norse_export.frontend.reference import describe
 from norse_export.frontend.trace import OVER_TIME
 from norse_export.ir.graph import Graph, Shape
@@ -57,6 +57,16 @@ def replay(discrete: Graph[DiscreteNode], inputs: Mapping[str, Array]) -> Run:
             for name, node in neurons.items()
         },
     )
+
+
+def is_norses(discrete: Graph[DiscreteNode]) -> bool:
+    """Whether Norse has the step of every population."""
+    neurons = (node for node in discrete.nodes.values() if isinstance(node, Neuron))
+    return all(knows(_plain(node)) for node in neurons)
+
+
+def _plain(node: Neuron) -> str:
+    return node.family.name.removesuffix("_gain")
 
 
 def _at_once(discrete: Graph[DiscreteNode]) -> frozenset[int]:
@@ -105,7 +115,7 @@ class _Framework:
         )
         parameters = {key: self._own(value) for key, value in node.parameters.items()}
         gain = parameters.pop("gain", None)
-        advance = step_of(node.family.name.removesuffix("_gain"))
+        advance = step_of(_plain(node))
         sent = []
         for step in zip(*ports, strict=True):
             out, state = advance(step if gain is None else (gain * step[0], *step[1:]), state, parameters)

@@ -30,6 +30,7 @@ from norse_export.program.families import DYNAMICS, NORSE, RECURRENT_PORT, Dynam
 
 _COEFFICIENT_TOLERANCE = 1e-6  # relative: further apart, tau and coefficient do not belong together
 SAME_DT = 1e-9  # relative: two time steps nearer than this are the same
+_STEPS = ("rho_reset",)  # levels that count steps
 _UNIT_GAIN_ULPS = 2  # a product of gains this near to 1 is 1: it was made as tau_syn/dt * dt/tau_syn
 
 
@@ -163,6 +164,9 @@ class NeuronModel(KeepsShape):
         if name not in given and name not in kind.defaults:
             raise TypeError(f"{kind.name} needs {name}")
         value = given[name] if name in given else np.asarray(kind.defaults[name], np.float32)
+        if name in _STEPS and _is_no_count(value):
+            message = f"{name} = {np.asarray(value).reshape(-1)[0]:g}: steps of rest are counted"
+            raise GraphError(message, where=kind.name, fix="give a whole number of steps, 0 or more", kind="steps")
         if name not in matrices:
             return per_neuron(value, self.shape, where=kind.name, field=name)
         cells = prod(self.shape)
@@ -206,6 +210,12 @@ class NeuronModel(KeepsShape):
                 kind="tau",
             )
         return found
+
+
+def _is_no_count(value: Any) -> bool:
+    """Whether a finite number among the values is no whole number, or below 0."""
+    found = compact(np.asarray(value))
+    return bool(np.any(np.isfinite(found) & ((found != np.rint(found)) | (found < 0))))
 
 
 def _checked_tau(value: Any, shape: Shape, kind: str, field: str, *, signed: bool) -> FloatArray:

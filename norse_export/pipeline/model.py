@@ -91,8 +91,10 @@ def framework_truth(graph: Graph[ContinuousNode]) -> Callable[[Rasters], Truth]:
     discrete = discretise(graph)
 
     def truth(inputs: Rasters) -> Truth:
-        from norse_export.frontend.replay import replay
+        from norse_export.frontend.replay import is_norses, replay
 
+        if not is_norses(discrete):
+            return graph_truth(graph, _NOT_NORSES)(inputs)
         return Truth(replay(discrete, inputs), 0, _REPLAYED)
 
     return truth
@@ -104,6 +106,13 @@ _RUNG_1_ONLY = Finding(
     "reference",
     "rung 1 only: norse is not installed, so the reference is the interpreter on the traced graph",
     "install norse, or leave the inputs out: what the model did on the stored ones is in the file",
+)
+_NOT_NORSES = Finding(
+    "rung_1_only",
+    "warning",
+    "reference",
+    "rung 1 only: Norse has no step like that of a layer, so the reference is the interpreter on the traced graph",
+    "leave the inputs out: what the model did on the stored ones is in the file",
 )
 _REPLAYED = Finding(
     "replayed",
