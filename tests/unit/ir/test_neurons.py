@@ -233,6 +233,7 @@ def made(kind: Kind, **changes: Any) -> NeuronModel:
     """Two neurons of any kind, with a number for everything that it asks for."""
     values: dict[str, Any] = dict.fromkeys(kind.levels, F(0.5)) | dict.fromkeys(kind.rates.values(), np.float64(1e-2))
     values |= {name: np.zeros((2, 2), F) for name in kind.dynamics.matrices}
+    values |= {name: F(5) for name in kind.levels if name == "rho_reset"}
     return kind(**{"shape": (2,), "dt": DT, **values, **changes})
 
 
@@ -279,6 +280,15 @@ def test_a_coupling_is_a_matrix_over_all_neurons() -> None:
         assert (caught.value.findings[0].kind, caught.value.fix) == ("shape", "give [6, 6]")
     with pytest.raises(GraphError, match=r"g\[0, 1\] is nan"):
         made(KINDS["LIFMC"], g=np.array([[0, np.nan], [0, 0]], F))
+
+
+@pytest.mark.parametrize("steps", [0.1, 2.5, -1.0])
+def test_steps_of_rest_are_whole(steps: float) -> None:
+    with pytest.raises(GraphError, match="rho_reset = .*: steps of rest are counted") as caught:
+        made(KINDS["LIFRefrac"], rho_reset=F(steps))
+    assert caught.value.findings[0].kind == "steps"
+    with pytest.raises(GraphError, match=r"rho_reset\[1\] is nan"):
+        made(KINDS["LIFRefrac"], rho_reset=np.array([2, np.nan], F))
 
 
 def test_a_recovery_may_run_away_and_no_leak_has_no_largest_rate() -> None:
