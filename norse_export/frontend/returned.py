@@ -46,7 +46,9 @@ def returned(recording: Recording, result: Any, *, stateful: bool) -> Returned |
     stateful: the model takes one step, and a state beside its inputs.
     """
     (sent,), state = split_result(result)
-    if isinstance(sent, torch.Tensor) and _is_state(recording, state, sent, stateful=stateful):
+    beside = result[0][1:] if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], tuple) else None
+    alone = _is_state(recording, beside, sent, stateful=False)  # of ((output, state), state), and not two outputs
+    if isinstance(sent, torch.Tensor) and alone and _is_state(recording, state, sent, stateful=stateful):
         return Returned({"": sent}, state)
     pair = [result] if isinstance(result, tuple) and len(result) == 2 else []
     for sent, beside in ((result, None), *pair):
