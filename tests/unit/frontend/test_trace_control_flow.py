@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from traced_models import kinds, refusal, seeded, spikes
+from traced_models import kinds, on_grid, refusal, same, seeded, spikes
 
 import norse_export
 from norse_export.errors import ParityError, UnsupportedError
@@ -250,18 +250,17 @@ class Looping(nn.Module):
 
 
 @pytest.mark.parametrize("how", ["index", "for", "unbind"])
-def test_a_time_loop_of_the_models_own_is_refused_in_words(how: str) -> None:
-    (finding,) = refusal(Looping(how).eval(), X, error=UnsupportedError)
-    assert finding.kind == "time_loop"
-    assert "time loop" in finding.message
-    assert "Lift" in finding.fix
-    assert "outside" in finding.fix
+def test_a_time_loop_of_the_models_own_is_one_step(how: str) -> None:
+    traced = same(on_grid(seeded(Looping(how), gain=5.0)), X, exact=True)
+    assert traced.time == "inside"
+    assert list(traced.graph.nodes) == ["input", "layer", "cell", "readout", "output"]
 
 
-def test_other_findings_stand_beside_a_time_loop() -> None:
+def test_what_is_not_understood_in_a_time_loop_is_found_once() -> None:
     model = Looping("index")
-    model.readout = nn.Sequential(nn.Linear(6, 2), nn.ReLU())
-    assert kinds(refusal(model.eval(), X)) == ["time_loop", "module"]
+    model.readout = nn.Sequential(nn.Linear(6, 2), nn.Softmax(1))
+    (finding,) = refusal(model.eval(), X, error=UnsupportedError)
+    assert (finding.kind, finding.where) == ("module", "readout.1")
 
 
 def test_a_model_may_use_its_past_where_it_does_not_matter() -> None:

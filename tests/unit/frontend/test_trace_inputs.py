@@ -42,7 +42,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "complex array": (np.zeros((4, 3, 6), complex), "ndarray"),
     "objects": (np.array([[[None] * 6]]), "ndarray"),
     "lists of several lengths": ([[1, 0], [1]], "list"),
-    "several rasters": ((X, X), "2 rasters"),
+    "rasters of other lengths": ((X, X[:3]), "different numbers of steps or samples: (6, 3, 6), (3, 3, 6)"),
+    "rasters of other batches": ((X, X[:, :2]), "different numbers of steps or samples: (6, 3, 6), (6, 2, 6)"),
     "a model": (nn.Linear(2, 2), "Linear"),
     "without values": (torch.zeros(4, 3, 6, device="meta"), "meta"),
 }
@@ -55,6 +56,13 @@ def test_a_wrong_example_is_refused_with_what_is_wrong(name: str) -> None:
     assert finding.where == "example_input"
     assert words in finding.message
     assert "raster" in finding.fix or "finite" in finding.fix or "real" in finding.fix
+
+
+def test_more_rasters_than_the_model_takes_are_refused() -> None:
+    (finding,) = refusal(seeded(nn.Linear(6, 2)), (X, X), error=UsageError)
+    assert finding.kind == "model_raised"
+    assert "input of shape (3, 6), (3, 6)" in finding.where
+    assert "model_raised" in kinds(refusal(cells(), (X, X), error=UnsupportedError))
 
 
 def test_a_value_beyond_float32_is_not_finite_for_a_float32_model() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from norse_export.compare import Comparison, compare
 from norse_export.errors import ExportError, Finding
 from norse_export.frontend.norse import rules, sequence_classes
+from norse_export.frontend.replay import replay
 from norse_export.frontend.trace import Time, Traced, trace
 from norse_export.interpret import interpret, interpret_bounded
 from norse_export.ir.rasters import model_dtype
@@ -68,7 +69,7 @@ def judged(traced: Traced, *, exact: bool = False) -> Comparison:
     return compare(traced.reference, interpreted(traced), rung=1, bounds=None if exact else bounds)
 
 
-def equal(model: torch.nn.Module, x: torch.Tensor, *, time: Time = "auto", exact: bool = False) -> Traced:
+def equal(model: torch.nn.Module, x: Any, *, time: Time = "auto", exact: bool = False) -> Traced:
     """Trace a model; its graph must do what the model does, every layer firing and no layer always."""
     traced = trace(model, x, time=time)
     comparison = judged(traced, exact=exact)
@@ -78,6 +79,24 @@ def equal(model: torch.nn.Module, x: torch.Tensor, *, time: Time = "auto", exact
         assert 0 < raster.mean() < 1, f"layer {name} proves nothing"
     assert not comparison.vacuous
     return traced
+
+
+def same(model: torch.nn.Module, x: Any, *, time: Time = "auto", exact: bool = False) -> Traced:
+    """As `equal`; and the graph, run step by step on torch and Norse, gives what the model gave in every bit."""
+    traced = equal(model, x, time=time, exact=exact)
+    assert_replayed(traced.reference, replay(discretise(traced.graph), traced.inputs))
+    return traced
+
+
+def assert_replayed(expected: Run, actual: Run) -> None:
+    """The same spikes, outputs and final states, in every bit."""
+    for one, other in ((expected.spikes, actual.spikes), (expected.outputs, actual.outputs)):
+        assert list(one) == list(other)
+        for name, values in one.items():
+            np.testing.assert_array_equal(values, other[name])
+    for name, states in expected.final_state.items():
+        for variable, values in states.items():
+            np.testing.assert_array_equal(values, np.broadcast_to(actual.final_state[name][variable], values.shape))
 
 
 def states_of(model: torch.nn.Module, x: torch.Tensor, time: str) -> dict[str, dict[str, NDArray[Any]]]:
