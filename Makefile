@@ -61,6 +61,7 @@ bench: $(STAMP)  ## ratios measured in one run, with a description of the machin
 	$(BIN)/python benchmarks/large_export.py
 	$(BIN)/python benchmarks/sim.py
 	$(BIN)/python benchmarks/cycles.py
+	$(BIN)/python benchmarks/spinnaker.py
 
 clean:
 	rm -rf $(VENV) $(VENDOR) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

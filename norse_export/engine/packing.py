@@ -22,6 +22,8 @@ from norse_export.ir.fixed import ConvSynapses, DenseSynapses, SparseSynapses, S
 Array = NDArray[Any]
 Order = NDArray[np.int32] | None
 MAX_WORD_TARGETS = 1 << 24
+WRITTEN_OUT = 1 << 20  # bytes of a convolution's weights as rows, up to which they stay in the cache
+WASTED = 16  # of the numbers of such a row, so many may be 0 for one that is not: they are added many at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +99,8 @@ def pack(node: Synapses, form: Form, source: Order, *, values: bool) -> Packed:
             plain = node.stride == node.dilation == (1, 1) and node.groups == 1 and not form.values
             if plain and all(p < k for p, k in zip(node.padding, node.weight.shape[2:], strict=True)):
                 return _scattered(node, source, form.sum_type)
+            if not form.values and writes_out(node, form.sum_type):
+                return _written_out(node, source, form.sum_type)
             return _strided(node, source, form.sum_type, values=values)
 
 
@@ -194,6 +198,59 @@ def _scattered(node: ConvSynapses, source: Order, sum_type: str) -> Packed:
             first=first,
         ),
     )
+
+
+def writes_out(node: ConvSynapses, sum_type: str) -> bool:
+    """Whether a convolution is run as rows of weights, a row for each cell, which takes more memory and less time."""
+    size, cells = prod(node.map_shape), prod(node.input_shape)
+    small = cells * padded(size, node.weight.itemsize) * node.weight.itemsize <= WRITTEN_OUT
+    full = size * cells <= WASTED * int(fan_out(node, zeros=True).sum())
+    return small and full and node.weight.itemsize <= np.dtype(sum_type).itemsize
+
+
+def _written_out(node: ConvSynapses, source: Order, sum_type: str) -> Packed:
+    size, order = prod(node.map_shape), channel_last(node.map_shape)
+    width = padded(size, node.weight.itemsize)
+    rows = aligned(prod(node.input_shape) * width, node.weight.dtype).reshape(-1, width)
+    written = _rows(node)
+    rows[:, :size] = written if source is None else written[source]
+    counted = _fan_out(node, source).astype(np.int32)
+    return Packed(
+        dense.unrolled,
+        {"weight_type": node.weight.dtype.name, "sum_type": sum_type},
+        {
+            "weights": rows.ctypes.data,
+            "stride": width * rows.itemsize,
+            "width": width,
+            "fan": counted.ctypes.data,
+        },
+        (rows, counted),
+        Sums(width, place_of(order, size), order, rows=1, run=size, pitch=size),
+    )
+
+
+def _rows(node: ConvSynapses) -> Array:
+    """The weights of a convolution as a matrix [N_in, H_out * W_out * C_out]."""
+    made, taken, kernel_rows, kernel_columns = node.weight.shape
+    _, height, width = node.map_shape
+    rows = np.zeros((*node.input_shape, height, width, made), node.weight.dtype)
+    each = made // node.groups
+    for ky, kx in np.ndindex(kernel_rows, kernel_columns):
+        y, from_y = _met(node, 0, ky)
+        x, from_x = _met(node, 1, kx)
+        for group in range(node.groups):
+            out, given = slice(group * each, (group + 1) * each), slice(group * taken, (group + 1) * taken)
+            tap = node.weight[out, :, ky, kx].T[:, None, None, :]
+            rows[given, from_y[:, None], from_x[None, :], y[:, None], x[None, :], out] = tap
+    return rows.reshape(prod(node.input_shape), -1)
+
+
+def _met(node: ConvSynapses, axis: int, tap: int) -> tuple[Array, Array]:
+    """Along an axis the targets for which a tap falls on the input, and where on it."""
+    target = np.arange(node.map_shape[1 + axis])
+    place = target * node.stride[axis] - node.padding[axis] + tap * node.dilation[axis]
+    inside = (place >= 0) & (place < node.input_shape[1 + axis])
+    return target[inside], place[inside]
 
 
 def _strided(node: ConvSynapses, source: Order, sum_type: str, *, values: bool) -> Packed:

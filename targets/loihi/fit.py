@@ -29,6 +29,14 @@ def capacity_findings(chain: Chain, wanted: str | None = None) -> tuple[Finding,
     return tuple(found)
 
 
+def fitted_limits(chain: Chain, wanted: str | None = None) -> tuple[Limit, ...]:
+    """The limits of the wanted chip and what the chain uses of them; none where no core can hold a layer."""
+    try:
+        return limits_of(place_on(chain, NAMES.get(wanted or "", LOIHI2)))
+    except CapacityError:
+        return ()
+
+
 def limits_of(placed: Placed) -> tuple[Limit, ...]:
     """Every limit of the chip: what the core that uses most of it uses, and what all chips together use of a chip's."""
     needs = {name: max(fit.needs[name] for fit in placed.fits) for name in placed.chip.core}

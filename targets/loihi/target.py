@@ -18,10 +18,10 @@ from norse_export.ir.stages import DiscreteNode, FixedNode
 from norse_export.passes.lowered import InputRange
 from norse_export.passes.plans import QuantiseChoice
 from norse_export.passes.quantise import Quantised
-from norse_export.target import Stage, VendorReport
+from norse_export.target import Limit, Stage, VendorReport
 
 from .chain import chain_of
-from .fit import capacity_findings
+from .fit import capacity_findings, fitted_limits
 from .host import host_part, read_host, write_host
 from .lowering import lowered_to_chip
 from .net_output import write_net
@@ -69,6 +69,11 @@ class LoihiTarget:
         if chain is None:
             return findings
         return (*findings, *capacity_findings(chain, graph.metadata.get(CHIP_KEY)))
+
+    def limits(self, graph: Graph[FixedNode]) -> tuple[Limit, ...]:
+        """What the core that uses most takes, and what all chips take of one; none where a layer fits no core."""
+        chain, _ = chain_of(graph)
+        return () if chain is None else fitted_limits(chain, graph.metadata.get(CHIP_KEY))
 
     def emit(self, graph: Graph[FixedNode], path: Path) -> None:
         """Write the folder's files; same graph, same bytes.

@@ -23,6 +23,19 @@ def dense(t, sample, slots, mask, delay, weights, stride, width, fan_out, sums, 
 
 
 @jitted
+def unrolled(t, sample, slots, mask, delay, weights, stride, width, fan, sums, operations, weight_type, sum_type):
+    """Add the rows of all cells that sent a 1, of a convolution written out; fan: how many synapses each cell has."""
+    entry = slot_of(slots, (t - delay) & mask)
+    count = entry[1]
+    if count != 0:
+        add_rows(weights, stride, width, entry[0], count, sums, weight_type, sum_type)
+    cells, done = view(entry[0], count, np.int32), 0
+    for number in range(count):
+        done += view(fan + 4 * cells[number], 1, np.int32)[0]
+    view(operations, 1, np.int64)[0] += done
+
+
+@jitted
 def dense_values(
     t, sample, slots, mask, delay, weights, stride, width, fan_out, sums, operations, weight_type, sum_type
 ):

@@ -177,7 +177,7 @@ def _update(
     """
     core = mine[0]
     begin, ends = 0, 0
-    state = (0, 0, 0)
+    state = (0, 0)
     for part in range(mine[1], mine[2]):
         source, low, high = parts[part, 0], parts[part, 1], parts[part, 2]
         interval, latency = parts[part, 3], parts[part, 4]
@@ -205,7 +205,7 @@ def _send(
     m: Numbers,
     which: tuple[int, int, int, int, int, int],
     steady: bool,
-    state: tuple[int, int, int],
+    state: tuple[int, int],
     fired: Array,
     lists: Array,
     entries: Array,
@@ -213,16 +213,15 @@ def _send(
     top: Array,
     taken: Array,
     record: Array,
-) -> tuple[int, int, int]:
+) -> tuple[int, int]:
     """Send what a part fired.
 
     which: core; first cell of the source; events of the part, from `first` to before `last` (with `steady` the neurons
     themselves); neuron n leaves the pipeline in cycle n * interval + enter. state: when the sender is idle, how many
-    records it has taken in the round, the oldest of them that may still be in the queue; given anew. taken: when each
-    record was taken.
+    records it has taken in the round; given anew. taken: when each record was taken.
     """
     core, base, first, last, enter, interval = which
-    idle, records, oldest = state
+    idle, records = state
     x, y = core % m[WIDTH], core // m[WIDTH]
     deepest, sent = record[core, OUTPUT_DEPTH], record[core, SENT]
     for event in range(first, last):
@@ -233,10 +232,8 @@ def _send(
         left = neuron * interval + enter
         idle = max(idle, left)
         taken[_at(records)] = idle
-        while taken[_at(oldest)] < left:
-            oldest += 1
+        deepest += taken[_at(records - deepest)] >= left  # one more than ever before were still waiting
         records += 1
-        deepest = max(deepest, records - oldest)
         idle += m[SEND_CYCLES]
         for place in range(start, stop):
             entry = entries[_at(place)]
@@ -246,7 +243,7 @@ def _send(
             idle += 1
         sent += stop - start
     record[core, OUTPUT_DEPTH], record[core, SENT], record[core, RECORDS] = deepest, sent, records
-    return idle, records, oldest
+    return idle, records
 
 
 @_jit.part

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from fixed_comparison import first_difference
 
-from norse_export.engine import codegen
+from norse_export.engine import codegen, packing
 from norse_export.engine.network import compile_network
 from norse_export.interpret.fixed import emulate
-from norse_export.ir.fixed import DenseSynapses, FixedInput, Population
+from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput, Population
 from norse_export.ir.graph import Edge, Graph
+from norse_export.ir.layers import Conv, Output
 from norse_export.program.laws import Law, integer_family
 from norse_export.program.operations import FLOOR, HALF_EVEN, STOCHASTIC, TOWARD_ZERO, Rounding, mul_shift, saturate
 from norse_export.program.program import Family, Program, Step
@@ -64,6 +65,49 @@ def test_negative_factors(rounding: Rounding, factor: int) -> None:
     network = compile_network(graph, general_below=0)
     assert network.nodes.populations["p"].variant.bits == 32
     assert first_difference(emulate(graph, given, states=True), network.run(given, states=True).run) is None
+
+
+WINDOWS: dict[str, dict[str, Any]] = {
+    "stride": {"stride": (2, 2), "padding": (2, 1)},
+    "one axis": {"stride": (1, 3), "padding": (0, 2)},
+    "dilation": {"dilation": (2, 1), "padding": (1, 1)},
+    "groups": {"groups": 2, "stride": (2, 1)},
+    "padding beyond the kernel": {"padding": (3, 4)},
+}
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32"])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_convolution_written_out_is_the_convolution(window: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, options = np.random.default_rng(1), WINDOWS[window]
+    taken = 4 // options.get("groups", 1)
+    size = 128 if dtype == "int8" else 30_000
+    weight = rng.integers(-size, size, (6, taken, 3, 2)).astype(dtype)
+    window_of = {key: options.get(key, (1, 1)) for key in ("stride", "dilation")}
+    out = Conv(
+        np.zeros(weight.shape),
+        (7, 6),
+        None,
+        padding=options.get("padding", (0, 0)),
+        groups=options.get("groups", 1),
+        **window_of,
+    ).output_shape
+    graph = Graph(
+        {"in": FixedInput((4, 7, 6)), "w": ConvSynapses(weight, (4, 7, 6), out, **options), "out": Output(out)},
+        (Edge("in", "w"), Edge("w", "out")),
+    )
+    given = {"in": rng.random((9, 3, 4, 7, 6)) < 0.4}
+    expected, kernels, counted = emulate(graph, given), set(), set()
+    monkeypatch.setattr(packing, "WASTED", 100)
+    for most in (0, packing.WRITTEN_OUT):
+        monkeypatch.setattr(packing, "WRITTEN_OUT", most)
+        network = compile_network(graph)
+        kernels.add(network.nodes.projections["w"]["in"].kernel.__name__)
+        done = network.run(given)
+        counted.add(done.activity.synaptic_operations["w"])
+        assert first_difference(expected, done.run) is None
+    assert kernels == {"strided", "unrolled"}
+    assert len(counted) == 1
 
 
 def test_numbers_and_names_are_not_in_the_text() -> None:

@@ -16,7 +16,7 @@ from norse_export.pipeline.exporting import blocking
 from norse_export.targets.loihi import law
 from norse_export.targets.loihi.chain import Chain, ChainLayer
 from norse_export.targets.loihi.fan_out import axon_bits, fan_outs, index_bits, synapse_bits
-from norse_export.targets.loihi.fit import capacity_findings
+from norse_export.targets.loihi.fit import capacity_findings, fitted_limits
 from norse_export.targets.loihi.limits import AXONS_IN, AXONS_OUT, COMPARTMENTS, LOIHI1, LOIHI2, MEMORY, THRESHOLDS
 from norse_export.targets.loihi.placing import Placed, place_on
 
@@ -127,6 +127,14 @@ def test_the_limit_that_binds_is_named(layers: tuple[ChainLayer, ...], binding: 
     assert len(found) == 1
     if placed.fits[0].cores == max(fit.cores for fit in placed.fits):
         assert f"bound by {binding}" in found[0].message
+
+
+def test_the_limits_that_check_prints_are_those_of_the_chip_that_is_wanted() -> None:
+    used = {limit.name: limit.used for limit in fitted_limits(chain(dense("a", 10, 3000)), "loihi1")}
+    assert used["cores of a chip"] == 3
+    assert used[f"{COMPARTMENTS} of a core"] == 1000
+    assert fitted_limits(chain(dense("a", 10, 3000)))[0].maximum == LOIHI2.core[COMPARTMENTS].value
+    assert fitted_limits(chain(dense("a", 10**6, 3)), "loihi1") == ()
 
 
 def test_axons_are_counted_by_core() -> None:

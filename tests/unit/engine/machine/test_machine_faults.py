@@ -58,8 +58,8 @@ FAULTS: dict[str, tuple[ModuleType, str, str]] = {
     ),
     "the output queue's depth is measured after the pop": (
         kernels,
-        "while taken[_at(oldest)] < left:",
-        "while oldest <= records and taken[_at(oldest)] <= left:",
+        "taken[_at(records - deepest)] >= left",
+        "taken[_at(records - deepest)] > left",
     ),
     "the axon table is read while words are": (kernels, "idle += m[AXON_CYCLES] + row", "idle += row"),
     "the sums of the last word are not waited for": (kernels, "idle + m[SYNAPSE_LATENCY] - 1", "idle - 1"),
