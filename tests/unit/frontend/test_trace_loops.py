@@ -297,14 +297,16 @@ def test_what_is_no_loop_of_alike_steps_is_refused(name: str) -> None:
     assert any(words in finding.message for finding in findings if finding.kind == kind)
 
 
-def test_feedback_through_a_layer_that_does_not_start_from_zeros_is_refused() -> None:
+def test_feedback_that_does_not_start_from_zeros_is_refused() -> None:
     findings = refusal(model_of(lambda m, x: _fed_back(m, x, torch.ones)), X, error=UnsupportedError)
     assert [(finding.kind, finding.where) for finding in findings] == [("constant_input", "back")]
+    (finding,) = refusal(model_of(lambda m, x: _fed_back_alone(m, x, torch.ones)), X, error=UnsupportedError)
+    assert "the operation add is not understood" in finding.message
 
 
-def test_feedback_that_does_not_start_from_zeros_is_found_by_the_comparison() -> None:
-    with pytest.raises(ParityError, match="at step 0") as caught:
-        norse_export.trace(model_of(lambda m, x: _fed_back_alone(m, x, torch.ones)), X)
+def test_feedback_from_one_vector_for_all_samples_is_found_by_the_comparison() -> None:
+    with pytest.raises(ParityError, match="the traced graph differs from the model") as caught:
+        norse_export.trace(model_of(lambda m, x: _fed_back_alone(m, x, lambda batch, n: torch.ones(1, n))), X)
     assert caught.value.where == "cell"
 
 
