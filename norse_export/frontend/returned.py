@@ -47,7 +47,7 @@ def returned(recording: Recording, result: Any, *, stateful: bool) -> Returned |
     """
     (sent,), state = split_result(result)
     beside = result[0][1:] if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], tuple) else None
-    alone = _is_state(recording, beside, sent, stateful=False)  # of ((output, state), state), and not two outputs
+    alone = all(_of_population(recording, tensor) for tensor in tensors_in(beside))  # ((raster, state), states)
     if isinstance(sent, torch.Tensor) and alone and _is_state(recording, state, sent, stateful=stateful):
         return Returned({"": sent}, state)
     pair = [result] if isinstance(result, tuple) and len(result) == 2 else []
@@ -68,6 +68,11 @@ def _is_state(recording: Recording, state: Any, output: Any, *, stateful: bool) 
     if all((value := recording.value(tensor)) is None or value.state_of for tensor in traced):
         return True
     return stateful
+
+
+def _of_population(recording: Recording, tensor: torch.Tensor) -> bool:
+    value = recording.value(tensor)
+    return id(tensor) in recording.states or (value is not None and bool(value.state_of))
 
 
 def _tensors(sent: Any) -> dict[str, torch.Tensor] | None:
