@@ -54,6 +54,8 @@ def encode(recording: Recording, original: Callable[..., Any], module: Any, path
         return raster
     builder.nodes[name] = Input(tuple(raster.shape[2:]), node.dtype)
     recording.encoded[name] = Encoded(path, raster.detach().clone())
+    for past in [key for key, known in recording.values.items() if known.node == name]:
+        del recording.values[past]  # what was encoded is no part of the graph
     recording.track(raster, Value(name, 2))
     return raster
 

@@ -130,3 +130,18 @@ def test_an_input_that_is_also_used_past_the_encoder_is_refused() -> None:
             return self.cell(self.encoder(x) + h)[0]
 
     assert "encoder" in kinds(refusal(Past().eval(), IMAGE.unsqueeze(1), error=UnsupportedError))
+
+
+def test_what_was_encoded_is_not_taken_for_what_the_encoder_gave() -> None:
+    class Past(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoded, self.raw, self.cell = nn.Linear(8, 6), nn.Linear(8, 6), snn.LIF()
+            self.encoder = snn.SpikeLatencyEncoder()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            e = self.encoder(x)
+            return self.cell(self.encoded(e) + self.raw(x))[0]
+
+    (finding,) = refusal(seeded(Past()), spikes(T, 3, 8), error=UnsupportedError)[:1]
+    assert (finding.kind, finding.where) == ("constant_input", "raw")
