@@ -11,6 +11,7 @@ from norse_export.errors import ExportError, locating
 from norse_export.frontend.builder import Builder, Value
 from norse_export.frontend.leaf import BATCH_AXIS, Call, Rule, array, pair, refused, refused_axes
 from norse_export.ir.layers import Conv, Flatten, Linear, Pool
+from norse_export.ir.shaping import Elementwise
 
 _LIFT = "wrap the layer in norse.torch.Lift, so that it is applied at each time step"
 _EVAL = "call model.eval() before saving: a trained model is exported as it is used, not as it is trained"
@@ -33,6 +34,7 @@ def rules() -> dict[type, Rule]:
         nn.Dropout: _elide,
         nn.Dropout2d: _elide,
         nn.Identity: _elide,
+        nn.ReLU: _relu,
     }
 
 
@@ -148,6 +150,12 @@ def _elide(call: Call, builder: Builder) -> Value:
     if call.module.training and getattr(call.module, "p", 0.0) != 0.0:
         return refused(call, builder, "training", f"{type(call.module).__name__} in training mode is random", _EVAL)
     return call.x
+
+
+def _relu(call: Call, builder: Builder) -> Value:
+    if call.module.inplace:
+        return refused(call, builder, "in_place", "ReLU with inplace=True changes what others may use", "use nn.ReLU()")
+    return builder.add(call.path, lambda: Elementwise("relu", call.features), call.x.lead, (call.x, "x"))
 
 
 def _batch_norm(call: Call, builder: Builder) -> Value:

@@ -37,6 +37,8 @@ def neuron(kind: Kind, shape: tuple[int, ...], dtype: str = "float32", **values:
             made[name] = R.uniform(0.004, 0.04, shape)
         elif name in kind.dynamics.matrices:
             made[name] = real(prod(shape), prod(shape), dtype=dtype)
+        elif name == "rho_reset":  # steps
+            made[name] = R.integers(1, 9, shape).astype(dtype)
         else:
             made[name] = real(*shape, dtype=dtype)
     return kind(**{**made, **values})

@@ -167,6 +167,7 @@ def of_kind(kind: Kind, **changes: Any) -> NeuronModel:
     values: dict[str, Any] = dict.fromkeys(kind.levels, np.float32(0.5))
     values |= dict.fromkeys(kind.rates.values(), np.float64(1e-2))
     values |= {name: np.zeros((2, 2), np.float32) for name in kind.dynamics.matrices}
+    values |= {name: np.float32(5) for name in kind.levels if name == "rho_reset"}
     return kind(**{"shape": (2,), "dt": 1e-3, **values, **changes})
 
 

@@ -47,6 +47,7 @@ LAYERS: dict[str, tuple[list[nn.Module], tuple[int, ...]]] = {
     "flatten from the end": ([nn.Flatten(-2)], (2, 3, 4)),
     "flatten what is flat": ([nn.Flatten()], (5,)),
     "dropout and identity": ([nn.Dropout(), nn.Identity(), nn.Linear(7, 5), nn.Dropout(inplace=True)], (7,)),
+    "relu": ([nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 4)], (7,)),
     "dropout of channels": ([nn.Conv2d(2, 3, 3), nn.Dropout2d()], (2, 6, 7)),
 }
 

@@ -51,7 +51,7 @@ def test_membranes_are_the_models_from_the_first_step_on(name: str, before: int)
     truth = interpret(model, inputs, states=True).observables[last]["v"]
     population = made.graph.nodes[last]
     assert isinstance(population, Population)
-    reset = float(np.asarray(NEURONS[name].v_reset).flat[0])
+    reset = float(np.asarray(NEURONS[name]["v_reset"]).flat[0])
     found = forced.observables[last]["v"] * population.unit["v"] + reset
     quiet = 3 if before else len(truth) - late  # behind other layers what comes before their first different spikes
     wrong = np.abs(found[late : late + quiet] - truth[:quiet])
