@@ -480,7 +480,7 @@ def test_a_reset_of_ones_own_is_refused_whatever_its_name() -> None:
 
 def test_an_adjoint_cell_that_runs_is_refused_for_its_method() -> None:
     """Norse 1.1.0 itself raises for it; with a step of one's own it runs, and is refused all the same."""
-    cell = snn.LIFCell(p=snn.LIFParameters(tau_mem_inv=torch.tensor(-1.0)))
+    cell = snn.LIFCell(p=snn.LIFParameters(method="adjoint"))
     cell.activation = lambda x, state, p, dt: lif_feed_forward_step(x, state, p._replace(method="super"), dt)
     assert kinds(refusal(cell, X)) == ["threshold_method"]
 
