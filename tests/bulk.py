@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Any
 
 import pytest
@@ -10,3 +11,12 @@ import pytest
 def numbers(count: int, shown: int) -> list[Any]:
     """The numbers 0 to count - 1 for `parametrize`; from `shown` on they are bulk."""
     return [pytest.param(number, marks=() if number < shown else (pytest.mark.bulk,)) for number in range(count)]
+
+
+def some(values: Iterable[Any], shown: Container[Any], ids: Iterable[str] | None = None) -> list[Any]:
+    """The values for `parametrize`; those that are not among `shown` are bulk."""
+    names = list(values)
+    return [
+        pytest.param(value, marks=() if value in shown else (pytest.mark.bulk,), id=identity)
+        for value, identity in zip(names, ids or [None] * len(names), strict=True)
+    ]

@@ -1,4 +1,8 @@
-"""Every class of Norse's neurons: traced, saved, interpreted and replayed, it does what the module does."""
+"""Every class of Norse's neurons: traced, saved, interpreted and replayed, it does what the module does.
+
+The default suite holds every class to Norse once, and does the rest with one class of each family; `make test-bulk`
+does all of it with all of them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bulk import some
 from graph_parts import differences
 from norse.torch.functional import izhikevich
 from norse_battery import (
@@ -41,9 +46,14 @@ from norse_export.ir.stages import Neuron
 from norse_export.passes.discretise import discretise
 
 Array = NDArray[Any]
-EACH = pytest.mark.parametrize("each", [False, True], ids=["scalar", "per neuron"])
-DTYPE = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+LAST = [battery.classes[-1] for battery in BATTERY.values()]  # one class of each family
+DTYPES = [torch.float32, torch.float64]
 NAME = pytest.mark.parametrize("name", CLASSES)
+SOME_NAMES = pytest.mark.parametrize("name", some(CLASSES, LAST))
+DTYPE = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+SINGLE = pytest.mark.parametrize("dtype", some(DTYPES, [torch.float32], ["float32", "float64"]))
+SCALAR = pytest.mark.parametrize("each", some([False, True], [False], ["scalar", "per neuron"]))
+PER_NEURON = pytest.mark.parametrize("each", some([False, True], [True], ["scalar", "per neuron"]))
 
 
 def time_of(name: str) -> Any:
@@ -89,8 +99,8 @@ def test_the_battery_is_every_class_that_has_a_rule() -> None:
     assert len(CLASSES) == 36
 
 
-@DTYPE
-@EACH
+@SINGLE
+@PER_NEURON
 @NAME
 def test_a_class_is_equal_to_norse_in_every_spike_and_state(name: str, each: bool, dtype: torch.dtype) -> None:
     module, x = model(name, each=each, dtype=dtype), raster(dtype=dtype)
@@ -108,8 +118,8 @@ def test_a_class_is_equal_to_norse_in_every_spike_and_state(name: str, each: boo
     assert_bits_equal(traced.reference, replay(discretise(traced.graph), traced.inputs))
 
 
-@EACH
-@NAME
+@SCALAR
+@SOME_NAMES
 def test_where_sums_are_exact_nothing_differs_and_no_bound_is_needed(name: str, each: bool) -> None:
     """Weights on a power-of-two grid; the steps themselves are those of Norse, operation by operation."""
     traced = traced_model(name, each=each, grid=True)
@@ -122,8 +132,8 @@ def test_where_sums_are_exact_nothing_differs_and_no_bound_is_needed(name: str, 
         assert_bits_equal(traced.reference, run)
 
 
-@EACH
-@NAME
+@PER_NEURON
+@SOME_NAMES
 def test_a_class_is_saved_and_loaded(name: str, each: bool, tmp_path: Path) -> None:
     module, x = model(name, each=each), raster(20, 2)
     norse_export.save(module, tmp_path / "m.pt", x, time=time_of(name))
@@ -145,7 +155,7 @@ def changes(node: Neuron, name: str) -> list[Neuron]:
     return [replace(node, **{field: {**getattr(node, field), name: other.astype(values.dtype)}}) for other in others]
 
 
-@pytest.mark.parametrize("name", [battery.classes[-1] for battery in BATTERY.values()])
+@pytest.mark.parametrize("name", LAST)
 def test_every_parameter_and_initial_state_counts(name: str) -> None:
     """A value that has no effect on these models would be one that they do not test."""
     traced = traced_model(name, each=False)
@@ -197,7 +207,7 @@ def test_a_first_step_in_another_float_type_is_refused_by_name(name: str) -> Non
 
 
 @DTYPE
-@NAME
+@SOME_NAMES
 def test_parameters_of_single_precision_are_taken_in_any_model_or_refused(name: str, dtype: torch.dtype) -> None:
     module = population(name, parameters(name, each=False), dtype=dtype)
     x = 4 * raster(dtype=dtype)[..., :6]
@@ -214,7 +224,7 @@ def test_parameters_of_single_precision_are_taken_in_any_model_or_refused(name: 
 FLOAT32_START = ("LIF", "LIFRecurrentCell", "LIFRecurrent", "LI", "LIFRefracRecurrent")
 
 
-@NAME
+@SOME_NAMES
 def test_a_leak_that_is_no_float32_number_is_equal_in_float64_or_refused(name: str) -> None:
     family = BATTERY[CLASSES[name]]
     if "v_leak" not in family.numbers:
@@ -242,7 +252,7 @@ BEHAVIOURS = sorted(
 
 
 @pytest.mark.parametrize("form", ["Cell", "", "RecurrentCell", "Recurrent"])
-@pytest.mark.parametrize("name", BEHAVIOURS)
+@pytest.mark.parametrize("name", some(BEHAVIOURS, ["tonic_bursting"]))
 def test_every_named_behaviour_of_izhikevich_is_equal(name: str, form: str) -> None:
     cls, behaviour = class_of(f"Izhikevich{form}"), getattr(izhikevich, name)
     torch.manual_seed(0)

@@ -284,7 +284,7 @@ def test_a_coupling_is_a_matrix_over_all_neurons() -> None:
 
 @pytest.mark.parametrize("steps", [0.1, 2.5, -1.0])
 def test_steps_of_rest_are_whole(steps: float) -> None:
-    with pytest.raises(GraphError, match="rho_reset = .*: steps of rest are counted") as caught:
+    with pytest.raises(GraphError, match=r"rho_reset = .*: steps of rest are counted") as caught:
         made(KINDS["LIFRefrac"], rho_reset=F(steps))
     assert caught.value.findings[0].kind == "steps"
     with pytest.raises(GraphError, match=r"rho_reset\[1\] is nan"):
