@@ -101,7 +101,8 @@ def _understood(
     """The value of an operation that there is a rule for, used as the rule knows it."""
     first = bool(args) and args[0] is traced[0]
     known = [recording.values[id(tensor)] for tensor in traced]
-    if name in _READS:
+    rule = None if name.endswith("_") and not name.endswith("__") else rule_of(name)
+    if name in _READS or (rule is None and name not in {*_ADD, *_VIEWS, "flatten"}):
         return None
     stacked = name == "sum" and id(traced[0]) in recording.stacks
     if not stacked and any(value.node is None and not value.silent for value in known):  # said where it was found
@@ -114,8 +115,7 @@ def _understood(
         return _viewed(recording, traced[0], result)
     if name in _ADD and (value := _before_the_first(recording, args, known[0])) is not None:
         return value
-    rule = rule_of(name)
-    if rule is None or (name.endswith("_") and not name.endswith("__")):
+    if rule is None:
         return None
     node = joined(recording, name.strip("_"))
     return rule(Operation(recording, name, node, args, kwargs, result))
@@ -203,7 +203,7 @@ def _refuse(recording: Recording, name: str, values: list[Value], state_of: str)
         message = f"the operation {name} acts on the state of {state_of!r}"
         builder.refuse("state", where, message, "pass states on as they are; what a layer gives is its first result")
     elif name in _PARTS and values[0].lead == 2:
-        message = f"{name} takes the raster apart: a time loop of the model's own, or a part of it, is not supported"
+        message = f"{name} takes the raster apart: and what is done with the parts is not understood"
         builder.refuse("time_loop", where, message, _LOOP_FIX)
     elif name in _IN_PLACE and len(values) == 2:
         message = f"{name} changes in place a tensor that another layer or a state also uses, or one of another shape"

@@ -256,7 +256,7 @@ def _refused(recording: Recording, module: Any, path: str, x: Any, value: Value 
         return True
     if value is None:
         message = f"{name} is applied to something that is not the input of this step, nor follows from it"
-        fix = "feed layers from the input; feedback over a step is supported in LIFRecurrentCell and LIFRecurrent"
+        fix = "feed layers from the input, or from what the step before sent: zeros before the first step"
         builder.refuse("constant_input", path, message, fix)
         return True
     if value.state_of:

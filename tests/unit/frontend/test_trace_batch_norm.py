@@ -106,7 +106,7 @@ def test_folding_gives_the_layer_of_the_graph() -> None:
 
 
 def test_a_normalisation_behind_something_unknown_is_passed_over() -> None:
-    model = nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4)).eval()
+    model = nn.Sequential(nn.Softmax(-1), nn.BatchNorm1d(4)).eval()
     assert kinds(refusal(model, spikes(3, 2, 4))) == ["module"]
 
 

@@ -125,6 +125,7 @@ FIELDS: dict[type, dict[str, Any]] = {
     nn.Dropout: DROPOUT,
     nn.Dropout2d: DROPOUT,
     nn.Identity: {},
+    nn.ReLU: {"inplace": To(True)},
     **{class_of(name): attributes_of(name) for name in CLASSES},
     snn.SequentialState: {"stateful_layers": RUN, "forward_state_hooks": RUN, "return_hidden": RUN},
     snn.Lift: {"is_stateful": RUN},

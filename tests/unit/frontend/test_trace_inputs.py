@@ -170,7 +170,7 @@ def test_a_plain_sequential_is_not_blamed_for_a_wrong_shape() -> None:
 
 
 def test_findings_from_before_the_model_raised_are_told_first() -> None:
-    model = nn.Sequential(nn.ReLU(), nn.Linear(7, 2))
+    model = nn.Sequential(nn.Softmax(-1), nn.Linear(7, 2))
     assert kinds(refusal(model, X, error=UnsupportedError)) == ["module", "model_raised"]
 
 

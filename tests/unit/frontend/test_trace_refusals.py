@@ -152,7 +152,7 @@ def test_dropout_in_training_is_refused_by_name() -> None:
 
 
 MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
-    "ReLU": (nn.ReLU(), (6,)),
+    "Tanh": (nn.Tanh(), (6,)),
     "Softmax": (nn.Softmax(1), (6,)),
     "LayerNorm": (nn.LayerNorm(6), (6,)),
     "Embedding": (nn.Unflatten(1, (2, 3)), (6,)),
@@ -193,7 +193,7 @@ def test_a_module_of_norse_without_a_rule_is_refused_with_its_path() -> None:
 
 @pytest.mark.parametrize("module", [nn.Softmax(-1), snn.Lift(nn.Softmax(1))], ids=["Softmax", "Softmax in Lift"])
 def test_a_module_without_a_rule_is_refused_and_what_follows_is_judged(module: nn.Module) -> None:
-    model = snn.SequentialState(module, snn.LIF(p=snn.LIFParameters(tau_mem_inv=torch.tensor(-1.0))), nn.ReLU()).eval()
+    model = snn.SequentialState(module, snn.LIF(p=snn.LIFParameters(tau_mem_inv=torch.tensor(-1.0))), nn.Tanh()).eval()
     findings = refusal(model, X, time="inside", error=UnsupportedError)
     assert kinds(findings) == ["module", "tau", "module"]
 
@@ -441,7 +441,7 @@ def test_recurrent_weights_that_are_no_numbers_are_refused() -> None:
 
 def test_impossible_and_unsupported_are_listed_together() -> None:
     bad = snn.LIFCell(p=snn.LIFParameters(v_th=torch.tensor(float("nan")), tau_mem_inv=torch.tensor(-1.0)))
-    findings = refusal(snn.SequentialState(bad, nn.ReLU()), X, error=UnsupportedError)
+    findings = refusal(snn.SequentialState(bad, nn.Softmax(-1)), X, error=UnsupportedError)
     assert kinds(findings) == ["tau", "nan", "module"]
 
 

@@ -78,7 +78,7 @@ MODELS: dict[str, Any] = {
     "batch normalisation": lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)).eval(),
     "restless": Restless,
     "in training": lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Dropout()),
-    "not supported": lambda: nn.Sequential(nn.Linear(6, 6), nn.ReLU()),
+    "not supported": lambda: nn.Sequential(nn.Linear(6, 6), nn.Softmax(-1)),
     "raises": lambda: nn.Sequential(nn.Linear(6, 6), nn.Linear(5, 5)),
     "hooks": lambda: _hooked(),
     "NaN": lambda: _broken(),
@@ -163,7 +163,7 @@ def test_an_interruption_restores_everything() -> None:
 
 
 def test_models_that_run_in_other_threads_are_not_recorded() -> None:
-    other, stop, ran = nn.Sequential(nn.Linear(6, 6), nn.ReLU()), threading.Event(), threading.Event()
+    other, stop, ran = nn.Sequential(nn.Linear(6, 6), nn.Softmax(-1)), threading.Event(), threading.Event()
 
     def run() -> None:
         while not stop.is_set():
