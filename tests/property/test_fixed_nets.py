@@ -187,7 +187,7 @@ def test_random_fixed_nets_hold_everything() -> None:
     programs = {node.program.structure: node.program for node in nodes if isinstance(node, Population)}
     assert len(programs) <= 30  # a kernel is compiled for each
     instructions = [step for program in programs.values() for step in program.instructions]
-    assert {step.op for step in instructions} == set(Op)
+    assert {step.op for step in instructions} == set(Op) - {Op.DIV, Op.EXP, Op.MATMUL}  # those are of real numbers
     for op in (Op.MUL_SHIFT, Op.SHIFT_RIGHT):
         assert {step.rounding for step in instructions if step.op is op} == set(Rounding)
     delays = Counter(edge.delay_steps for net in nets for edge in net.graph.edges)

@@ -180,11 +180,23 @@ def test_a_group_simulation_and_unknown_datasets_are_not_read(tmp_path: Path) ->
     assert same(emulate_net(path, RASTER), run(tmp_path, [dense(W)]))
 
 
+def test_a_loop_of_zeros_loads_beside_other_weights_and_does_nothing(tmp_path: Path) -> None:
+    """netx derives bits and exponent from both matrices together: seen to load in lava-dl 0.6.0."""
+    loop = run(tmp_path, [dense(W) | {"type": "dense_rec", "weight_rec": np.zeros((2, 2))}])
+    plain = run(tmp_path, [dense(W)])
+    assert all(np.array_equal(loop[0][name], plain[0][name]) for name in ("u", "v", "s"))
+    assert loop[0]["s"].any()
+
+
 # Refusals
 
 NETS: dict[str, tuple[list[dict[str, Any]], type[ExportError], str]] = {
     "zeros": ([dense(W * 0)], UnsupportedError, "all weights are 0"),
-    "recurrent zeros": ([dense(W) | {"type": "dense_rec", "weight_rec": np.zeros((2, 2))}], UnsupportedError, "are 0"),
+    "recurrent zeros": (
+        [dense(W * 0) | {"type": "dense_rec", "weight_rec": np.zeros((2, 2))}],
+        UnsupportedError,
+        "all weights are 0",
+    ),
     "messageBits": ([dense(W, neuron=dict(NEURON, messageBits=8))], UnsupportedError, "messageBits"),
     "SDNN": ([dense(W, neuron=dict(NEURON, type="SDNN"))], UnsupportedError, "'SDNN'"),
     "fraction": ([dense(W, neuron=dict(NEURON, vThMant=80.5))], UnsupportedError, "vThMant is not whole"),
