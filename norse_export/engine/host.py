@@ -28,7 +28,7 @@ def host_outputs(graph: Graph[FixedNode], sent: Mapping[str, Array]) -> dict[str
         node = graph.nodes[name]
         if on_host(node):
             ports = [_arriving(graph, known, name, port) for port in node.ports]
-            merged = layers.apply(node, *(x.reshape(-1, *x.shape[2:]) for x in ports))  # type: ignore[arg-type]
+            merged = layers.apply(node, *(x.reshape(-1, *x.shape[2:]) for x in ports))  # type: ignore[arg-type]  # on_host: a layer
             known[name] = merged.reshape(*ports[0].shape[:2], *node.output_shape)
     return {name: known[name] for name, node in graph.nodes.items() if isinstance(node, Output)}
 

@@ -21,7 +21,7 @@ from norse_export.frontend.norse_families import FAMILIES, Form, NorseFamily
 from norse_export.frontend.step_functions import StepFunction
 from norse_export.frontend.torch_save import import_norse
 from norse_export.ir.layers import Linear
-from norse_export.ir.neurons import CobaLIF, NeuronModel
+from norse_export.ir.neurons import NeuronModel
 from norse_export.program.families import NORSE
 from norse_export.program.families import Rule as StepRule
 
@@ -68,8 +68,7 @@ def _classes() -> dict[type, _Class]:
         module, functional = import_module(family.module), import_module(family.functional)
         for name, form in family.classes.items():
             step = family.step if form.weights else family.feed_forward
-            own_forward = bool(family.attributes) or family.kind is CobaLIF or form.weights == "input"
-            activation = None if own_forward or step is None else getattr(functional, step)
+            activation = None if form.own_forward or step is None else getattr(functional, step)
             found[getattr(module, name)] = _Class(family, form, activation)
     return found
 
@@ -88,7 +87,7 @@ def _rule(call: Call, builder: Builder, *, found: _Class) -> Value:
     if form.weights and len(call.features) != 1:
         return refused_axes(call, builder)
     make = partial(_population, call, found)
-    if found.family.kind is CobaLIF:
+    if form.weights == "conductances":
         return _conductances(call, builder, make)
     x = call.x
     if form.weights:
@@ -136,7 +135,7 @@ def _population(call: Call, found: _Class) -> NeuronModel:
         values[name] = call.array(held) if hasattr(held, "detach") else np.asarray(held, dtype)
     for state, value in _initial(call, found, len(shape)).items():
         values[f"{state}0"] = value.astype(dtype)
-    recurrent = form.weights == "recurrent" and family.kind is not CobaLIF
+    recurrent = form.weights == "recurrent"
     return family.kind(shape=shape, dt=dt, dtype=dtype, recurrent=recurrent, rule=_choices(p), **values)
 
 

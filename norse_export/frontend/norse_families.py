@@ -34,11 +34,14 @@ Rate = Callable[[Any, Any, Any], Any]
 class Form:
     """One class of a family. lead: its leading axes, 1 for one step, 2 for a sequence (time and batch).
 
-    weights: "": what arrives is added as it is; "input": it has input weights; "recurrent": recurrent weights, too.
+    weights: "": what arrives is added as it is; "input": it has input weights; "recurrent": recurrent weights, too;
+    "conductances": those, but what arrives is left aside. own_forward: its forward calls the step by name, where that
+    of others calls the function that is their activation.
     """
 
     lead: int
     weights: str = ""
+    own_forward: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +126,7 @@ FAMILIES: tuple[NorseFamily, ...] = (
         "leaky_integrator",
         "li",
         "LIParameters",
-        {**_forms("LI", recurrent=False), "LILinearCell": Form(1, "input")},
+        {**_forms("LI", recurrent=False), "LILinearCell": Form(1, "input", own_forward=True)},
         rates={**_ALPHA, **_BETA},
         levels={"v_leak": "v_leak"},
     ),
@@ -189,7 +192,7 @@ FAMILIES: tuple[NorseFamily, ...] = (
         "lif_mc",
         "lif_mc",
         "LIFParameters",
-        {"LIFMCRecurrentCell": Form(1, "recurrent")},
+        {"LIFMCRecurrentCell": Form(1, "recurrent", own_forward=True)},
         rates={**_ALPHA, **_BETA},
         levels=_V,
         attributes={"step": "dt", "g": "g_coupling"},
@@ -199,7 +202,7 @@ FAMILIES: tuple[NorseFamily, ...] = (
         "lif_mc_refrac",
         "lif_mc_refrac",
         "LIFRefracParameters",
-        {"LIFMCRefracRecurrentCell": Form(1, "recurrent")},
+        {"LIFMCRefracRecurrentCell": Form(1, "recurrent", own_forward=True)},
         rates={"alpha": lambda p, dt, one: one * dt * p.tau_mem_inv, **_BETA},
         levels={**_V, **_RESTING},
         within="lif",
@@ -228,7 +231,7 @@ FAMILIES: tuple[NorseFamily, ...] = (
         "coba_lif",
         "coba_lif",
         "CobaLIFParameters",
-        {"CobaLIFCell": Form(1, "recurrent")},
+        {"CobaLIFCell": Form(1, "conductances", own_forward=True)},
         rates={
             "gamma": lambda p, dt, one: dt * p.c_m_inv,
             "beta_e": lambda p, dt, one: dt * p.tau_syn_exc_inv,

@@ -67,7 +67,7 @@ def step_functions() -> Mapping[CodeType, StepFunction]:
     found: dict[CodeType, StepFunction] = {}
     for family in FAMILIES:
         functional = import_module(family.functional)
-        weights = "input" if family.step == "li_step" else "recurrent"
+        weights = next((form.weights for form in family.classes.values() if form.weights), "recurrent")
         for name, form in ((family.feed_forward, Form(1)), (family.step, Form(1, weights))):
             function = None if name is None or name in _OTHER_STEPS else getattr(functional, name, None)
             if name is not None and function is not None:

@@ -70,7 +70,7 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
         raise UsageError(f"time={time!r}", where="time", fix="use 'auto', 'outside' or 'inside'")
     with torch.no_grad(), undisturbed(model) as before:
         graph, steady = record(model, rasters, chosen, before.weights)
-        steps, encoded = tuple(steady.recording.functional), steady.recording.encoded
+        steps, encoded = tuple(dict.fromkeys(steady.recording.functional)), steady.recording.encoded
         with replaced(model, encoded):
             extents = {one.raster.shape[:2] for one in encoded.values()} or {rasters[0].shape[:2]}
             reference = reference_run(model, rasters, chosen, graph, steps, extent=extents.pop())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from norse_export.pipeline.rasters import (
     read_rasters,
     summary_of,
 )
+from norse_export.pipeline.staging import with_states
 from norse_export.pipeline.written import artefact_of
 from norse_export.report.results import EdgeSummary, InputSummary, InspectResult, NodeSummary
 from norse_export.target import ReadableTarget
@@ -86,12 +87,8 @@ class Held:
 
     def run(self, rasters: Rasters, *, states: bool = False) -> Run:
         """Run it on rasters, by the target; states: every state after every step."""
-        target: Any = self.target
-        if states and is_dataclass(target) and any(field.name == "states" for field in fields(target)):
-            target = replace(target, states=True)  # type: ignore[type-var]
         with registry.blaming(self.target.name):
-            done: Run = target.run(self.path, rasters)
-        return done
+            return with_states(self.target, recorded=states).run(self.path, rasters)
 
 
 def target_of(path: Path) -> ReadableTarget | None:

@@ -55,14 +55,19 @@ class Staged:
 
 def observing(target: Target, graph: Graph[Any], chosen: Chosen) -> Target:
     """The target, told to record every state after every step, where it can be told so and memory allows it."""
-    given: object = target  # of which the protocol does not say that it is a dataclass
-    if target.stage is not Stage.FIXED or not is_dataclass(given) or isinstance(given, type):
-        return target
-    if not any(one.name == "states" for one in fields(given)):
+    if target.stage is not Stage.FIXED:
         return target
     cells = sum(prod(node.output_shape) for node in graph.nodes.values() if isinstance(node, Population))
     recorded = cells * chosen.summary.steps * chosen.summary.samples * _BYTES_OF_STATES
-    return cast(Target, replace(given, states=recorded <= MAX_RECORDED_BYTES))
+    return with_states(target, recorded=recorded <= MAX_RECORDED_BYTES)
+
+
+def with_states(target: Target, *, recorded: bool) -> Target:
+    """The target, told whether to record states, where it has a field `states` that says so; else as it is."""
+    given: object = target  # of which the protocol does not say that it is a dataclass
+    if not is_dataclass(given) or isinstance(given, type) or all(one.name != "states" for one in fields(given)):
+        return target
+    return cast(Target, replace(given, states=recorded))
 
 
 def stage(model: Model, target: Target, integers: IntegerChoice, chosen: Chosen | None, limits: Limits) -> Staged:
