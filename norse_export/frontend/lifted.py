@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from norse_export.frontend.builder import Builder, Value, first_difference
-from norse_export.frontend.operations import ASK
+from norse_export.frontend.functions.operations import ASK
 from norse_export.frontend.recording import Recording
 
 _PROBE_STEPS = 3

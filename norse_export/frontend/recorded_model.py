@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from norse_export.errors import ExportError, UnsupportedError, UsageError
-from norse_export.frontend import norse, torch_nn
 from norse_export.frontend.builder import Builder, Value, first_difference
+from norse_export.frontend.frameworks import norse, torch_nn
 from norse_export.frontend.leaf import Rule
 from norse_export.frontend.recorder import Recorder, Recording, recording_modules, recording_steps
 from norse_export.frontend.reference import call_model, takes_state

@@ -15,15 +15,16 @@ import torch
 from torch.nn.modules import module as torch_module
 from torch.overrides import TorchFunctionMode
 
-from norse_export.frontend import norse, operations
 from norse_export.frontend.builder import Value
 from norse_export.frontend.encoders import encode, is_encoder
+from norse_export.frontend.frameworks import norse
+from norse_export.frontend.frameworks.norse_checks import method_problem
+from norse_export.frontend.frameworks.step_functions import StepCall, watched
+from norse_export.frontend.functions import operations
+from norse_export.frontend.functions.operations import ASK
 from norse_export.frontend.leaf import Call, Rule
 from norse_export.frontend.lifted import is_lift, lifted
-from norse_export.frontend.norse_checks import method_problem
-from norse_export.frontend.operations import ASK
 from norse_export.frontend.recording import Recording, tensors_in
-from norse_export.frontend.step_functions import StepCall, watched
 from norse_export.frontend.time_loop import entered
 from norse_export.frontend.undisturbed import tensors_of
 

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from norse_export.errors import ExportError, UnsupportedError, UsageError
-from norse_export.frontend import norse
+from norse_export.frontend.frameworks import norse
+from norse_export.frontend.frameworks.step_functions import StepCall, watched
 from norse_export.frontend.leaf import BATCH_AXIS
 from norse_export.frontend.returned import split_result
-from norse_export.frontend.step_functions import StepCall, watched
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Output
 from norse_export.ir.rasters import model_dtype

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from norse_export.errors import GraphError
-from norse_export.frontend.norse_steps import knows, step_of
+from norse_export.frontend.frameworks.norse_steps import knows, step_of
 from norse_export.frontend.reference import describe
 from norse_export.frontend.trace import OVER_TIME
 from norse_export.ir.graph import Graph, Shape

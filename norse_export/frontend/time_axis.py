@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 
 from norse_export.errors import UsageError
-from norse_export.frontend import norse
 from norse_export.frontend.encoders import is_encoder
+from norse_export.frontend.frameworks import norse
+from norse_export.frontend.frameworks.step_functions import StepCall, watched
 from norse_export.frontend.lifted import is_lift
 from norse_export.frontend.reference import takes_state
-from norse_export.frontend.step_functions import StepCall, watched
 from norse_export.frontend.undisturbed import undisturbed
 
 Rasters = tuple[torch.Tensor, ...]

@@ -155,7 +155,8 @@ def _recorded(name: str, node: TraceNode) -> NodeSummary:
 def _torch_file(opened: Any, path: Path, choice: LoadChoice) -> InspectResult:
     """The modules or tensors of a torch.save file, by name; nothing of it is run."""
     sha256, size = file_digest(opened)
-    parsed = parse_in_child("norse_export.frontend.torch_file:parse", opened, name=path.name, limits=choice.limits)
+    parser = "norse_export.frontend.saved.torch_file:parse"
+    parsed = parse_in_child(parser, opened, name=path.name, limits=choice.limits)
     document = parsed.document
     if document["kind"] == "state_dict":
         nodes = tuple(_tensor_summary(name, parsed.arrays, key) for name, key in document["tensors"].items())

@@ -27,7 +27,7 @@ def load_torch_file(file: BinaryIO, name: str, choice: LoadChoice, inputs: Input
         ExportError: the file, the choice or the module, as `parse_in_child` and `trace` say.
     """
     digest, _ = file_digest(file)
-    parsed = parse_in_child("norse_export.frontend.torch_file:parse", file, name=name, limits=choice.limits)
+    parsed = parse_in_child("norse_export.frontend.saved.torch_file:parse", file, name=name, limits=choice.limits)
     module = _module(parsed, name, choice)
     raster = _example(module, choice, inputs, name)
     from norse_export.frontend.trace import rerun
@@ -63,8 +63,8 @@ def _module(parsed: Parsed, name: str, choice: LoadChoice) -> Any:
         raise UsageError(
             "the file holds a whole module, --factory is for a state_dict", where="--factory", fix="leave it out"
         )
-    from norse_export.frontend import torch_modules
-    from norse_export.frontend.factory import from_factory
+    from norse_export.frontend.saved import torch_modules
+    from norse_export.frontend.saved.factory import from_factory
 
     if choice.factory is not None:
         return from_factory(choice.factory, torch_modules.load_state_dict(parsed.document, parsed.arrays))

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 import norse_export
 from norse_export.compare import Comparison, compare
 from norse_export.errors import UnsupportedError
-from norse_export.frontend.norse import rules
+from norse_export.frontend.frameworks.norse import rules
 from norse_export.frontend.replay import replay
 from norse_export.frontend.trace import Traced, trace
 from norse_export.interpret import interpret, interpret_bounded

@@ -120,7 +120,7 @@ def test_every_command_of_the_readme_is_one(cli: Callable[..., Any]) -> None:
 
 
 def test_every_neuron_of_the_readme_is_supported_and_no_other() -> None:
-    from norse_export.frontend import norse, torch_nn
+    from norse_export.frontend.frameworks import norse, torch_nn
 
     (neurons,) = re.findall(r"^\| neurons \| (.*) \|$", README, re.MULTILINE)
     named = {name for name in re.findall(r"`(\w+)`", neurons) if name != "Norse"}

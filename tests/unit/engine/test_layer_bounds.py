@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from other_orders import in_another_order
 
 from norse_export.engine import layers, rounding
-from norse_export.frontend.torch_nn import fold
+from norse_export.frontend.frameworks.torch_nn import fold
 from norse_export.ir.layers import Conv, Flatten, Layer, Linear, Output, Pool, Scale
 
 Array = NDArray[Any]

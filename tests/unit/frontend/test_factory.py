@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from norse_export.errors import UsageError
-from norse_export.frontend.torch_modules import from_factory
+from norse_export.frontend.saved.torch_modules import from_factory
 
 FACTORY = """
 import sys, torch

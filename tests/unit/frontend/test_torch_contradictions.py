@@ -14,8 +14,8 @@ from torch import nn
 
 from norse_export.errors import ExportError, InputFileError, MissingDependencyError
 from norse_export.files.limits import Limits
-from norse_export.frontend.torch_file import parse
-from norse_export.frontend.torch_modules import rebuild
+from norse_export.frontend.saved.torch_file import parse
+from norse_export.frontend.saved.torch_modules import rebuild
 from norse_export.frontend.torch_save import enable_torch_save, import_norse
 
 snn: Any = import_norse()

@@ -20,8 +20,8 @@ from torch_programs import archive, call, module, read, refused, saved, storage,
 from norse_export.errors import ExportError, InputFileError, LimitError, UnsafeFileError
 from norse_export.files.child import parse_in_child
 from norse_export.files.limits import Limits
-from norse_export.frontend.torch_file import parse
-from norse_export.frontend.torch_modules import rebuild
+from norse_export.frontend.saved.torch_file import parse
+from norse_export.frontend.saved.torch_modules import rebuild
 
 # What is accepted
 
@@ -106,7 +106,7 @@ def test_the_child_process_gives_the_same(tmp_path: Path) -> None:
     with path.open("rb") as file:
         document, arrays = parse(file, Limits())
         document["file"] = "model.pt"  # opened by its path here
-        parsed = parse_in_child("norse_export.frontend.torch_file:parse", file, name="model.pt", limits=Limits())
+        parsed = parse_in_child("norse_export.frontend.saved.torch_file:parse", file, name="model.pt", limits=Limits())
     assert parsed.document == document
     assert {key: array.tobytes() for key, array in parsed.arrays.items()} == {
         key: array.tobytes() for key, array in arrays.items()
@@ -117,7 +117,7 @@ def test_the_child_process_gives_all_findings(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(archive(value({"a": call("os system", "true"), "b": call("os abort")})).getvalue())
     with path.open("rb") as file, pytest.raises(UnsafeFileError) as caught:
-        parse_in_child("norse_export.frontend.torch_file:parse", file, name="model.pt", limits=Limits())
+        parse_in_child("norse_export.frontend.saved.torch_file:parse", file, name="model.pt", limits=Limits())
     assert {"os.system", "os.abort"} <= {finding.message.split(" ")[0] for finding in caught.value.findings}
     assert {finding.where for finding in caught.value.findings} == {"model.pt [data.pkl]"}
 
@@ -138,7 +138,7 @@ def test_an_error_in_the_pickle_names_the_users_file() -> None:
 PROBE = """
 import sys
 from norse_export.files.limits import Limits
-from norse_export.frontend import torch_file
+from norse_export.frontend.saved import torch_file
 before = set(sys.modules)
 refused = 0
 for path in sys.argv[1:]:

@@ -14,9 +14,9 @@ from torch import nn
 
 from norse_export.errors import InputFileError
 from norse_export.files.limits import Limits
-from norse_export.frontend import known_classes as known
-from norse_export.frontend.torch_file import parse
-from norse_export.frontend.torch_modules import load_state_dict, rebuild
+from norse_export.frontend.saved import known_classes as known
+from norse_export.frontend.saved.torch_file import parse
+from norse_export.frontend.saved.torch_modules import load_state_dict, rebuild
 from norse_export.frontend.torch_save import enable_torch_save, import_norse
 
 snn: Any = import_norse()

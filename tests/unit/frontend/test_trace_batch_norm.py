@@ -10,7 +10,7 @@ from torch import nn
 from traced_models import equal, interpreted, kinds, refusal, seeded, spikes
 
 from norse_export.errors import GraphError, UnsupportedError
-from norse_export.frontend.torch_nn import fold
+from norse_export.frontend.frameworks.torch_nn import fold
 from norse_export.frontend.trace import trace
 from norse_export.interpret import interpret_bounded
 from norse_export.ir.layers import Conv, Linear

@@ -18,7 +18,7 @@ from torch import nn
 from traced_models import seeded, spikes
 
 from norse_export.errors import ExportError
-from norse_export.frontend import norse, torch_nn
+from norse_export.frontend.frameworks import norse, torch_nn
 from norse_export.frontend.trace import trace
 
 FORM = "the shapes of the weights say it"

@@ -13,7 +13,7 @@ from torch import nn
 from traced_models import equal, kinds, on_grid, refusal, seeded, spikes
 
 from norse_export.errors import MissingDependencyError, UnsupportedError, UsageError
-from norse_export.frontend import norse
+from norse_export.frontend.frameworks import norse
 from norse_export.frontend.reference import describe, takes_state
 from norse_export.frontend.trace import find_time, trace
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from traced_models import equal, judged, on_grid, refusal, seeded, spikes
 
-from norse_export.frontend import torch_nn
+from norse_export.frontend.frameworks import torch_nn
 from norse_export.frontend.trace import trace
 from norse_export.ir.layers import Conv, Flatten, Linear, Pool
 

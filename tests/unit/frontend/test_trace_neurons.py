@@ -23,7 +23,7 @@ from traced_models import (
     states_of,
 )
 
-from norse_export.frontend.norse import rules
+from norse_export.frontend.frameworks.norse import rules
 from norse_export.frontend.trace import trace
 from norse_export.ir.neurons import CubaLIF
 

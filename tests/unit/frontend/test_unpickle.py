@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from norse_export.errors import ExportError, InputFileError, LimitError
-from norse_export.frontend.records import Call, Global, PersistentId, Pickle
-from norse_export.frontend.unpickle import unpickle
+from norse_export.frontend.saved.records import Call, Global, PersistentId, Pickle
+from norse_export.frontend.saved.unpickle import unpickle
 
 ROOMY = {"max_objects": 100_000, "max_depth": 100, "max_text_bytes": 10_000}
 

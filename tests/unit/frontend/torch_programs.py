@@ -13,7 +13,7 @@ import torch
 
 from norse_export.errors import ExportError, UnsafeFileError
 from norse_export.files.limits import Limits
-from norse_export.frontend.torch_file import parse
+from norse_export.frontend.saved.torch_file import parse
 
 LINEAR = "torch.nn.modules.linear Linear"
 TENSOR = "torch._utils _rebuild_tensor_v2"

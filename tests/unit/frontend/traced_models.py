@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from norse_export.compare import Comparison, compare
 from norse_export.errors import ExportError, Finding
-from norse_export.frontend.norse import rules, sequence_classes
+from norse_export.frontend.frameworks.norse import rules, sequence_classes
 from norse_export.frontend.replay import replay
 from norse_export.frontend.trace import Time, Traced, trace
 from norse_export.interpret import interpret, interpret_bounded

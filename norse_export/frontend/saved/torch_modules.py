@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from norse_export.errors import Finding, InputFileError
-from norse_export.frontend import known_classes as known
-from norse_export.frontend.factory import from_factory
-from norse_export.frontend.records import shown
-from norse_export.frontend.torch_archive import SAVE, pickle_of
+from norse_export.frontend.saved import known_classes as known
+from norse_export.frontend.saved.factory import from_factory
+from norse_export.frontend.saved.records import shown
+from norse_export.frontend.saved.torch_archive import SAVE, pickle_of
 from norse_export.frontend.torch_save import import_norse
 
 if TYPE_CHECKING:

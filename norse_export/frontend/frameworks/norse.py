@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from norse_export.errors import MissingDependencyError, UnsupportedError
 from norse_export.frontend.builder import Builder, Value
+from norse_export.frontend.frameworks.norse_checks import parameter, problems, state_of
+from norse_export.frontend.frameworks.norse_families import FAMILIES, Form, NorseFamily
+from norse_export.frontend.frameworks.step_functions import StepFunction
 from norse_export.frontend.leaf import Call, Rule, array, refused_axes
-from norse_export.frontend.norse_checks import parameter, problems, state_of
-from norse_export.frontend.norse_families import FAMILIES, Form, NorseFamily
-from norse_export.frontend.step_functions import StepFunction
 from norse_export.frontend.torch_save import import_norse
 from norse_export.ir.layers import Linear
 from norse_export.ir.neurons import NeuronModel

@@ -7,10 +7,10 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from norse_export.errors import Finding, UnsafeFileError
-from norse_export.frontend import known_classes as known
-from norse_export.frontend.records import Call, Global, Pickle, shown
-from norse_export.frontend.torch_archive import PICKLE, SAVE
-from norse_export.frontend.torch_tensors import REBUILD_PARAMETER, REBUILD_TENSOR, STORAGES, UNSUPPORTED_STORAGES
+from norse_export.frontend.saved import known_classes as known
+from norse_export.frontend.saved.records import Call, Global, Pickle, shown
+from norse_export.frontend.saved.torch_archive import PICKLE, SAVE
+from norse_export.frontend.saved.torch_tensors import REBUILD_PARAMETER, REBUILD_TENSOR, STORAGES, UNSUPPORTED_STORAGES
 
 GETATTR = Global("builtins", "getattr")
 ORDERED_DICT = Global("collections", "OrderedDict")

@@ -13,10 +13,10 @@ import numpy as np
 from torch.overrides import resolve_name
 
 from norse_export.frontend.builder import Value
-from norse_export.frontend.functional import Operation, rule_of
+from norse_export.frontend.frameworks.torch_nn import flatten
+from norse_export.frontend.functions.functional import Operation, rule_of
 from norse_export.frontend.recording import Recording
 from norse_export.frontend.time_loop import entered, filled, start, taken_apart
-from norse_export.frontend.torch_nn import flatten
 from norse_export.ir.layers import Scale, Sum
 
 ASK = "rebuild this part from the modules in the table of supported layers, or ask for the operation to be added"

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding, InputFileError
 from norse_export.files.limits import Limits
-from norse_export.frontend.records import Call, Global, PersistentId
-from norse_export.frontend.torch_archive import SAVE, Archive
+from norse_export.frontend.saved.records import Call, Global, PersistentId
+from norse_export.frontend.saved.torch_archive import SAVE, Archive
 
 REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2"
 REBUILD_PARAMETER = "torch._utils._rebuild_parameter"

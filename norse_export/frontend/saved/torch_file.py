@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from norse_export.errors import InputFileError, UnsafeFileError
 from norse_export.files.limits import Limits
-from norse_export.frontend.torch_archive import PICKLE, Archive, naming, open_archive
-from norse_export.frontend.torch_records import RecordReader
-from norse_export.frontend.torch_tensors import TensorReader
-from norse_export.frontend.unpickle import unpickle
+from norse_export.frontend.saved.torch_archive import PICKLE, Archive, naming, open_archive
+from norse_export.frontend.saved.torch_records import RecordReader
+from norse_export.frontend.saved.torch_tensors import TensorReader
+from norse_export.frontend.saved.unpickle import unpickle
 
 # In a pickle a module stands three levels below its parent (its state, `_modules`, the module), and a parameter nine
 # below its module; the rest is slack.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from norse_export.frontend.builder import Value
-from norse_export.frontend.operation import Operation, Rule
+from norse_export.frontend.functions.operation import Operation, Rule
 from norse_export.ir.layers import Sum
 from norse_export.ir.shaping import Pad, Slice
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from norse_export.frontend.attribute_fields import (
+from norse_export.frontend.saved.attribute_fields import (
     FLAG,
     FLAGS,
     INTEGER,

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from norse_export.frontend.builder import Value
+from norse_export.frontend.functions.operation import Operation, Rule
 from norse_export.frontend.leaf import pair
-from norse_export.frontend.operation import Operation, Rule
 from norse_export.ir.layers import Conv, Linear, Pool
 
 Array = NDArray[Any]

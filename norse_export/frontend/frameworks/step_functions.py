@@ -17,7 +17,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from norse_export.errors import MissingDependencyError
-from norse_export.frontend.norse_families import FAMILIES, Form, NorseFamily
+from norse_export.frontend.frameworks.norse_families import FAMILIES, Form, NorseFamily
 from norse_export.frontend.torch_save import import_norse
 
 _OWN = ("norse.torch.module", "norse.torch.functional")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.errors import ExportError, GraphError, UnsupportedError
+from norse_export.frontend.frameworks.norse_families import Form, NorseFamily
 from norse_export.frontend.leaf import Call, array
-from norse_export.frontend.norse_families import Form, NorseFamily
 
 Array = NDArray[Any]
 # Surrogate gradients whose forward pass is Heaviside's step (norse/torch/functional/threshold.py).

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from norse_export.frontend.builder import Value
-from norse_export.frontend.functional_layers import LAYERS
-from norse_export.frontend.functional_parts import PARTS
-from norse_export.frontend.operation import Operation, Rule
+from norse_export.frontend.functions.functional_layers import LAYERS
+from norse_export.frontend.functions.functional_parts import PARTS
+from norse_export.frontend.functions.operation import Operation, Rule
 from norse_export.ir.layers import Scale
 from norse_export.ir.shaping import Elementwise
 

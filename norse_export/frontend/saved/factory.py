@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from norse_export.errors import Finding, UsageError
-from norse_export.frontend.records import shown
+from norse_export.frontend.saved.records import shown
 
 if TYPE_CHECKING:
     import torch

@@ -17,8 +17,8 @@ from pickletools import genops
 from typing import Any
 
 from norse_export.errors import InputFileError
-from norse_export.frontend.pickle_machine import Machine
-from norse_export.frontend.records import Pickle, contents, corrupt, too_large
+from norse_export.frontend.saved.pickle_machine import Machine
+from norse_export.frontend.saved.records import Pickle, contents, corrupt, too_large
 
 codecs.lookup("raw-unicode-escape")  # of texts in protocol 0; looked up here so that reading a file imports nothing
 

@@ -13,12 +13,20 @@ from typing import Any
 
 from norse_export.errors import Finding, InputFileError, UnsafeFileError
 from norse_export.files.limits import Limits
-from norse_export.frontend import known_classes as known
-from norse_export.frontend.known_classes import Children, ModuleClass
-from norse_export.frontend.records import Call, Global, Pickle, contents, described, shown
-from norse_export.frontend.torch_archive import PICKLE, SAVE
-from norse_export.frontend.torch_tensors import TensorReader, is_empty_mapping, is_tensor
-from norse_export.frontend.touched import ALLOWED, ORDERED_DICT, SET, class_of, gets_initial_state, judge, left_over
+from norse_export.frontend.saved import known_classes as known
+from norse_export.frontend.saved.known_classes import Children, ModuleClass
+from norse_export.frontend.saved.records import Call, Global, Pickle, contents, described, shown
+from norse_export.frontend.saved.torch_archive import PICKLE, SAVE
+from norse_export.frontend.saved.torch_tensors import TensorReader, is_empty_mapping, is_tensor
+from norse_export.frontend.saved.touched import (
+    ALLOWED,
+    ORDERED_DICT,
+    SET,
+    class_of,
+    gets_initial_state,
+    judge,
+    left_over,
+)
 
 _LARGEST = 2**63  # whole numbers beyond do not occur in a module
 _LISTED = 8  # names in one message

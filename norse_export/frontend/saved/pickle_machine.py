@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from norse_export.frontend.records import Call, Global, PersistentId, corrupt, too_large
+from norse_export.frontend.saved.records import Call, Global, PersistentId, corrupt, too_large
 
 #: Names of Python 2, which pickles of protocol 2 still use.
 _PRESENT_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}

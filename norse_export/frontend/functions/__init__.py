@@ -1,0 +1,1 @@
+"""Functions and operators on traced tensors: one rule for each name."""
