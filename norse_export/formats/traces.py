@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding, GraphError, InputFileError
 from norse_export.files.limits import Limits
-from norse_export.formats.hdf5_output import writing_hdf5
-from norse_export.formats.nir.datasets import (
+from norse_export.formats.hdf5_input import (
     Dataset,
     Group,
     at,
@@ -33,8 +32,9 @@ from norse_export.formats.nir.datasets import (
     read_raw,
     reading_hdf5,
 )
-from norse_export.formats.nir.names import name_fault
-from norse_export.formats.nir.prescan import prescan
+from norse_export.formats.hdf5_names import name_fault
+from norse_export.formats.hdf5_output import writing_hdf5
+from norse_export.formats.hdf5_prescan import prescan
 
 Raster = NDArray[Any]
 
@@ -96,7 +96,7 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], dict[str, Ras
 
     Raises:
         InputFileError: truncated or corrupt HDF5, not NIR graph data, EventData.
-        UnsafeFileError, LimitError: as `formats.nir.prescan`.
+        UnsafeFileError, LimitError: as `formats.hdf5_prescan`.
     """
     with opened(file) as hdf5:
         tree = prescan(hdf5, limits)

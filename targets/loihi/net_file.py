@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import InputFileError, LimitError
 from norse_export.files.limits import Limits
-from norse_export.formats.nir.datasets import (
+from norse_export.formats.hdf5_input import (
     Dataset,
     Group,
     at,
@@ -24,7 +24,7 @@ from norse_export.formats.nir.datasets import (
     read_raw,
     reading_hdf5,
 )
-from norse_export.formats.nir.prescan import prescan
+from norse_export.formats.hdf5_prescan import prescan
 
 Arrays = dict[str, NDArray[Any]]
 

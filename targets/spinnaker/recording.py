@@ -22,7 +22,7 @@ from norse_export.files.child import parse_in_child
 from norse_export.files.limits import Limits
 from norse_export.formats import safetensors_file
 from norse_export.formats.fixed_codec import corrupt
-from norse_export.formats.nir.names import name_fault
+from norse_export.formats.hdf5_names import name_fault
 from norse_export.formats.traces import SPIKES, TraceNode, write
 from norse_export.interpret.fixed import emulate
 from norse_export.ir.fixed import FixedInput, Population

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from norse_export.errors import Finding
+from norse_export.formats.hdf5_input import Sort
 
-from .datasets import Sort
 from .document import NIRDocument, NIRNode, Value
 
 NodePath = tuple[str, ...]  # names of nested nodes, the outermost first

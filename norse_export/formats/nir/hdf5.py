@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding, GraphError, InputFileError
 from norse_export.files.limits import Limits
+from norse_export.formats.hdf5_input import Dataset, Group, at, decoded, name_of, opened, read_array, read_raw
+from norse_export.formats.hdf5_prescan import prescan
 
 from .checks import problems_of
-from .datasets import Dataset, Group, at, decoded, name_of, opened, read_array, read_raw
 from .declared import MAX_INTEGERS, Declared, DeclaredGraph, DeclaredNode, NodePath, Problem, place, problem
 from .document import Metadata, NIRDocument, NIRNode, Value
 from .packed import Packed, pack, unpack
-from .prescan import prescan
 from .primitives import GRAPH
 from .values import value_problems
 

@@ -8,6 +8,7 @@ from itertools import chain
 import numpy as np
 
 from norse_export.errors import Finding
+from norse_export.formats.hdf5_names import name_fault
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Input, Output, Pool
 from norse_export.ir.neurons import NeuronModel
@@ -16,7 +17,6 @@ from norse_export.ir.stages import ContinuousNode
 from norse_export.program.families import NORSE
 
 from .conv_form import MAX_WRITTEN_NUMBERS, too_large, written_numbers
-from .names import name_fault
 from .notes import LOOP_DELAY_STEPS
 from .to_neurons import NEURONS
 

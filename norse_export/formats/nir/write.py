@@ -14,12 +14,12 @@ import h5py
 import numpy as np
 
 from norse_export.errors import Finding, GraphError
+from norse_export.formats.hdf5_names import name_fault
 from norse_export.formats.hdf5_output import writing_hdf5
 
 from .checks import problems_of
 from .declared import NodePath, declare, place
 from .document import Metadata, NIRDocument, Value
-from .names import name_fault
 from .primitives import GRAPH
 from .values import value_problems
 

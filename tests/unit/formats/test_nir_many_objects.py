@@ -15,7 +15,7 @@ from h5py import h5d
 
 from norse_export.files.child import parse_in_child
 from norse_export.files.limits import Limits
-from norse_export.formats.nir import datasets
+from norse_export.formats import hdf5_input as datasets
 from norse_export.formats.nir.document import NIRDocument, NIRNode
 from norse_export.formats.nir.hdf5 import document_of
 from norse_export.formats.nir.write import write

@@ -22,8 +22,8 @@ from norse_export.errors import Finding, InputFileError, UnsafeFileError
 from norse_export.files import budget
 from norse_export.files.limits import Limits
 
-from .datasets import SMALL_BYTES, Dataset, Group, Sort, at, read_open, reading_hdf5
-from .names import name_fault
+from .hdf5_input import SMALL_BYTES, Dataset, Group, Sort, at, read_open, reading_hdf5
+from .hdf5_names import name_fault
 
 _FILTERS = frozenset({h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF})
 _SORTS: Mapping[str, Sort] = {"f": "numbers", "i": "integers", "u": "integers", "b": "truth values"}
