@@ -17,7 +17,7 @@ COUNTERS = ("rho", "rho_reset")  # whole numbers of steps
 EVERY_RULE = [
     Rule(threshold, reset, order)
     for threshold in ("gt", "ge")
-    for reset in ("value", "subtract")
+    for reset in ("value", "zero", "subtract")
     for order in ("synapse_first", "membrane_first")
 ]
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from norse_export.errors import InputFileError, locating
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import KINDS, CubaLIF, Kind, NeuronModel
+from norse_export.ir.schemes import EULER, SCHEMES
 from norse_export.ir.shaping import Elementwise, Pad, Slice
 from norse_export.ir.stages import ContinuousNode
 from norse_export.program.elementwise import FUNCTIONS
@@ -85,6 +86,8 @@ def _encode_population(node: NeuronModel, key: str, arrays: Arrays) -> dict[str,
         encoded["recurrent"] = node.recurrent
     if node.rule != NORSE:
         encoded["rule"] = asdict(node.rule)
+    if node.scheme != EULER:
+        encoded["scheme"] = node.scheme
     return encoded
 
 
@@ -93,7 +96,7 @@ def _decode_population(
 ) -> NeuronModel:
     kind = KINDS[encoded["type"]]
     plain = {"shape": "Shape", "dt": "float", "dtype": "str"}
-    optional = {"recurrent", "rule"}
+    optional = {"recurrent", "rule", "scheme"}
     if unknown := set(encoded) - {"type", *plain, *kind.names} - optional:
         raise corrupt(f"node {name!r} has fields that {kind.name} does not have: {sorted(unknown)[0][:40]!r}", where)
     for field in (*plain, *kind.names):
@@ -104,8 +107,9 @@ def _decode_population(
         values[field] = _tensor(name, field, encoded[field], arrays, where, optional=field in kind.gains)
     recurrent = _plain(name, "recurrent", "bool", encoded.get("recurrent", False), where)
     rule = _rule(name, kind, encoded.get("rule"), where)
+    scheme = _plain(name, "scheme", "Scheme", encoded.get("scheme", EULER), where)
     with locating(name):
-        return kind(**values, recurrent=recurrent, rule=rule)
+        return kind(**values, recurrent=recurrent, rule=rule, scheme=scheme)
 
 
 def _decode_elementwise(
@@ -191,6 +195,7 @@ _PLAIN: dict[str, tuple[Callable[[Any], bool], Callable[[Any], Any]]] = {
     "bool": (lambda value: type(value) is bool, bool),
     "str": (lambda value: value in ("float32", "float64"), str),
     "Literal['float32', 'float64']": (lambda value: value in ("float32", "float64"), str),
+    "Scheme": (lambda value: isinstance(value, str) and value in SCHEMES, str),
     "Literal['avg', 'sum', 'max']": (lambda value: value in ("avg", "sum", "max"), str),
 }
 

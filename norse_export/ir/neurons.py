@@ -5,8 +5,9 @@ v_*, i in the trained model's own unit; r, w_in dimensionless unless said. Names
 the kind, else Norse's.
 
 Coefficients are the framework's own: a rate such as `alpha = dt/tau_mem`, rounded to the float type in which the model
-computes. Where they are not given they follow from tau; a front end gives them as the framework computes them, and tau
-is then dt/coefficient in float64, which rounds back to a float32 coefficient exactly.
+computes. Where they are not given they follow from tau by the population's scheme (`schemes.py`); a front end gives
+them as the framework computes them, and tau is then dt/coefficient in float64, which rounds back to a float32
+coefficient exactly.
 
 `v0` is the membrane before the first step, and so for each state; `i0` is the current after its decay (Norse's i).
 """
@@ -25,12 +26,14 @@ from numpy.typing import NDArray
 from norse_export.errors import GraphError
 from norse_export.ir.arrays import FloatArray, checked, compact, first_true, per_neuron, spread
 from norse_export.ir.graph import Shape
+from norse_export.ir.schemes import EULER, SCHEMES, Scheme, coefficient
 from norse_export.ir.shapes import KeepsShape, check_dt
 from norse_export.program.families import DYNAMICS, NORSE, RECURRENT_PORT, Dynamics, Rule
 
 _COEFFICIENT_TOLERANCE = 1e-6  # relative: further apart, tau and coefficient do not belong together
 SAME_DT = 1e-9  # relative: two time steps nearer than this are the same
 _STEPS = ("rho_reset",)  # levels that count steps
+_OWN = ("shape", "dt", "dtype", "recurrent", "rule", "scheme")  # fields of a population that are no values of its kind
 _UNIT_GAIN_ULPS = 2  # a product of gains this near to 1 is 1: it was made as tau_syn/dt * dt/tau_syn
 
 
@@ -41,8 +44,8 @@ class Kind:
     name: NIR's, else Norse's. dynamics: its step. rates: coefficients and the time constants that dt is divided by.
     defaults: parameters that need not be given. starts: of each state, the parameter that it starts from, or a number.
     gains: optional physical factors of what arrives, and `gain` what they come to in a step. signed: time constants
-    that may be negative. free: coefficients that may be 2 or more, being no leak. Called with values, a kind gives a
-    population.
+    that may be negative. free: coefficients that may be 2 or more, being no leak. linear: between spikes its equations
+    are linear and each has one rate, so that it has an exponential step. Called with values, a kind gives a population.
     """
 
     name: str
@@ -54,14 +57,14 @@ class Kind:
     gain: Callable[[NeuronModel], NDArray[np.float64]] | None = None
     signed: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
+    linear: bool = False
 
     def __call__(self, **values: Any) -> NeuronModel:
         """A population of this kind: shape, dt, and its parameters by name; see NeuronModel."""
-        own = ("shape", "dt", "dtype", "recurrent", "rule")
         return NeuronModel(
             kind=self,
-            values={n: v for n, v in values.items() if n not in own},
-            **{name: values[name] for name in own if name in values},
+            values={n: v for n, v in values.items() if n not in _OWN},
+            **{name: values[name] for name in _OWN if name in values},
         )
 
     @property
@@ -86,7 +89,7 @@ class NeuronModel(KeepsShape):
 
     values: time constants in seconds, levels, gains, coefficients and initial states; those that the kind has a default
     for may be missing, gains may be None. dtype: the float type of its arithmetic. recurrent: with a second port, r,
-    whose sum is added behind that of x.
+    whose sum is added behind that of x. scheme: how coefficients follow from time constants.
 
     Raises:
         GraphError: a value is missing, unknown, impossible, or of the wrong shape.
@@ -99,10 +102,14 @@ class NeuronModel(KeepsShape):
     values: Mapping[str, FloatArray]
     recurrent: bool = False
     rule: Rule = NORSE
+    scheme: Scheme = EULER
 
     def __post_init__(self) -> None:
         where = self.kind.name
         check_dt(self.dt, where)
+        if self.scheme not in (SCHEMES if self.kind.linear else (EULER,)):
+            message = f"{where} with the scheme {self.scheme!r}: its equations have no such step"
+            raise GraphError(message, where=where, fix=f"use the scheme {EULER!r}", kind="scheme")
         if self.dtype not in ("float32", "float64"):
             raise GraphError(f"dtype {self.dtype}", where=where, fix="use float32 or float64", kind="dtype")
         if any(size < 1 for size in self.shape):
@@ -134,10 +141,9 @@ class NeuronModel(KeepsShape):
 
     def changed(self, **values: Any) -> NeuronModel:
         """The same population with other values; None: as if it were not given."""
-        own = ("shape", "dt", "dtype", "recurrent", "rule")
         kept = {name: value for name, value in self.values.items() if name not in values}
-        fresh = {name: value for name, value in values.items() if name not in own}
-        fields = {name: values.get(name, getattr(self, name)) for name in own}
+        fresh = {name: value for name, value in values.items() if name not in _OWN}
+        fields = {name: values.get(name, getattr(self, name)) for name in _OWN}
         return NeuronModel(kind=self.kind, values={**kept, **fresh}, **fields)
 
     @property
@@ -189,17 +195,19 @@ class NeuronModel(KeepsShape):
         return per_neuron(value, self.shape, where=self.kind.name, field=name)
 
     def _coefficient(self, given: Mapping[str, Any], made: Mapping[str, FloatArray], name: str) -> FloatArray:
-        """dt/tau where it is not given, and checked against tau where it is."""
+        """What the scheme makes of tau where it is not given, and checked against that where it is."""
         where, tau_name, value = self.kind.name, self.kind.rates[name], given.get(name)
         tau = made[tau_name]
         with np.errstate(over="ignore", under="ignore"):  # an infinite coefficient is refused below
-            derived = np.float64(self.dt) / compact(tau)  # 0 where tau is infinite
+            derived = coefficient(self.dt, compact(tau), self.scheme)  # 0 where tau is infinite
             exact = derived if value is None else compact(per_neuron(value, self.shape, where=where, field=name))
             found = np.broadcast_to(exact.astype(self.dtype), self.shape)
         if value is not None:
             apart = np.abs(compact(found) - derived) > _COEFFICIENT_TOLERANCE * np.abs(derived)
             if (index := first_true(apart)) is not None:
-                message = f"{name}{list(index)} = {found[index]:g} is not dt/{tau_name} = {self.dt / tau[index]:g}"
+                expected = float(coefficient(self.dt, tau[index], self.scheme))
+                formula = f"dt/{tau_name}" if self.scheme == EULER else f"1 - exp(-dt/{tau_name})"
+                message = f"{name}{list(index)} = {found[index]:g} is not {formula} = {expected:g}"
                 raise GraphError(message, where=where, fix="give tau and dt that belong together", kind="coefficient")
         too_large = np.abs(compact(found)) >= (np.inf if name in self.kind.free else 2)
         if (index := first_true(too_large)) is not None:
@@ -246,11 +254,11 @@ def _resistance(node: NeuronModel) -> NDArray[np.float64]:
 
 
 def _synaptic_gain(node: NeuronModel) -> NDArray[np.float64]:
-    """r w_in dt/tau_syn; without w_in an input is added as it is."""
+    """r w_in dt/tau_syn (or what the scheme makes of dt/tau_syn); without w_in an input is added as it is."""
     w_in = node.get("w_in")
     if w_in is None:
         return _resistance(node)
-    return _resistance(node) * (compact(w_in) * (np.float64(node.dt) / compact(node["tau_syn"])))
+    return _resistance(node) * (compact(w_in) * coefficient(node.dt, compact(node["tau_syn"]), node.scheme))
 
 
 def _rate_gain(node: NeuronModel) -> NDArray[np.float64]:
@@ -272,6 +280,7 @@ CubaLIF = Kind(
     starts=_FROM_LEAK,
     gains=("r", "w_in"),
     gain=_synaptic_gain,
+    linear=True,
 )
 #: Current-based leaky integrator, without a threshold; sends v. Source: nir.CubaLI, Norse's LI.
 CubaLI = Kind(
@@ -282,6 +291,7 @@ CubaLI = Kind(
     starts=_FROM_LEAK,
     gains=("r", "w_in"),
     gain=_synaptic_gain,
+    linear=True,
 )
 #: Leaky integrate-and-fire without a synapse: tau_mem dv/dt = (v_leak - v) + r x. Source: nir.LIF, Norse's LIFBox.
 LIF = Kind(
@@ -292,6 +302,7 @@ LIF = Kind(
     starts=_FROM_LEAK,
     gains=("r",),
     gain=_resistance,
+    linear=True,
 )
 #: Leaky integrator without a synapse; sends v. Source: nir.LI, Norse's LIBox.
 LI = Kind(
@@ -302,10 +313,11 @@ LI = Kind(
     starts=_FROM_LEAK,
     gains=("r",),
     gain=_resistance,
+    linear=True,
 )
 #: Integrate-and-fire without a leak: dv/dt = r x, r in 1/s. Norse's IAF adds its input once a step: r = 1/dt, which
 #: None stands for. Source: nir.IF.
-IF = Kind(name="IF", dynamics=DYNAMICS["if"], starts={"v": "v_reset"}, gains=("r",), gain=_rate_gain)
+IF = Kind(name="IF", dynamics=DYNAMICS["if"], starts={"v": "v_reset"}, gains=("r",), gain=_rate_gain, linear=True)
 #: CubaLIF whose threshold b rises by b_spike with each spike: tau_ada db/dt = v_th - b. Source: Norse's LSNN.
 LSNN = Kind(
     name="LSNN",

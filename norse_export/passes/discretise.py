@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from norse_export.ir.arrays import FloatArray, compact
@@ -12,10 +14,11 @@ from norse_export.program.families import family
 
 
 def discretise(graph: Graph[ContinuousNode]) -> Graph[DiscreteNode]:
-    """Replace each differential equation by one forward Euler step, synapse first; dt belongs to each node.
+    """Replace each differential equation by one step, under the population's own rule; dt belongs to each node.
 
-    Forward Euler, not exp(-dt/tau): it is the rule the model was trained with. Coefficients are the node's own; gains
-    of exactly 1 (all of Norse's) leave no trace in the step, others become a parameter `gain`.
+    Coefficients are the node's own, and hold its scheme: forward Euler where the model was trained with it. Gains of
+    exactly 1 (all of Norse's) leave no trace in the step, others become a parameter `gain`. A reset to zero is one to
+    a value, which is 0: whatever carries the one carries the other.
     """
     return graph.map(_rule)
 
@@ -29,8 +32,11 @@ def _neuron(node: NeuronModel) -> Neuron:
     gained = bool(np.any(compact(gain) != 1.0))
     values: dict[str, FloatArray] = {"gain": gain} if gained else {}
     values |= {name: node[name] for name in kind.dynamics.parameters}
+    rule = node.rule
+    if rule.reset == "zero":
+        rule, values["v_reset"] = replace(rule, reset="value"), np.broadcast_to(np.float32(0), node.shape)
     return Neuron(
-        family=family(kind.dynamics.name, recurrent=node.recurrent, gain=gained, rule=node.rule),
+        family=family(kind.dynamics.name, recurrent=node.recurrent, gain=gained, rule=rule),
         shape=node.shape,
         parameters={name: _cast(value, node.dtype) for name, value in values.items()},
         initial_state={state: _cast(node[name], node.dtype) for state, name in kind.initial.items()},

@@ -2,7 +2,8 @@
 
 Every step is forward Euler with a strict threshold, as Norse computes it; the order of the additions is part of the
 definition, because float sums depend on it. Shapes: all values `[B, *shape]` or broadcastable. Coefficients are
-dimensionless: `alpha = dt/tau_mem`, `beta = dt/tau_syn`, `zeta = dt/tau_ada`. `FAMILIES` is the table by name.
+dimensionless: `alpha = dt/tau_mem`, `beta = dt/tau_syn`, `zeta = dt/tau_ada`; a scheme other than forward Euler is
+other coefficients in the same step (`ir/schemes.py`). `FAMILIES` is the table by name.
 
 A step is written over its input ports: what arrives at each is added in their order. A family with the port "x" alone
 is the feed-forward form, one with "x" and "r" the recurrent form. A `Rule` changes the threshold, the reset, or which
@@ -30,12 +31,13 @@ Ports = tuple[Any, ...]
 class Rule:
     """How a step is taken, where families leave a choice.
 
-    threshold: spike when v > v_th, or v >= v_th. reset: to v_reset, or v - v_th. order: whether what arrives reaches
-    the membrane in its own step (synapse_first), or the membrane sees the current of the step before (membrane_first).
+    threshold: spike when v > v_th, or v >= v_th. reset: to v_reset, to 0 whatever v_reset is, or v - v_th. order:
+    whether what arrives reaches the membrane in its own step (synapse_first), or the membrane sees the current of the
+    step before (membrane_first).
     """
 
     threshold: Literal["gt", "ge"] = "gt"
-    reset: Literal["value", "subtract"] = "value"
+    reset: Literal["value", "zero", "subtract"] = "value"
     order: Literal["synapse_first", "membrane_first"] = "synapse_first"
 
     @property
@@ -50,7 +52,9 @@ class Rule:
 
     def after(self, z: Any, v: Any, v_th: Any, v_reset: Any) -> Any:
         """The membrane after the spikes."""
-        return where(z, v_reset if self.reset == "value" else v - v_th, v)
+        if self.reset == "subtract":
+            return where(z, v - v_th, v)
+        return where(z, v_reset if self.reset == "value" else 0, v)
 
 
 NORSE = Rule()

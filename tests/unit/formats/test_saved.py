@@ -153,7 +153,7 @@ def test_every_value_of_a_population_differs_from_its_default_in_these_tests(kin
 RULES = [
     Rule(threshold, reset, order)
     for threshold in ("gt", "ge")
-    for reset in ("value", "subtract")
+    for reset in ("value", "zero", "subtract")
     for order in ("synapse_first", "membrane_first")
 ]
 
@@ -331,7 +331,7 @@ def test_hostile_fields_of_a_population_are_refused_by_name(kind: Kind) -> None:
         ({**encoded, "recurrent": None}, "recurrent"),
         ({**encoded, "rule": []}, "rule"),
         ({**encoded, "rule": {}}, "rule"),
-        ({**encoded, "rule": {**asdict(NORSE), "reset": "zero"}}, "reset"),
+        ({**encoded, "rule": {**asdict(NORSE), "reset": "half"}}, "reset"),
         ({**encoded, "rule": {**asdict(NORSE), "reset": ["value"]}}, "reset"),
         ({**encoded, "rule": {**asdict(NORSE), "more": 1}}, "rule"),
         ({**encoded, "dt": True}, "dt"),
