@@ -318,6 +318,10 @@ LI = Kind(
 #: Integrate-and-fire without a leak: dv/dt = r x, r in 1/s. Norse's IAF adds its input once a step: r = 1/dt, which
 #: None stands for. Source: nir.IF.
 IF = Kind(name="IF", dynamics=DYNAMICS["if"], starts={"v": "v_reset"}, gains=("r",), gain=_rate_gain, linear=True)
+#: Integrator: dv/dt = r x, r in 1/s; sends v. Source: nir.I.
+Integrator = Kind(name="I", dynamics=DYNAMICS["integrator"], gains=("r",), gain=_rate_gain, linear=True)
+#: A spike wherever x > v_th; without a state. Source: nir.Threshold.
+Threshold = Kind(name="Threshold", dynamics=DYNAMICS["threshold"], linear=True)
 #: CubaLIF whose threshold b rises by b_spike with each spike: tau_ada db/dt = v_th - b. Source: Norse's LSNN.
 LSNN = Kind(
     name="LSNN",
@@ -377,6 +381,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             LIF,
             LI,
             IF,
+            Integrator,
+            Threshold,
             LSNN,
             LIFRefrac,
             LIFEx,

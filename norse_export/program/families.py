@@ -111,6 +111,18 @@ def integrate_and_fire(rule: Rule, ports: Ports, v: Any, *, v_th: Any, v_reset: 
     return Step(spike=z, state=(rule.after(z, v1, v_th, v_reset),))
 
 
+def integrator(rule: Rule, ports: Ports, v: Any) -> Step:
+    """Integrator without leak and threshold; sends v: nir.I."""
+    v1 = added(v, ports)
+    return Step(state=(v1,), output=v1)
+
+
+def threshold(rule: Rule, ports: Ports, *, v_th: Any) -> Step:
+    """A spike wherever what arrives is past the threshold; without a state: nir.Threshold."""
+    first, *others = ports
+    return Step(spike=rule.fires(added(first, tuple(others)), v_th), state=())
+
+
 def lsnn(
     rule: Rule,
     ports: Ports,
@@ -332,6 +344,8 @@ DYNAMICS = {
         _dynamics(lif, "v", choices=("threshold", "reset")),
         _dynamics(li, "v"),
         _dynamics(integrate_and_fire, "v", name="if", choices=("threshold", "reset")),
+        _dynamics(integrator, "v"),
+        _dynamics(threshold, choices=("threshold",)),
         _dynamics(lsnn, "v", "i", "b"),
         _dynamics(lif_refrac, "v", "i", "rho", over=cuba_lif),
         _dynamics(lif_ex, "v", "i"),
@@ -385,7 +399,7 @@ def _family(name: str, recurrent: bool, gain: bool, rule: Rule) -> Family:
 def _forms() -> list[Family]:
     """Every family of Norse's rule: feed-forward and recurrent, and with a gain where NIR has one."""
     own = [name for name in DYNAMICS if name != "coba_lif"]
-    gained = ("cuba_lif", "cuba_li", "lif", "li", "if")
+    gained = ("cuba_lif", "cuba_li", "lif", "li", "if", "integrator")
     recurrent = [family(name, recurrent=True) for name in own if family(name).spikes]
     return [*map(family, DYNAMICS), *recurrent, *(family(name, gain=True) for name in gained)]
 
