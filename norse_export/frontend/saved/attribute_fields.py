@@ -1,7 +1,8 @@
 """What the value of an attribute in a file must be: in words for the message, and as a test.
 
 The values are those of the document that `torch_file` gives (JSON): a tuple is a list, a tensor {"tensor": key}, a
-function {"function": name}, a bound method {"method": name}, a tuple of parameters {"class": name, "fields": {...}}.
+function {"function": name}, a dtype {"dtype": name}, a bound method {"method": name}, a tuple of parameters {"class":
+name, "fields": {...}}.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What the value of one attribute must be, in words and as a test."""
+    """What the value of one attribute must be, in words and as a test.
+
+    holds: the class of the tuple of parameters that may stand here; no other is looked into.
+    """
 
     expected: str
     accepts: Callable[[Any], bool]
+    holds: str = ""
 
 
 def _is_whole(value: Any, minimum: int) -> bool:
@@ -35,9 +40,13 @@ def _list_of(value: Any, length: int, minimum: int) -> bool:
     return isinstance(value, list) and len(value) == length and all(_is_whole(item, minimum) for item in value)
 
 
-def whole(minimum: int) -> Field:
-    """A count, from `minimum` on."""
-    return Field(f"a whole number of {minimum} or more", lambda value: _is_whole(value, minimum))
+def whole(minimum: int, maximum: int | None = None) -> Field:
+    """A count, from `minimum` on, and up to `maximum` where there is one."""
+    if maximum is None:
+        return Field(f"a whole number of {minimum} or more", lambda value: _is_whole(value, minimum))
+    return Field(
+        f"a whole number from {minimum} to {maximum}", lambda value: _is_whole(value, minimum) and value <= maximum
+    )
 
 
 def sizes(length: int, minimum: int) -> Field:
@@ -69,14 +78,19 @@ def function(*names: str) -> Field:
 
 def parameters_of(name: str) -> Field:
     """A tuple of parameters of the class `name`."""
-    return Field(name, lambda value: isinstance(value, dict) and value.get("class") == name)
+    return Field(name, lambda value: isinstance(value, dict) and value.get("class") == name, holds=name)
 
 
 FLAG = Field("True or False", lambda value: isinstance(value, bool))
 FLAGS = Field("a list of True and False", lambda value: isinstance(value, list) and all(map(FLAG.accepts, value)))
+DTYPE = Field("a float type of torch", lambda value: isinstance(value, dict) and value.keys() == {"dtype"})
 INTEGER = Field("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
 NUMBER = Field("a number", _is_number)
 OPTIONAL_NUMBER = Field("a number or None", lambda value: value is None or _is_number(value))
+INDICES = Field(
+    "a whole number, or a list of them",
+    lambda value: INTEGER.accepts(value) or (isinstance(value, list) and all(map(INTEGER.accepts, value))),
+)
 NONZERO = Field("a whole number other than 0, or None", lambda v: v is None or (INTEGER.accepts(v) and v != 0))
 TENSOR = Field("a tensor", _is_tensor)
 VALUE = Field("a number or a tensor", lambda value: _is_number(value) or _is_tensor(value))

@@ -1,12 +1,14 @@
 """Builds torch modules from the document and the arrays that `torch_file.parse` gives.
 
-No name is taken from the file: classes and functions come from the tables below, whose keys are those of
-`known_classes`. What a constructor computes itself must be what the file says, else the file is refused.
+No name is looked up because a file says it: only those of `known_classes` are. What a constructor computes itself must
+be what the file says, else the file is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -21,7 +23,10 @@ from norse_export.frontend.torch_save import import_norse
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["from_factory", "load_state_dict", "rebuild"]
+__all__ = ["from_factory", "load_state_dict", "named", "rebuild"]
+
+# Names that may be looked up.
+_NAMES = frozenset({*known.MODULES, *known.PARAMETERS, *known.FUNCTIONS, *known.DTYPES})
 
 Arrays = Mapping[str, NDArray[Any]]
 Node = Mapping[str, Any]
@@ -96,7 +101,6 @@ class _Builder:
     def __init__(self, document: Mapping[str, Any], arrays: Arrays) -> None:
         self._tensors, self._stored = _Tensors(document, arrays), document["stored"]
         self._file = pickle_of(document["file"])
-        self._classes: dict[str, Any] = {}
         self._made: dict[str, torch.nn.Module] = {}
         self.findings: list[Finding] = []
 
@@ -123,76 +127,75 @@ class _Builder:
         self._made[path] = module
         return module
 
-    def _class(self, name: str) -> Any:
-        if not self._classes:
-            self._classes = _torch_classes()
-        if name not in self._classes:
-            self._classes |= _norse_classes()
-        return self._classes[name]
-
     def _build(self, node: Node, children: Mapping[str, torch.nn.Module]) -> torch.nn.Module:
         """A module of the node's class. Parameters and buffers of torch's own come later, see `_fill`."""
-        name, attributes = node["class"], node["attributes"]
-        make, spec = self._class(name), known.MODULES[name]
-        module: torch.nn.Module
+        attributes, spec = node["attributes"], known.MODULES[node["class"]]
         if spec.children is not known.Children.NONE:
-            module = make() if spec.children is known.Children.NAMED else make(*children.values())
-            for child_name, child in children.items():
-                module.add_module(child_name, child)
-            for attribute in spec.arguments:
-                setattr(module, attribute, attributes[attribute])
-            if len(attributes.get("stateful_layers", children)) != len(children):
-                raise _WrongError("stateful_layers does not have an entry for each child")
-        elif name in known.RECURRENT:
-            module = self._recurrent(node)
-        elif "p" in spec.arguments and "dt" in spec.arguments:
-            parameters = self._value(attributes["p"])
-            module = make(p=parameters, dt=self._value(attributes["dt"]))
-            module.p = parameters
-        else:
-            arguments = {argument: _argument(attributes[argument]) for argument in spec.arguments}
-            if (
-                "bias" in spec.parameters
-                and attributes.get("affine", True)
-                and attributes["_parameters"]["bias"] is None
-            ):
-                arguments["bias"] = False  # of normalisations only newer torch has this argument
-            module = make(**arguments, **({"device": "meta"} if spec.parameters else {}))
-        if "record_states" in attributes:
-            module.record_states = attributes["record_states"]
+            return self._container(node, children)
+        if "dt" in spec.arguments:
+            return self._neuron(node)
+        arguments = {argument: _argument(attributes[argument]) for argument in spec.arguments}
+        if "bias" in spec.parameters and attributes.get("affine", True) and attributes["_parameters"]["bias"] is None:
+            arguments["bias"] = False  # of normalisations only newer torch has this argument
+        module: torch.nn.Module = named(node["class"])(**arguments, **({"device": "meta"} if spec.parameters else {}))
         return module
 
-    def _recurrent(self, node: Node) -> torch.nn.Module:
-        """A recurrent cell. Its constructor zeroes the diagonal of the weights; the file's values come back after."""
+    def _container(self, node: Node, children: Mapping[str, torch.nn.Module]) -> torch.nn.Module:
+        """A module of others. One whose children have names of their own is made without its constructor."""
         import torch
 
-        attributes = node["attributes"]
-        sources = {**attributes["_parameters"], **attributes}
-        weights, sizes = [], []
-        for weight, size in zip(known.WEIGHTS, ("input_size", "hidden_size"), strict=True):
-            weights.append(self._value(sources[weight]))
-            sizes.append(self._value(attributes[size]))
-            if sizes[-1].shape != () or sizes[-1].is_floating_point():
-                raise _WrongError(f"{size} is not a whole number")
-        shape = tuple(size.item() for size in sizes)
-        for weight, expected in zip(weights, (shape[::-1], (shape[1], shape[1])), strict=True):
-            if tuple(weight.shape) != expected or not weight.is_floating_point():
-                raise _WrongError(f"weights of shape {tuple(weight.shape)} and type {weight.dtype}, not {expected}")
-        values, requires_grad = weights[1].detach().clone(), weights[1].requires_grad
-        module: torch.nn.Module = self._class(node["class"])(
-            *shape,
-            p=(parameters := self._value(attributes["p"])),
-            dt=self._value(attributes["dt"]),
-            autapses=attributes["autapses"],
-            input_weights=weights[0],
-            recurrent_weights=weights[1],
-        )
-        with torch.no_grad():
-            weights[1].copy_(values)
-        weights[1].requires_grad_(requires_grad)
-        module.p = parameters
-        module.input_size, module.hidden_size = sizes
+        make, spec, attributes = named(node["class"]), known.MODULES[node["class"]], node["attributes"]
+        module: torch.nn.Module
+        if isinstance(spec.children, tuple):
+            module = make.__new__(make)
+            torch.nn.Module.__init__(module)
+        else:
+            module = make()
+        for name, child in children.items():
+            module.add_module(name, child)
+        for attribute in spec.arguments:
+            value = attributes[attribute]
+            setattr(module, attribute, value if isinstance(value, list) else self._value(value))
+        if len(attributes.get("stateful_layers", children)) != len(children):
+            raise _WrongError("stateful_layers does not have an entry for each child")
         return module
+
+    def _neuron(self, node: Node) -> torch.nn.Module:
+        """Neurons, or an encoder. Constructors zero the diagonal of recurrent weights; the file's values come back."""
+        import torch
+
+        attributes, spec = node["attributes"], known.MODULES[node["class"]]
+        values = {name: self._value(attributes[name]) for name in spec.arguments}
+        weights = self._weights(node, values)
+        kept = {name: (weight.detach().clone(), weight.requires_grad) for name, weight in weights.items()}
+        passed = {name: value for name, value in values.items() if name not in spec.afterwards}
+        with torch.device("meta") if spec.parameters else nullcontext():  # the file's own come later, see `_fill`
+            module: torch.nn.Module = named(node["class"])(**passed, **weights)
+        for name, (value, requires_grad) in kept.items():
+            with torch.no_grad():
+                weights[name].copy_(value)
+            weights[name].requires_grad_(requires_grad)
+        for name, value in values.items():
+            setattr(module, name, value)
+        return module
+
+    def _weights(self, node: Node, values: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """The weights of recurrent neurons, which have the shapes that the sizes say."""
+        attributes, spec = node["attributes"], known.MODULES[node["class"]]
+        if not spec.weights:
+            return {}
+        sizes = {}
+        for size in ("input_size", "hidden_size"):
+            if values[size].shape != () or values[size].is_floating_point():
+                raise _WrongError(f"{size} is not a whole number")
+            sizes[size] = values[size].item()
+        sources, found = {**attributes["_parameters"], **attributes}, {}
+        for name in spec.weights:
+            weight = found[name] = self._value(sources[name])
+            expected = (sizes["hidden_size"], sizes["input_size" if name == "input_weights" else "hidden_size"])
+            if tuple(weight.shape) != expected or not weight.is_floating_point():
+                raise _WrongError(f"{name} of shape {tuple(weight.shape)} and type {weight.dtype}, not {expected}")
+        return found
 
     def _fill(self, module: torch.nn.Module, node: Node) -> None:
         """Put in the file's parameters and buffers, where shapes agree."""
@@ -220,9 +223,11 @@ class _Builder:
             case {"tensor": key}:
                 return self._tensors[key]
             case {"function": name}:
-                return self._class(name)
+                return named(name)
+            case {"dtype": name}:
+                return named(f"torch.{name}")
             case {"class": name, "fields": fields}:
-                return self._class(name)(**{field: self._value(inner) for field, inner in fields.items()})
+                return named(name)(**{field: self._value(inner) for field, inner in fields.items()})
         return _argument(value)
 
 
@@ -248,49 +253,16 @@ def _words(value: Any) -> str:
     return str(next(iter(value.values()))) if isinstance(value, dict) else repr(value)
 
 
-def _torch_classes() -> dict[str, Any]:
-    from torch import nn
+def named(name: str) -> Any:
+    """The class, function or type of a name of the tables; no other name is ever looked up.
 
-    modules = "torch.nn.modules"
-    return {
-        f"{modules}.container.Sequential": nn.Sequential,
-        f"{modules}.linear.Linear": nn.Linear,
-        f"{modules}.linear.Identity": nn.Identity,
-        f"{modules}.conv.Conv1d": nn.Conv1d,
-        f"{modules}.conv.Conv2d": nn.Conv2d,
-        f"{modules}.flatten.Flatten": nn.Flatten,
-        f"{modules}.pooling.AvgPool2d": nn.AvgPool2d,
-        f"{modules}.pooling.MaxPool2d": nn.MaxPool2d,
-        f"{modules}.pooling.LPPool2d": nn.LPPool2d,
-        f"{modules}.batchnorm.BatchNorm1d": nn.BatchNorm1d,
-        f"{modules}.batchnorm.BatchNorm2d": nn.BatchNorm2d,
-        f"{modules}.dropout.Dropout": nn.Dropout,
-        f"{modules}.dropout.Dropout2d": nn.Dropout2d,
-    }
-
-
-def _norse_classes() -> dict[str, Any]:
-    """Classes of modules and parameters, and the reset functions; activations come with their modules."""
-    norse = import_norse()
-    modules, functional = "norse.torch.module", "norse.torch.functional"
-    return {
-        f"{modules}.sequential.SequentialState": norse.SequentialState,
-        f"{modules}.lift.Lift": norse.Lift,
-        f"{modules}.lif.LIFCell": norse.LIFCell,
-        f"{modules}.lif.LIF": norse.LIF,
-        f"{modules}.lif.LIFRecurrentCell": norse.LIFRecurrentCell,
-        f"{modules}.lif.LIFRecurrent": norse.LIFRecurrent,
-        f"{modules}.lif_box.LIFBoxCell": norse.LIFBoxCell,
-        f"{modules}.leaky_integrator.LICell": norse.LICell,
-        f"{modules}.leaky_integrator.LI": norse.LI,
-        f"{modules}.leaky_integrator_box.LIBoxCell": norse.LIBoxCell,
-        f"{modules}.iaf.IAFCell": norse.IAFCell,
-        f"{modules}.iaf.IAF": norse.IAF,
-        f"{functional}.lif.LIFParameters": norse.LIFParameters,
-        f"{functional}.lif_box.LIFBoxParameters": norse.LIFBoxParameters,
-        f"{functional}.leaky_integrator.LIParameters": norse.LIParameters,
-        f"{functional}.leaky_integrator_box.LIBoxParameters": norse.LIBoxParameters,
-        f"{functional}.iaf.IAFParameters": norse.IAFParameters,
-        f"{functional}.reset.reset_value": norse.reset_value,
-        f"{functional}.reset.reset_subtract": norse.reset_subtract,
-    }
+    Raises:
+        KeyError: the name stands in no table.
+        MissingDependencyError: it is one of Norse's, and Norse is not installed.
+    """
+    if name not in _NAMES:
+        raise KeyError(name)
+    if name.startswith("norse."):
+        import_norse()
+    module, _, attribute = name.rpartition(".")
+    return getattr(import_module(module), attribute)

@@ -14,6 +14,7 @@ from typing import Any
 from norse_export.errors import Finding, InputFileError, UnsafeFileError
 from norse_export.files.limits import Limits
 from norse_export.frontend.saved import known_classes as known
+from norse_export.frontend.saved.attribute_fields import TENSOR, Field
 from norse_export.frontend.saved.known_classes import Children, ModuleClass
 from norse_export.frontend.saved.records import Call, Global, Pickle, contents, described, shown
 from norse_export.frontend.saved.torch_archive import PICKLE, SAVE
@@ -130,8 +131,7 @@ class RecordReader:
     def _attributes(self, record: Call, spec: ModuleClass, state: dict[str, Any], path: str) -> dict[str, Any]:
         """Every attribute that matters, checked against the table; each of the others is refused by name."""
         fields = {"training": known.TRAINING, **spec.arguments, **spec.derived}
-        if class_of(record) in known.RECURRENT:
-            fields |= {name: known.WEIGHT for name in known.WEIGHTS if name in state}
+        fields |= {name: known.WEIGHT for name in spec.weights if name in state}
         for name in fields.keys() - state.keys():
             self._refuse(path, f"corrupt: {class_of(record)} has no attribute {name!r}")
         values: dict[str, Any] = {}
@@ -142,7 +142,7 @@ class RecordReader:
                 self._account_plain(value)
             elif name in fields:
                 before = len(self._findings)
-                values[name] = self._value(value, path, name, owner=record)
+                values[name] = self._value(value, path, name, fields[name], owner=record)
                 if len(self._findings) == before and not fields[name].accepts(values[name]):
                     expected = fields[name].expected
                     self._refuse(path, f"{class_of(record)}.{name} is {described(value)} and not {expected}")
@@ -165,7 +165,7 @@ class RecordReader:
         found: dict[str, Any] = {}
         for name, value in named.items():
             found[name if isinstance(name, str) else shown(name)] = (
-                None if value is None else self._value(value, path, shown(name))
+                None if value is None else self._value(value, path, shown(name), TENSOR)
             )
             if value is not None and not is_tensor(value):
                 self._refuse(path, f"corrupt: {part} holds {described(value)} for {shown(name)}")
@@ -178,7 +178,8 @@ class RecordReader:
             return {}
         if not _fits(spec.children, list(modules)):
             names = _listed(modules) or "none"
-            self._refuse(path, f"the children are {names}, and should be {spec.children.value}")
+            wanted = ", ".join(spec.children) if isinstance(spec.children, tuple) else spec.children.value
+            self._refuse(path, f"the children are {names}, and should be {wanted}")
             return {}
         nodes = {}
         for name, record in modules.items():
@@ -194,7 +195,7 @@ class RecordReader:
     def _check_names(self, name: str, attributes: dict[str, Any], tensors: dict[str, Any], path: str) -> None:
         """Parameters and buffers are exactly those of the class; recurrent weights may be attributes instead."""
         spec = known.MODULES[name]
-        weights = set(known.WEIGHTS) - attributes.keys() if name in known.RECURRENT else set()
+        weights = set(spec.weights) - attributes.keys()
         for part, names in (("_parameters", weights | set(spec.parameters)), ("_buffers", set(spec.buffers))):
             for odd in sorted(names ^ tensors[part].keys()):
                 state = "no" if odd in names else "an unknown"
@@ -202,8 +203,11 @@ class RecordReader:
 
     # Values
 
-    def _value(self, value: Any, path: str, name: str, owner: Call | None = None) -> Any:
-        """The value called `name` in its form for the document; None, and a finding, for what has none."""
+    def _value(self, value: Any, path: str, name: str, field: Field, owner: Call | None = None) -> Any:
+        """The value called `name` in its form for the document; None, and a finding, for what has none.
+
+        A tuple of parameters is looked into only where the field wants it: they might stand in one another without end.
+        """
         match value:
             case None | bool() | str():
                 return value
@@ -215,19 +219,24 @@ class RecordReader:
                 return list(value)
             case Global() if value.path in known.FUNCTIONS:
                 return {"function": value.path}
+            case Global() if value.path in known.DTYPES:
+                return {"dtype": value.name}
             case Call() if gets_initial_state(value) and value.args[0] is owner:
                 self._accounted.add(id(value))
                 return {"method": "initial_state"}
             case Call() if is_tensor(value):
                 return {"tensor": self._tensors.key(value, shown(path or PICKLE))}
             case Call(how="new", kwargs=None, states=[], items=[], appended=[]) if class_of(value) in known.PARAMETERS:
-                return self._neuron_parameters(value, path)
+                if class_of(value) == field.holds:
+                    return self._neuron_parameters(value, path, name)
+                return {"class": class_of(value)}
         unsafe = isinstance(value, Call | Global)
         kind = UnsafeFileError.kind if unsafe else InputFileError.kind
         self._refuse(path, f"{name} is {described(value)}: not allowed" + (", unsafe" if unsafe else ""), kind=kind)
         return None
 
-    def _neuron_parameters(self, record: Call, path: str) -> dict[str, Any]:
+    def _neuron_parameters(self, record: Call, path: str, within: str) -> dict[str, Any]:
+        """A tuple of parameters, which is the value called `within`."""
         self._accounted.add(id(record))
         name = class_of(record)
         fields = known.PARAMETERS[name]
@@ -236,7 +245,7 @@ class RecordReader:
         values: dict[str, Any] = {}
         for (field, expected), value in zip(fields.items(), record.args, strict=False):
             before = len(self._findings)
-            values[field] = self._value(value, path, f"p.{field}")
+            values[field] = self._value(value, path, f"{within}.{field}", expected)
             if len(self._findings) == before and not expected.accepts(values[field]):
                 self._refuse(path, f"{name}.{field} is {described(value)} and not {expected.expected}")
         return {"class": name, "fields": values}
@@ -280,13 +289,13 @@ def _listed(names: Collection[Any]) -> str:
     return ", ".join(shown(name) for name in islice(names, _LISTED)) + (f" and {more} more" if more > 0 else "")
 
 
-def _fits(children: Children, names: list[Any]) -> bool:
+def _fits(children: Children | tuple[str, ...], names: list[Any]) -> bool:
     match children:
         case Children.NONE:
             return not names
         case Children.NUMBERED:
             return names == [str(index) for index in range(len(names))]
-        case Children.LIFTED:
-            return names == ["lifted_module"]
+        case tuple():
+            return names == list(children)
         case Children.NAMED:  # as torch.nn.Module.add_module wants them
             return all(isinstance(name, str) and name and "." not in name for name in names)

@@ -23,6 +23,7 @@ ALLOWED = frozenset(
         *known.PARAMETERS,
         *known.ALIASES,
         *known.FUNCTIONS,
+        *known.DTYPES,
         *STORAGES,
         *UNSUPPORTED_STORAGES,  # refused later, as a dtype and not as code
         REBUILD_TENSOR,
