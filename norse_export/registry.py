@@ -18,6 +18,7 @@ OWN = "norse-export"
 _PROTOCOL = ("name", "stage", "suffix", "folder", "description", "check", "emit", "run", "runners")
 _TARGETS = {
     "nir": "norse_export.targets.nir:NirTarget",
+    "onnx": "norse_export.targets.onnx:OnnxTarget",
     "sim": "norse_export.targets.sim:SimTarget",
     "loihi": "norse_export.targets.loihi:LoihiTarget",
     "spinnaker": "norse_export.targets.spinnaker:SpinnakerTarget",

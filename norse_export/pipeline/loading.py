@@ -68,7 +68,9 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
             case Kind.FIXED:
                 raise _no_model(path)
             case Kind.ONNX:
-                raise InputFileError("ONNX models are not supported as an input", where=name, fix=SAVE)
+                from norse_export.formats.onnx.read import refuse  # onnx, which other files do not need
+
+                refuse(path, choice.limits)
             case _:
                 raise InputFileError(
                     f"{kind.value}, not a model (no model file of norse_export, no .nir, no file of torch.save), "

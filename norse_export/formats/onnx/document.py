@@ -1,0 +1,138 @@
+"""A discrete graph <-> its description as JSON, which stands in the metadata of a model and names its initializers.
+
+The description says what the ONNX nodes compute; a reader makes these of it anew, and takes it only where they are the
+same (read.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.errors import locating
+from norse_export.formats.graph_file import Form
+from norse_export.formats.node_codec import corrupt, decode_node, encode_node
+from norse_export.ir.arrays import compact
+from norse_export.ir.graph import Graph
+from norse_export.ir.layers import Conv, Linear
+from norse_export.ir.rasters import model_dtype
+from norse_export.ir.stages import DiscreteNode, Neuron
+from norse_export.program.families import Rule, family
+from norse_export.program.forms import form_of
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+FORMAT = 1
+_SUFFIX = {"parameters": "", "initial_state": ".initial"}
+
+
+def computed(graph: Graph[DiscreteNode]) -> Graph[DiscreteNode]:
+    """The graph with all that a model holds, and no more: neurons of one float type; nothing of what was folded in."""
+    dtype = model_dtype(graph)
+
+    def one(_: str, node: DiscreteNode) -> DiscreteNode:
+        if isinstance(node, Neuron):
+            parameters, initial = (
+                {name: _as(value, dtype) for name, value in values.items()}
+                for values in (node.parameters, node.initial_state)
+            )
+            return replace(node, parameters=parameters, initial_state=initial)
+        return replace(node, folded=None) if isinstance(node, Linear | Conv) and node.folded is not None else node
+
+    return graph.map(one)
+
+
+def few(value: Array) -> Array:
+    """A value for each neuron as one number, where all share its bits; it spreads again."""
+    held = compact(value)
+    first = held.reshape(-1)[:1]
+    return first.reshape(()) if held.tobytes() == first.tobytes() * held.size else value
+
+
+def _as(value: Array, dtype: str) -> Array:
+    return np.broadcast_to(compact(value).astype(dtype, copy=False), value.shape)
+
+
+def _encode(node: DiscreteNode, key: str, arrays: Arrays) -> dict[str, Any]:
+    if not isinstance(node, Neuron):
+        return encode_node(node, key, arrays)
+    form = form_of(node.family)
+    if form is None:
+        raise TypeError(f"{node.family.name} is no family of the table")
+    encoded: dict[str, Any] = {
+        "type": "Neuron",
+        "family": form.dynamics,
+        "recurrent": form.recurrent,
+        "gain": form.gain,
+        "rule": asdict(form.rule),
+        "shape": list(node.shape),
+        "dt": node.dt,
+    }
+    for kind, values in (("parameters", node.parameters), ("initial_state", node.initial_state)):
+        encoded[kind] = {name: {"tensor": f"{key}.{name}{_SUFFIX[kind]}"} for name in values}
+        arrays |= {
+            f"{key}.{name}{_SUFFIX[kind]}": value if name in node.family.matrices else few(value)
+            for name, value in values.items()
+        }
+    return encoded
+
+
+def _decode(name: str, encoded: Any, arrays: Mapping[str, Array], where: str) -> DiscreteNode:
+    if not isinstance(encoded, dict) or encoded.get("type") != "Neuron":
+        node = decode_node(name, encoded, arrays, where)
+        if isinstance(node, DiscreteNode):
+            return node
+        raise corrupt(f"node {name!r} has a type of another graph", where)
+    try:
+        made = family(
+            encoded["family"],
+            recurrent=encoded["recurrent"] is True,
+            gain=encoded["gain"] is True,
+            rule=Rule(**encoded["rule"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise corrupt(f"node {name!r} is of no known family", where) from None
+    values = {
+        kind: {key: arrays[value["tensor"]] for key, value in encoded[kind].items()}
+        for kind in ("parameters", "initial_state")
+    }
+    with locating(name):
+        return Neuron(family=made, shape=tuple(encoded["shape"]), dt=encoded["dt"], **values)
+
+
+FORM: Form[DiscreteNode] = Form(
+    key="graph",
+    number=FORMAT,
+    graph="graph",
+    parser="norse_export.formats.onnx.parse:parse",
+    fix="export the model again",
+    encode=_encode,
+    decode=_decode,
+)
+
+
+def described(graph: Graph[DiscreteNode], tensors: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    """The description of a graph, in which tensors have the names of initializers: by node and field."""
+    names = list(graph.nodes)
+    arrays: Arrays = {}
+    encoded = FORM.encode_graph(graph, arrays)
+    known: dict[str, str] = {}
+    for key in arrays:
+        _, number, *field = key.split(".")
+        known[key] = tensors[names[int(number)], ".".join(field)]
+    return {"format": FORMAT, "graph": _renamed(encoded, known)}
+
+
+def _renamed(encoded: Any, known: Mapping[str, str]) -> Any:
+    """A description, its tensors by other names."""
+    if isinstance(encoded, list):
+        return [_renamed(one, known) for one in encoded]
+    if not isinstance(encoded, dict):
+        return encoded
+    if set(encoded) == {"tensor"}:
+        return {"tensor": known[encoded["tensor"]]}
+    return {key: _renamed(value, known) for key, value in encoded.items()}

@@ -1,0 +1,134 @@
+"""One step -> the two models: `step_model`, called once a step, and `scan_model`, the same step under a Scan over time.
+
+Sources: the ONNX IR specification, version 10 (local functions, metadata_props); operator Scan, opset 11.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto, helper
+
+from norse_export.ir.graph import Shape
+
+from .bodies import DOMAIN, DOMAIN_VERSION
+from .names import Names
+from .step import StepGraph, renamed
+
+IR_VERSION = 10
+PRODUCER = "norse-export"
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model without the numbers of its initializers, and these by name; they are put together as it is written.
+
+    body: of a Scan, its graph within `proto`, and the constants that it holds itself: a runtime then prepares the same
+    step in the same way in both models, so that both give the same bits.
+    """
+
+    proto: ModelProto
+    constants: Mapping[str, Array]
+    body: tuple[GraphProto, Mapping[str, Array]] | None = None
+
+
+def step_model(step: StepGraph, metadata: Mapping[str, str]) -> Model:
+    """One step: frames [batch, *shape] and states in, outputs and states out; metadata say what states start from."""
+    kind = _type(step)
+    graph = helper.make_graph(
+        step.nodes,
+        "step",
+        [*_infos(kind, step.inputs), *_infos(kind, {state.before: state.shape for state in step.states})],
+        [*_infos(kind, step.outputs), *_infos(kind, {state.after: state.shape for state in step.states})],
+    )
+    initial = {f"initial.{state.before}": json.dumps(state.initial.tolist()) for state in step.states}
+    return Model(_model(graph, step, {**metadata, **initial}), step.constants)
+
+
+def scan_model(step: StepGraph, metadata: Mapping[str, str]) -> Model:
+    """Whole rasters [time, batch, *shape] in, outputs [time, batch, *shape] and the states after the last step out.
+
+    Rasters and outputs have the names that they have in one step; a final state has that of the state.
+    """
+    kind, names = _type(step), Names(step.names.taken)
+    inner = {name: names.fresh(f"{name}.step") for name in (*step.inputs, *step.outputs)}
+    inner |= {state.before: names.fresh(f"{state.before}.step") for state in step.states}
+    states = {state.before: state.shape for state in step.states}
+    body = helper.make_graph(
+        renamed(step.nodes, inner),
+        "step",
+        _infos(kind, {inner[name]: shape for name, shape in (*states.items(), *step.inputs.items())}),
+        _infos(
+            kind,
+            {s.after: s.shape for s in step.states} | {inner[name]: shape for name, shape in step.outputs.items()},
+        ),
+    )
+    nodes, starts, constants = _starts(step, names)
+    scan = helper.make_node(
+        "Scan",
+        [*starts, *step.inputs],
+        [*states, *step.outputs],
+        name=names.fresh("time"),
+        body=body,
+        num_scan_inputs=len(step.inputs),
+    )
+    graph = helper.make_graph(
+        [*nodes, scan],
+        "model",
+        _infos(kind, step.inputs, "time"),
+        [*_infos(kind, step.outputs, "time"), *_infos(kind, states)],
+    )
+    model = _model(graph, step, metadata)
+    return Model(model, constants, (model.graph.node[-1].attribute[0].g, step.constants))
+
+
+def _starts(step: StepGraph, names: Names) -> tuple[list[NodeProto], list[str], dict[str, Array]]:
+    """What the states of a batch start from: numbers spread over as many samples as the first raster has."""
+    if not step.states:
+        return [], [], {}
+    batch = names.fresh("batch")
+    nodes = [helper.make_node("Shape", [next(iter(step.inputs))], [batch], names.fresh("batch/Shape"), start=1, end=2)]
+    constants: dict[str, Array] = {}
+    shapes: dict[Shape, str] = {}
+    starts = []
+    for state in step.states:
+        if state.shape not in shapes:
+            features = names.fresh(f"features.{len(shapes)}")
+            constants[features] = np.array(state.shape, np.int64)
+            shapes[state.shape] = whole = names.fresh(f"batch.{len(shapes)}")
+            nodes.append(helper.make_node("Concat", [batch, features], [whole], names.fresh(f"{whole}/Concat"), axis=0))
+        start = names.fresh(f"{state.before}.start")
+        constants[state.start] = state.initial
+        nodes.append(
+            helper.make_node("Expand", [state.start, shapes[state.shape]], [start], names.fresh(f"{start}/Expand"))
+        )
+        starts.append(start)
+    return nodes, starts, constants
+
+
+def _type(step: StepGraph) -> int:
+    return int(TensorProto.DOUBLE if step.dtype == "float64" else TensorProto.FLOAT)
+
+
+def _infos(kind: int, shapes: Mapping[str, Shape], *leading: str) -> list[ValueInfoProto]:
+    return [helper.make_tensor_value_info(n, kind, [*leading, "batch", *shape]) for n, shape in shapes.items()]
+
+
+def _model(graph: GraphProto, step: StepGraph, metadata: Mapping[str, str]) -> ModelProto:
+    model = helper.make_model(
+        graph,
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", step.opset), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)],
+        functions=[body.function for body in step.functions.values()],
+        producer_name=PRODUCER,
+    )
+    model.metadata_props.extend(
+        StringStringEntryProto(key=f"{DOMAIN}.{key}", value=value) for key, value in metadata.items()
+    )
+    return model

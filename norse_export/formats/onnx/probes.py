@@ -1,0 +1,44 @@
+"""A Scan model with further outputs: what each population sends, and every state after every step.
+
+What a model gives by itself are its outputs and last states. That a probe changes nothing is checked by running the
+file as it is, too (runner.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto, NodeProto, ValueInfoProto, helper
+
+from .step import StepGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The model as bytes, and which of its outputs holds each value of the step: spikes by population, states."""
+
+    model: bytes
+    outputs: dict[str, str]
+
+
+def probed(path: Path, step: StepGraph, *, states: bool) -> Probed:
+    """The model in a file, with probes; the numbers beside it stay there."""
+    model: ModelProto = onnx.load(str(path), load_external_data=False)
+    scan = next(node for node in model.graph.node if node.op_type == "Scan")
+    kind = model.graph.input[0].type.tensor_type.elem_type
+    body = next(attribute for attribute in scan.attribute if attribute.name == "body").g
+    wanted = list(step.spiking) + ([state.after for state in step.states if state.of] if states else [])
+    outputs = {value: f"probe.{number}" for number, value in enumerate(wanted)}
+    for value, name in outputs.items():
+        copy = f"{name}.step"
+        body.node.append(NodeProto(op_type="Identity", name=copy, input=[value], output=[copy]))
+        body.output.append(_info(copy, kind))
+        scan.output.append(name)
+        model.graph.output.append(_info(name, kind))
+    return Probed(model.SerializeToString(), outputs)
+
+
+def _info(name: str, kind: int) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, None)

@@ -1,0 +1,80 @@
+"""Models with their initializers -> files, streamed; the same models, the same bytes.
+
+Small models hold their numbers. Those of larger ones stand once, in a file beside both, as external data (ONNX IR
+specification): it begins each tensor at a multiple of 64 bytes. protobuf holds no message of 2 GiB or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import StringStringEntryProto, TensorProto, helper
+
+from .models import Model
+
+Array = NDArray[Any]
+MAX_INSIDE = 256 * 2**20  # bytes of initializers in one file
+DATA = "model.data"
+_MIN_OUTSIDE = 1024  # bytes: smaller tensors always stand inside, so that shapes can be inferred
+_ALIGNMENT = 64
+_CHUNK = 1 << 22  # numbers written at a time
+
+
+def write_models(folder: Path, models: Mapping[str, Model], *, max_inside: int = MAX_INSIDE) -> None:
+    """Write each model into the folder under its name, and what is too large for them into `model.data`."""
+    constants: dict[str, Array] = {}
+    for model in models.values():
+        constants |= {**model.constants, **(model.body[1] if model.body else {})}
+    outside: dict[str, tuple[int, int]] = {}
+    if sum(value.nbytes for value in constants.values()) > max_inside:
+        outside = _write_data(folder / DATA, constants)
+    for name, model in models.items():
+        for graph, held in ((model.proto.graph, model.constants), *((model.body,) if model.body else ())):
+            graph.initializer.extend(
+                _outside(key, value, outside[key]) if key in outside else _inside(key, value)
+                for key, value in held.items()
+            )
+        (folder / name).write_bytes(model.proto.SerializeToString(deterministic=True))
+
+
+def _write_data(path: Path, constants: Mapping[str, Array]) -> dict[str, tuple[int, int]]:
+    """Write the larger tensors one after the other; where each begins, and its length, in bytes."""
+    places: dict[str, tuple[int, int]] = {}
+    with path.open("wb") as file:
+        for name, value in constants.items():
+            if value.nbytes < _MIN_OUTSIDE:
+                continue
+            file.write(bytes(-file.tell() % _ALIGNMENT))
+            places[name] = (file.tell(), value.nbytes)
+            _stream(file, value)
+    return places
+
+
+def _stream(file: BinaryIO, value: Array) -> None:
+    """The numbers in C order, little-endian, without a copy of the whole."""
+    flat = np.ascontiguousarray(value).reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        piece = flat[start : start + _CHUNK]
+        file.write(np.ascontiguousarray(piece, piece.dtype.newbyteorder("<")).data)
+
+
+def _inside(name: str, value: Array) -> TensorProto:
+    tensor = _declared(name, value)
+    tensor.raw_data = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes()
+    return tensor
+
+
+def _outside(name: str, value: Array, place: tuple[int, int]) -> TensorProto:
+    tensor = _declared(name, value)
+    tensor.data_location = TensorProto.EXTERNAL
+    entries = {"location": DATA, "offset": str(place[0]), "length": str(place[1])}
+    tensor.external_data.extend(StringStringEntryProto(key=key, value=text) for key, text in entries.items())
+    return tensor
+
+
+def _declared(name: str, value: Array) -> TensorProto:
+    return TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(value.dtype), dims=value.shape)
