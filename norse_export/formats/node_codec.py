@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 from numpy.typing import NDArray
 
 from norse_export.errors import InputFileError, locating
+from norse_export.ir.delay import Delay
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import KINDS, CubaLIF, Kind, NeuronModel
 from norse_export.ir.schemes import EULER, SCHEMES
@@ -23,8 +24,8 @@ from norse_export.program.elementwise import FUNCTIONS
 from norse_export.program.families import NORSE, Rule
 
 Arrays = dict[str, NDArray[Any]]
-NODE_TYPES: dict[str, type[Layer]] = {
-    kind.__name__: kind for kind in (Input, Output, Sum, Scale, Linear, Conv, Pool, Flatten, Slice, Pad)
+NODE_TYPES: dict[str, type[Layer | Delay]] = {
+    kind.__name__: kind for kind in (Input, Output, Sum, Scale, Linear, Conv, Pool, Flatten, Slice, Pad, Delay)
 }
 _ARRAY = ("FloatArray", "FloatArray | None")
 

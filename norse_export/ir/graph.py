@@ -71,6 +71,10 @@ class Graph(Generic[N]):
         """Edges into a node, or into one of its ports, in the order of summation."""
         return tuple(edge for edge in self._incoming[name] if port is None or edge.port == port)
 
+    def instant(self, edge: Edge) -> bool:
+        """Whether what the source sends counts in what the target sends in the same step; a Delay may wait."""
+        return not edge.delay_steps and not getattr(self.nodes[edge.target], "waits", False)
+
     def outgoing(self, name: str) -> tuple[Edge, ...]:
         """Edges out of a node."""
         return tuple(edge for edge in self.edges if edge.source == name)
@@ -95,11 +99,11 @@ class Graph(Generic[N]):
 def components(graph: Graph[Node], *, instant: bool = False) -> tuple[tuple[str, ...], ...]:
     """Strongly connected components, each behind those that it depends on.
 
-    With `instant` only edges of delay 0 count. Within a component the order of `graph.nodes` is kept.
+    With `instant` only instant edges count. Within a component the order of `graph.nodes` is kept.
     Source: R. Tarjan, Depth-first search and linear graph algorithms, SIAM J. Comput. 1(2), 1972; without recursion.
     """
     sources = {
-        name: [edge.source for edge in graph.incoming(name) if not (instant and edge.delay_steps)]
+        name: [edge.source for edge in graph.incoming(name) if not instant or graph.instant(edge)]
         for name in graph.nodes
     }
     position = {name: number for number, name in enumerate(graph.nodes)}
@@ -188,7 +192,7 @@ def _shape_mismatches(graph: Graph[Node]) -> Iterator[Finding]:
 def _instant_loops(graph: Graph[Node]) -> Iterator[Finding]:
     for group in components(graph, instant=True):
         looped = len(group) > 1 or any(
-            edge.source == group[0] and not edge.delay_steps for edge in graph.incoming(group[0])
+            edge.source == group[0] and graph.instant(edge) for edge in graph.incoming(group[0])
         )
         if looped:
             message = f"a cycle without a delay: the loop through {', '.join(group)} has no defined value"

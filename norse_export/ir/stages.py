@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from norse_export.errors import GraphError
 from norse_export.ir.arrays import FloatArray, checked, per_neuron
+from norse_export.ir.delay import Delay
 from norse_export.ir.fixed import FixedInput, Population, Synapses
 from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
@@ -58,7 +59,7 @@ class Neuron(KeepsShape):
         return self.family.spikes
 
 
-ContinuousNode = Layer | NeuronModel
+ContinuousNode = Layer | NeuronModel | Delay
 DiscreteNode = Layer | Neuron
 FixedNode = FixedInput | Synapses | Population | Layer
 
@@ -66,6 +67,7 @@ __all__ = [
     "FAMILIES",
     "ContinuousNode",
     "Conv",
+    "Delay",
     "DiscreteNode",
     "FixedInput",
     "FixedNode",

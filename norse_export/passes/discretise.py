@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from norse_export.ir.arrays import FloatArray, compact
+from norse_export.ir.delay import Delay
 from norse_export.ir.graph import Graph
 from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.stages import ContinuousNode, DiscreteNode, Neuron
+from norse_export.passes.delays import on_edges
 from norse_export.program.families import family
 
 
@@ -18,12 +20,14 @@ def discretise(graph: Graph[ContinuousNode]) -> Graph[DiscreteNode]:
 
     Coefficients are the node's own, and hold its scheme: forward Euler where the model was trained with it. Gains of
     exactly 1 (all of Norse's) leave no trace in the step, others become a parameter `gain`. A reset to zero is one to
-    a value, which is 0: whatever carries the one carries the other.
+    a value, which is 0: whatever carries the one carries the other. Delays of cells become delays of edges.
     """
-    return graph.map(_rule)
+    return on_edges(graph).map(_rule)
 
 
 def _rule(name: str, node: ContinuousNode) -> DiscreteNode:
+    if isinstance(node, Delay):
+        raise TypeError(f"{name}: delays are put onto edges first")
     return _neuron(node) if isinstance(node, NeuronModel) else node
 
 

@@ -32,7 +32,7 @@ def real(*shape: int, dtype: str = "float32") -> Any:
 def neuron(kind: Kind, shape: tuple[int, ...], dtype: str = "float32", **values: Any) -> NeuronModel:
     """A population with a value of its own for each neuron, time constant, level and membrane."""
     made: dict[str, Any] = {"shape": shape, "dt": 0.0013, "dtype": dtype}
-    for name in (*kind.rates.values(), *kind.levels, "v0"):
+    for name in (*kind.rates.values(), *kind.levels, *list(kind.initial.values())[:1]):
         if name in kind.rates.values():
             made[name] = R.uniform(0.004, 0.04, shape)
         elif name in kind.dynamics.matrices:

@@ -29,9 +29,10 @@ from saved_models import (
 
 from norse_export.errors import ExportError, GraphError, InputFileError
 from norse_export.formats.node_codec import NODE_TYPES, decode_node, encode_node
+from norse_export.ir.delay import Delay
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Pool, Scale, Sum
-from norse_export.ir.neurons import IF, KINDS, LIF, CubaLIF, Kind, NeuronModel
+from norse_export.ir.neurons import KINDS, LCubaLIF, Kind, NeuronModel
 from norse_export.ir.shaping import Elementwise, Pad, Slice
 from norse_export.ir.stages import ContinuousNode
 from norse_export.program.families import NORSE, Rule
@@ -64,6 +65,8 @@ def node(kind: type) -> Layer:
             return Slice((3, 6), (1, 0), (3, 6), (1, 2))
         case "Pad":
             return Pad((2, 3), (1, 0), (0, 2))
+        case "Delay":
+            return Delay(np.array([[0, 0.003], [0.0015, 0.0]], np.float32), 0.0015, least_steps=1)
         case _:
             raise NotImplementedError(kind.__name__)
 
@@ -144,7 +147,9 @@ def test_every_value_of_a_population_differs_from_its_default_in_these_tests(kin
         start = kind.starts.get(state, 0.0)
         defaults[name] = made[start] if isinstance(start, str) else np.full(made.shape, start)
     lost = {name for name in kind.names if made.get(name) is None}
-    assert lost == ({"w_in"} if recurrent and "w_in" in kind.gains else {"r"} if recurrent and kind is IF else set())
+    assert lost == (
+        {"w_in"} if recurrent and "w_in" in kind.gains else {"r"} if recurrent and kind.name in ("IF", "I") else set()
+    )
     for name, default in defaults.items():
         assert (recurrent and name == "r") or not np.any(made[name] == default), name
     assert (made.dtype, made.recurrent) == ("float64", recurrent)
