@@ -32,7 +32,7 @@ from norse_export.formats.node_codec import NODE_TYPES, decode_node, encode_node
 from norse_export.ir.delay import Delay
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Pool, Scale, Sum
-from norse_export.ir.neurons import KINDS, LCubaLIF, Kind, NeuronModel
+from norse_export.ir.neurons import KINDS, LIF, CubaLIF, Kind, NeuronModel
 from norse_export.ir.shaping import Elementwise, Pad, Slice
 from norse_export.ir.stages import ContinuousNode
 from norse_export.program.families import NORSE, Rule
