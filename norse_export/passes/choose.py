@@ -25,7 +25,7 @@ from norse_export.ir.graph import Graph
 from norse_export.ir.stages import DiscreteNode
 from norse_export.passes.agreement import apart, cells, rank, silenced, surely_nearer
 from norse_export.passes.calibrate import response, search, smaller, some, work_of
-from norse_export.passes.integers import PROVEN_ENOUGH, observe
+from norse_export.passes.integers import PROVEN_ENOUGH
 from norse_export.passes.lowered import ANY_SPIKE
 from norse_export.passes.plans import (
     MAX_STATE_BITS,
@@ -33,6 +33,7 @@ from norse_export.passes.plans import (
     Plan,
     built,
     least_error,
+    observed_of,
     points_of,
     unclipped,
     weight_errors,
@@ -159,7 +160,7 @@ def _judges(
         if plan.node.family is ANY_SPIKE or not any(sent[p.source].any() for p in plan.projections):
             continue
         states = dict(float_run.observables[plan.name])
-        seen = replace(plan, observed=observe(plan.node, states))
+        seen = replace(plan, observed=observed_of(plan.node, states))
         found[plan.name] = Judge(seen, sent, sent[plan.name] if plan.node.spikes else states["v"])
     return found
 

@@ -15,7 +15,7 @@ from norse_export.errors import Finding, UnsupportedError, UsageError
 from norse_export.ir.bounds import synapse_sums
 from norse_export.ir.fixed import Population
 from norse_export.ir.stages import Neuron
-from norse_export.passes import integers
+from norse_export.passes import integers, steps
 from norse_export.passes.calibrate import Link, search
 from norse_export.passes.integers import Drive, Observed
 from norse_export.passes.linear import with_rows_scaled
@@ -30,7 +30,7 @@ from norse_export.passes.scales import (
     synapses,
     whole_weights,
 )
-from norse_export.program.laws import Law
+from norse_export.program.laws import NAMES, Law
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -77,19 +77,29 @@ def offered(wanted: str | None, option: str, modes: Sequence[str], target: str) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A population before its scale is chosen. constant: [*shape]. signs of negative gains are in the projections."""
+    """A population before its scale is chosen.
+
+    arriving: at each port of its integer program, what arrives in every step beside spikes, [*shape]. Signs of negative
+    gains are in the projections. observed: of a float run.
+    """
 
     name: str
     node: Neuron
     projections: tuple[Projection, ...]
     sources: Mapping[str, tuple[tuple[int, ...], tuple[int, int]]]  # shape and range of what each source sends
-    constant: Floats
+    arriving: Mapping[str, Floats]
     bits: Mapping[str, int]
     scales: Scales
     law: Law
     seed: int
     key: int
-    observed: Observed | None = None
+    observed: Observed | Mapping[str, Floats] | None = None
+
+    @property
+    def constant(self) -> Floats:
+        """What arrives in every step at all ports together, [*shape]."""
+        total: Floats = sum(self.arriving.values(), np.zeros(()))
+        return total
 
     @property
     def channels(self) -> int:
@@ -127,9 +137,10 @@ def plan_of(lowered: Lowered, name: str, choice: QuantiseChoice, key: int) -> Pl
         projections = tuple(
             replace(p, weights=with_rows_scaled(p.weights, signs, lowered.shape(p.source))) for p in projections
         )
-    constant = np.zeros(())
-    for value in lowered.constants.get(name, {}).values():
-        constant = constant + value.astype(np.float64)
+    arriving: dict[str, Floats] = {}
+    for port, value in lowered.constants.get(name, {}).items():
+        arrived = integer_port(node, port)
+        arriving[arrived] = arriving.get(arrived, np.zeros(())) + value.astype(np.float64)
     bits = {p.name: _bits_of(p, choice) for p in projections}
     pool = node.family is ANY_SPIKE
     count = channels(projections, node.shape, per_channel=choice.per_channel and not pool)
@@ -139,7 +150,22 @@ def plan_of(lowered: Lowered, name: str, choice: QuantiseChoice, key: int) -> Pl
     else:
         scales = find_scales(projections, bits, count, prod(node.shape))
     sources = {p.source: (lowered.shape(p.source), _sends(lowered, p.source, choice.law)) for p in projections}
-    return Plan(name, node, projections, sources, constant, bits, scales, choice.law, choice.seed, key)
+    return Plan(name, node, projections, sources, arriving, bits, scales, choice.law, choice.seed, key)
+
+
+def has_own_law(node: Neuron) -> bool:
+    """Whether the law has a step for the family; any other step is translated."""
+    return integers.family_name(node) in NAMES
+
+
+def integer_port(node: Neuron, port: str) -> str:
+    """The port of the integer program at which what is sent to a port of the family arrives."""
+    return "x" if has_own_law(node) or node.family is ANY_SPIKE else steps.port_of(node, port)
+
+
+def observed_of(node: Neuron, states: Mapping[str, Array]) -> Observed | Mapping[str, Floats]:
+    """What a float run that recorded its states, [T, B, *shape] each, says of the widths that they need."""
+    return integers.observe(node, dict(states)) if has_own_law(node) else steps.observe(node, states)
 
 
 def _bits_of(projection: Projection, choice: QuantiseChoice) -> int:
@@ -192,12 +218,15 @@ def built(plan: Plan, factor: Floats, *, loosened: int = 0, priced: bool = True)
         node = plan.node
         pool = Population(program=ANY_SPIKE.trace(), shape=node.shape, parameters={}, initial_state={}, dt=node.dt)
         return Built(pool, links, prices, 0, 0.0, 0, ())
+    if not has_own_law(plan.node):
+        return _translated(plan, base, loosened, priced=priced)
     coarser = 0
+    observed = plan.observed if isinstance(plan.observed, Observed) else None
     while True:
         links, prices, reach = _links(plan, base * 2.0**coarser, priced=priced)
         scale = np.repeat(base * 2.0**coarser, plan.cells // plan.channels).reshape(plan.node.shape)
         drive = Drive(scale, plan.constant, reach)
-        fit = integers.fit(plan.node, drive, plan.law, plan.observed, loosened)
+        fit = integers.fit(plan.node, drive, plan.law, observed, loosened)
         if fit.shift >= 0:
             break
         coarser -= fit.shift
@@ -212,6 +241,22 @@ def built(plan: Plan, factor: Floats, *, loosened: int = 0, priced: bool = True)
         fix = f"use {wider(plan.law, coarser)}"
         findings.append(Finding("state_bits", "warning", plan.name, message, fix))
     return Built(made, links, prices, fit.shift, fit.bound, coarser, tuple(findings))
+
+
+def _translated(plan: Plan, base: Floats, loosened: int, *, priced: bool) -> Built:
+    """A population whose step is translated from that of its family."""
+    links, prices, reach = _links(plan, base, priced=priced)
+    scale = np.repeat(base, plan.cells // plan.channels).reshape(plan.node.shape)
+    sign = integers.signs(plan.node)
+    turned = 1.0 if sign is None else np.broadcast_to(sign, plan.node.shape)
+    drive = steps.Reached(scale, {port: value * turned for port, value in plan.arriving.items()}, reach)
+    observed = None if isinstance(plan.observed, Observed) else plan.observed
+    try:
+        made = steps.population(plan.node, drive, plan.law, observed, loosened=loosened, seed=plan.seed, key=plan.key)
+    except UnsupportedError as error:
+        raise UnsupportedError(error.what, where=plan.name, fix=error.fix) from None
+    findings = tuple(replace(finding, where=plan.name) for finding in made.findings)
+    return Built(made.population, links, prices, made.bits, made.bound, 0, findings)
 
 
 def wider(law: Law, bits: int) -> str:
@@ -237,8 +282,7 @@ def _links(plan: Plan, base: Floats, *, priced: bool) -> tuple[dict[str, Link], 
         if priced:
             prices.append(price(p, whole, scale, bits, exponent, plan.node.shape))
         made = synapses(whole, bits, exponent, source, plan.node.shape)
-        port = "x"  # integers have one port: their sums have no order
-        links[p.name] = Link(p.source, port, p.delay_steps, made)
+        links[p.name] = Link(p.source, integer_port(plan.node, p.port), p.delay_steps, made)
         sums = synapse_sums(made, sends)
         low, high = low + sums.low, high + sums.high
     return links, tuple(prices), np.maximum(-low, high).reshape(plan.node.shape)

@@ -15,8 +15,8 @@ from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Linear
 from norse_export.ir.rasters import checked_inputs
 from norse_export.ir.stages import DiscreteNode, FixedNode
+from norse_export.passes import integers, steps
 from norse_export.passes.choose import SEARCH_WORK, Measure, all_heard, chosen
-from norse_export.passes.integers import refusals
 from norse_export.passes.lower import input_ranges, lower
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered
 from norse_export.passes.overflow import count_overflows
@@ -25,6 +25,7 @@ from norse_export.passes.plans import (
     Plan,
     QuantiseChoice,
     built,
+    has_own_law,
     offered,
     plan_of,
 )
@@ -97,7 +98,8 @@ def _refuse(lowered: Lowered, law: Law) -> None:
     findings = []
     for name, node in lowered.populations.items():
         if node.family is not ANY_SPIKE:
-            findings += refusals(name, node)
+            own = has_own_law(node)
+            findings += integers.refusals(name, node) if own else steps.refusals(name, node, law)
         elif law.max_spikes > 1:
             message = f"max pooling where a neuron can spike {law.max_spikes} times in a step"
             findings.append(Finding("max_pool", "error", name, message, "use average pooling, or max_spikes = 1"))
