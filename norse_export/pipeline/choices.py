@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from norse_export.files.limits import Limits
+from norse_export.ir.step_choice import StepChoice
 
 Progress = Callable[[str, float], None]
 SAVE = "save the model with norse_export.save(model, 'model.pt', example_input) in the script that trained it"
@@ -30,17 +31,29 @@ class InputChoice:
 class LoadChoice:
     """What the input file does not say.
 
-    dt: step in seconds, for files that hold none; override: let it contradict the file. factory: "module:function"
-    that builds the model of a state_dict. input_shape: features of one sample of one step, and time, for models that
-    are traced on loading (pickled modules and factories). limits: what the file may ask for.
+    dt: step in seconds, for files that hold none; order, scheme, threshold, reset: how its physics becomes steps, in
+    the words of `CHOICES` (ir/step_choice.py); framework: the one whose reading of a .nir file is meant ("snntorch");
+    override: let them contradict the file. factory: "module:function" that builds the model of a state_dict.
+    input_shape: features of one sample of one step, and time, for models that are traced on loading (pickled modules
+    and factories). limits: what the file may ask for.
     """
 
     dt: float | None = None
+    order: str | None = None
+    scheme: str | None = None
+    threshold: str | None = None
+    reset: str | None = None
+    framework: str | None = None
     override: bool = False
     factory: str | None = None
     input_shape: tuple[int, ...] | None = None
     time: str = "auto"
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def steps(self) -> StepChoice:
+        """What of it is about steps."""
+        return StepChoice(**{name.name: getattr(self, name.name) for name in fields(StepChoice)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from norse_export.ir.doubts import doubts
 from norse_export.ir.rasters import model_dtype
 from norse_export.pipeline.choices import SAVE, InputChoice, LoadChoice, chosen_inputs
 from norse_export.pipeline.model import Model, Truth, framework_truth, graph_truth
-from norse_export.pipeline.time_step import in_seconds, with_dt
+from norse_export.pipeline.time_step import in_seconds, with_steps
 from norse_export.pipeline.torch_files import load_torch_file
 
 _SUFFIXES = {
@@ -89,7 +89,7 @@ def _no_model(path: Path) -> InputFileError:
         message, fix = "the input is a directory, and no artefact of any target", "give the model's file"
         return InputFileError(message, where=str(path), fix=fix, kind="directory")
     return InputFileError(
-        f"an artefact of target {target.name} holds whole numbers, and no model to export",
+        f"an artefact of target {target.name} holds what the model became, and no model to export",
         where=path.name,
         fix="give the model that it was made of; norse-export run, inspect and parity take the artefact",
     )
@@ -97,6 +97,9 @@ def _no_model(path: Path) -> InputFileError:
 
 def _refuse_unused(choice: LoadChoice, kind: Kind) -> None:
     """What is said about a file that needs no saying would be ignored: an error instead."""
+    if choice.framework is not None and kind is not Kind.HDF5:
+        message = f"--as is for .nir files; the input is {kind.value}, and says itself how it is stepped"
+        raise UsageError(message, where="--as", fix="leave --as out")
     if kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY):
         return
     given = {
@@ -114,7 +117,7 @@ def _saved(file: BinaryIO, name: str, choice: LoadChoice) -> Model:
     from norse_export.formats.saved import read_saved
 
     saved = read_saved(file, name=name, limits=choice.limits)
-    graph, changes = with_dt(saved.graph, choice)
+    graph, changes = with_steps(saved.graph, choice.steps)
     truth = framework_truth(graph)
     return Model(
         name=name,
@@ -133,7 +136,7 @@ def _nir(file: BinaryIO, name: str, choice: LoadChoice) -> Model:
     from norse_export.formats.nir.load import load_nir
 
     sha256, _ = file_digest(file)
-    graph, findings = load_nir(file, name=name, limits=choice.limits, dt=choice.dt, override=choice.override)
+    graph, findings = load_nir(file, name=name, limits=choice.limits, choice=choice.steps)
     return Model(
         name=name,
         kind="NIR file",

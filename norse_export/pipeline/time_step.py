@@ -1,8 +1,8 @@
-"""A model whose file says its own time step, run with another one: only with --override, and never silently."""
+"""A model whose file says how it is stepped, run in another way: only with --override, and never silently."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,55 +11,86 @@ from norse_export.errors import Finding, GraphError, UsageError, locating
 from norse_export.ir.graph import Graph
 from norse_export.ir.neurons import SAME_DT, NeuronModel
 from norse_export.ir.stages import ContinuousNode
+from norse_export.ir.step_choice import CHOICES, StepChoice, fields_of, words_of
 from norse_export.pipeline.choices import LoadChoice
 
+_CHANGED = "this is no longer the network that was trained"
 
-def with_dt(graph: Graph[ContinuousNode], choice: LoadChoice) -> tuple[Graph[ContinuousNode], tuple[Finding, ...]]:
-    """Give the graph with the chosen dt, and a warning if that changed it.
+
+def with_steps(graph: Graph[ContinuousNode], choice: StepChoice) -> tuple[Graph[ContinuousNode], tuple[Finding, ...]]:
+    """Give the graph with the chosen dt and rules, and a warning for each choice that changed it.
 
     The time constants stay and the coefficients follow; an input is still added as it is, as in Norse when its dt is
     changed.
 
     Raises:
-        UsageError: the model has another dt, and the choice does not say to override it.
+        UsageError: the model says something else, and the choice does not say to override it; or a word is none.
     """
-    own = {name: node.dt for name, node in graph.nodes.items() if isinstance(node, NeuronModel)}
-    contradicting = {
-        name: dt for name, dt in own.items() if choice.dt is not None and abs(dt - choice.dt) > SAME_DT * dt
-    }
-    if not contradicting or choice.dt is None:
+    populations = {name: node for name, node in graph.nodes.items() if isinstance(node, NeuronModel)}
+    changes: dict[str, Any] = {}
+    if choice.dt is not None:
+        own = {name: node.dt for name, node in populations.items()}
+        apart = [name for name, dt in own.items() if abs(dt - choice.dt) > SAME_DT * dt]
+        if apart:
+            changes["dt"] = (choice.dt, apart, _listed(map(repr, own.values())), f"{own[apart[0]]:g} s")
+    for choice_name, word in choice.words.items():
+        if word not in CHOICES[choice_name]:
+            fix = f"use one of: {', '.join(CHOICES[choice_name])}"
+            raise UsageError(f"--{choice_name} {word}: unknown", where=f"--{choice_name}", fix=fix, kind="choice")
+        said = {name: words_of(node).get(choice_name, word) for name, node in populations.items()}
+        if apart := [name for name in said if not _agree(said[name], word, populations[name])]:
+            changes[choice_name] = (word, apart, _listed(said[name] for name in apart), said[apart[0]])
+    if not changes:
         return graph, ()
-    name, first = next(iter(contradicting.items()))
     if not choice.override:
-        raise UsageError(
-            f"--dt {choice.dt:g} contradicts the model, whose neurons step by {first:g} s",
-            where=name,
-            fix="leave --dt out, or pass --override to change the model",
-            kind="dt",
-        )
-    nodes: dict[str, ContinuousNode] = {
-        name: _stepping(name, node, choice.dt) if isinstance(node, NeuronModel) else node
-        for name, node in graph.nodes.items()
-    }
-    change = f"{_listed(own.values())} -> {choice.dt!r}"
-    warning = Finding(
-        "dt_override",
-        "warning",
-        ", ".join(contradicting),
-        f"--override changed the time step ({change} s): this is no longer the network that was trained",
-        "leave --dt and --override out to export what was trained",
-    )
-    return Graph(nodes, graph.edges, {**graph.metadata, "dt_override": change}), (warning,)
+        raise UsageError.of([_refusal(name, *change) for name, change in changes.items()])
+    nodes = {name: _stepping(name, node, changes) for name, node in graph.nodes.items()}
+    told = {name: f"{was} -> {_text(to)}" for name, (to, _, was, _) in changes.items()}
+    overridden = {f"{name}_override": change for name, change in told.items()}
+    warnings = tuple(_warning(name, change, changes[name][1]) for name, change in told.items())
+    return Graph(nodes, graph.edges, {**graph.metadata, **overridden}), warnings
 
 
-def _listed(values: Iterable[float]) -> str:
-    return ", ".join(map(repr, dict.fromkeys(values)))
+def _agree(own: str, word: str, node: NeuronModel) -> bool:
+    """Whether two words mean the same for a population: a reset to zero and one to a v_reset of 0 do."""
+    return own == word or ({own, word} == {"value", "zero"} and not node["v_reset"].any())
 
 
-def _stepping(name: str, node: NeuronModel, dt: float) -> NeuronModel:
-    derived: dict[str, Any] = dict.fromkeys(node.kind.rates)
+def _text(to: float | str) -> str:
+    return to if isinstance(to, str) else repr(to)
+
+
+def _refusal(name: str, to: float | str, apart: list[str], _was: str, first: str) -> Finding:
+    given = to if isinstance(to, str) else f"{to:g}"
+    steps = f"step by {first}" if name == "dt" else f"have the {name} {first!r}"
+    message = f"--{name} {given} contradicts the model, whose neurons {steps}"
+    fix = f"leave --{name} out, or pass --override to change the model"
+    return Finding("dt" if name == "dt" else f"{name}_conflict", "error", apart[0], message, fix)
+
+
+def _warning(name: str, change: str, apart: list[str]) -> Finding:
+    what, unit = ("the time step", " s") if name == "dt" else (f"the {name}", "")
+    message = f"--override changed {what} ({change}{unit}): {_CHANGED}"
+    fix = f"leave --{name} and --override out to export what was trained"
+    return Finding(f"{name}_override", "warning", ", ".join(apart), message, fix)
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(values))
+
+
+def _stepping(name: str, node: ContinuousNode, changes: Mapping[str, Any]) -> ContinuousNode:
+    if not isinstance(node, NeuronModel):
+        return node
+    words = words_of(node)
+    words |= {key: to for key, (to, apart, *_) in changes.items() if key in words and name in apart}
+    derived: dict[str, Any] = fields_of(words)
+    if "dt" in changes or derived.get("scheme", node.scheme) != node.scheme:
+        derived |= dict.fromkeys(node.kind.rates)
+    if "dt" in changes:
+        derived["dt"] = changes["dt"][0]
     with locating(name):
-        return node.changed(dt=dt, **derived)
+        return node.changed(**derived)
 
 
 @contextmanager

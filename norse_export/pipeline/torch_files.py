@@ -13,7 +13,7 @@ from norse_export.files.digest import file_digest
 from norse_export.pipeline.choices import SAVE, InputChoice, LoadChoice
 from norse_export.pipeline.model import Model, Rasters, Truth, framework_truth
 from norse_export.pipeline.rasters import random_raster, read_rasters
-from norse_export.pipeline.time_step import with_dt
+from norse_export.pipeline.time_step import with_steps
 from norse_export.pipeline.tracing import trace
 
 
@@ -33,7 +33,7 @@ def load_torch_file(file: BinaryIO, name: str, choice: LoadChoice, inputs: Input
     from norse_export.frontend.trace import rerun
 
     traced = trace(module, raster, time=choice.time)
-    graph, changes = with_dt(traced.graph, choice)
+    graph, changes = with_steps(traced.graph, choice.steps)
 
     def truth(rasters: Rasters) -> Truth:
         return Truth(rerun(module, traced, rasters), 0)

@@ -6,8 +6,9 @@ version of nir; a list of texts or a 0-d array would not. The keys are listed in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,16 @@ from numpy.typing import NDArray
 from norse_export.errors import GraphError, InputFileError
 from norse_export.files import strict_json
 from norse_export.ir.arrays import FloatArray
+from norse_export.ir.neurons import NeuronModel
+from norse_export.ir.step_choice import CHOICES, words_of
 
 from .document import Metadata, Value
 
 PREFIX = "norse_export_"
 FORMAT = 1  # of the metadata; a reader refuses a higher one
-# What the discrete graph means by a step. Written into each file; a reader refuses anything else by name.
-RULES: Mapping[str, str] = {"scheme": "euler", "order": "synapse-first", "threshold": "gt", "reset": "value"}
+# What the discrete graph means by a step, where no population has another choice. Written into each file.
+RULES: Mapping[str, str] = MappingProxyType({name: words[0] for name, words in CHOICES.items()})
+BY_NODE = "by-node"  # in the place of a word: populations differ, and each has its own
 LOOP_DELAY_STEPS = 1
 
 _FIX = "remove the metadata that begins with norse_export_, and pass --dt"
@@ -31,6 +35,25 @@ _FIX = "remove the metadata that begins with norse_export_, and pass --dt"
 def prefixed(notes: Mapping[str, Any]) -> dict[str, Value]:
     """Give notes as metadata; those that are None are left out."""
     return {PREFIX + name: value for name, value in notes.items() if value is not None}
+
+
+def graph_rules(populations: Iterable[NeuronModel]) -> dict[str, str]:
+    """The words of a whole graph: what all populations have that know the choice, else `BY_NODE`.
+
+    A reader that does not know a word refuses it by name.
+    """
+    found: dict[str, set[str]] = {name: set() for name in CHOICES}
+    for node in populations:
+        for name, word in words_of(node).items():
+            found[name].add(word)
+    return {
+        name: RULES[name] if not words else min(words) if len(words) == 1 else BY_NODE for name, words in found.items()
+    }
+
+
+def node_rules(node: NeuronModel, graph: Mapping[str, str]) -> dict[str, str]:
+    """The words of a population, where those of the graph (of `graph_rules`) do not tell them."""
+    return {name: word for name, word in words_of(node).items() if graph[name] == BY_NODE}
 
 
 def uniform(array: FloatArray) -> bool:

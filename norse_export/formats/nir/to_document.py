@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from norse_export.ir.stages import ContinuousNode
 from .conv_form import written_form
 from .document import NIRDocument, NIRNode, Value
 from .foreign import FOREIGN_KEY, Foreign
-from .gains import coefficient, unit_rate, unit_w_in
-from .notes import FORMAT, LOOP_DELAY_STEPS, RULES, packed_array, prefixed
+from .gains import UNIT_W_IN, coefficient, unit_rate, unit_w_in
+from .notes import FORMAT, LOOP_DELAY_STEPS, graph_rules, node_rules, packed_array, prefixed
 from .unsupported import unsupported
 
 # What a file of ours says of NIR's version: that whose fields it has, not that which is installed.
@@ -41,6 +41,7 @@ def document_of_graph(graph: Graph[ContinuousNode]) -> NIRDocument:
     if findings := unsupported(graph):
         raise UnsupportedError.of(findings)
     foreign = Foreign.unpacked(graph.metadata.get(FOREIGN_KEY))
+    rules = graph_rules(node for node in graph.nodes.values() if isinstance(node, NeuronModel))
     nodes: dict[str, NIRNode] = {}
     sent_by: dict[str, str] = {}  # node of the graph -> node of the document that sends its output
     edges: list[tuple[str, str]] = []
@@ -54,10 +55,12 @@ def document_of_graph(graph: Graph[ContinuousNode]) -> NIRDocument:
                 edges.append((name, sent_by[name]))
         else:
             kind, fields, notes = _node(node)
+            if isinstance(node, NeuronModel):
+                notes |= node_rules(node, rules)
         notes["index"] = index
         nodes[name] = NIRNode(kind, fields, {**foreign.nodes.get(name, {}), **prefixed(notes)})
     edges += [(sent_by[edge.source], edge.target) for edge in graph.edges]
-    return NIRDocument(NIR_VERSION, nodes, tuple(edges), {**foreign.graph, **prefixed(_graph_notes(graph))})
+    return NIRDocument(NIR_VERSION, nodes, tuple(edges), {**foreign.graph, **prefixed(_graph_notes(graph, rules))})
 
 
 def conv_fields(conv: Conv) -> tuple[str, Fields]:
@@ -70,11 +73,11 @@ def conv_fields(conv: Conv) -> tuple[str, Fields]:
     return "Conv2d", fields | {name: _sizes(values) for name, values in window.items()}
 
 
-def _graph_notes(graph: Graph[ContinuousNode]) -> Notes:
+def _graph_notes(graph: Graph[ContinuousNode], rules: Mapping[str, str]) -> Notes:
     ours = {key: value for key, value in graph.metadata.items() if key != FOREIGN_KEY}
     return {
         "format": FORMAT,
-        **RULES,
+        **rules,
         "loop_delay_steps": LOOP_DELAY_STEPS,
         "edges": _json([[edge.source, edge.target, edge.port, edge.delay_steps] for edge in graph.edges]),
         "metadata": _json(ours) if ours else None,
@@ -139,7 +142,7 @@ _NIR_NAMES = {"v_th": "v_threshold"}
 def w_in_of(node: NeuronModel) -> FloatArray:
     """NIR's w_in; of a population whose input is added as it is, tau_syn/dt."""
     w_in = node.get("w_in")
-    return unit_w_in(node["tau_syn"], node.dt) if w_in is None else w_in
+    return unit_w_in(node["tau_syn"], node.dt, node.scheme) if w_in is None else w_in
 
 
 def _neuron_notes(node: NeuronModel) -> Notes:
@@ -147,10 +150,10 @@ def _neuron_notes(node: NeuronModel) -> Notes:
     for name in node.kind.initial.values():
         notes |= packed_array(name, node[name], node.dtype)
     for name, tau_name in node.kind.rates.items():
-        if not np.array_equal(node[name], coefficient(node[tau_name], node.dt, node.dtype)):
+        if not np.array_equal(node[name], coefficient(node[tau_name], node.dt, node.dtype, node.scheme)):
             notes |= packed_array(name, node[name], node.dtype)
     if "w_in" in node.kind.gains and node.get("w_in") is None:
-        notes["w_in"] = "tau_syn/dt"
+        notes["w_in"] = UNIT_W_IN[node.scheme]
     if node.kind is IF and node.get("r") is None:
         notes["r"] = "1/dt"
     if node.recurrent or node.kind is CubaLIF:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
-from norse_export.errors import ExportError, Finding, GraphError, UnsupportedError, UsageError, locating
+from norse_export.errors import ExportError, Finding, GraphError, UnsupportedError, locating
 from norse_export.ir.graph import Edge, Graph, Shape
 from norse_export.ir.stages import ContinuousNode
+from norse_export.ir.step_choice import StepChoice
 
 from .document import NIRDocument, NIRNode
 from .foreign import FOREIGN_KEY, Foreign
-from .notes import FORMAT, LOOP_DELAY_STEPS, RULES, Notes
+from .notes import FORMAT, LOOP_DELAY_STEPS, Notes
 from .rewritten import with_originals
+from .steps import Steps, unknown_words
 from .structure import Structure, structure_of
 from .to_layers import LAYERS, layer_of
-from .to_neurons import NEURONS, Step, changed, neuron_of, shape_of_neuron, step_of
+from .to_neurons import NEURONS, changed, neuron_of, shape_of_neuron, step_of
 
 _ASSUMED = "assumed_"
 
@@ -34,35 +36,37 @@ class LoadedGraph:
     assumptions: Mapping[str, str] = field(default_factory=dict)
 
 
-def graph_of_document(document: NIRDocument, *, dt: float | None = None, override: bool = False) -> LoadedGraph:
+def graph_of_document(document: NIRDocument, **said: Any) -> LoadedGraph:
     """Give the graph that a .nir file holds.
 
-    dt: the time step in seconds, for files that say none; where a file says another (beyond SAME_DT, relative),
-    `override` has to be set, and its time constants are then taken with that step. A gain that the metadata say is such
-    that an input is added as it is stays so; any other w_in and r are physics, and stay as they are.
+    said: fields of a `StepChoice`: the time step and the rules, for files that do not say them. Where a file says
+    something else (dt beyond SAME_DT, relative), `override` has to be set; its time constants are then taken with that
+    step. A gain that the metadata say is such that an input is added as it is stays so; any other w_in and r are
+    physics, and stay as they are, unless the file is read as a framework that takes them otherwise.
 
     Raises:
-        UsageError: dt is missing, impossible, or contradicts the file.
-        UnsupportedError: primitives, or forms of them, that are not known; rules of a step that are not ours.
+        UsageError: dt is missing, a choice is impossible, or contradicts the file.
+        UnsupportedError: primitives, or forms of them, that are not known; rules of a step that are none; neurons that
+            the framework as which the file is read does not take.
         GraphError: an impossible graph. Each error carries every finding.
     """
-    if dt is not None and not (math.isfinite(dt) and dt > 0):
-        raise UsageError(f"dt = {dt} s", where="--dt", fix="give a positive number of seconds", kind="dt")
     notes = Notes.of(document.metadata, "the graph")
+    steps = Steps(StepChoice(**said), notes)
     ours = notes.integer("format") is not None
     if findings := [*_unknown_rules(notes), *_unknown_types(document)]:
         raise UnsupportedError.of(findings)
     document, warnings = with_originals(document)
     noted = _noted_structure(document, notes) if ours else None
     structure = noted or _found_structure(document)
-    build = _Build(document, structure, ports=noted is not None, dt=dt, override=override)
+    build = _Build(document, structure, steps, ports=noted is not None)
     build.run()
     metadata, assumptions = _metadata(document, notes, build)
     if ours and noted is None:
         message = "nodes or edges were changed after norse-export wrote the file: order and delays are found anew"
         warnings += (Finding("metadata", "warning", "the graph", message, "export the model again"),)
     graph = Graph({name: build.made[name] for name in structure.names}, structure.edges, metadata)
-    return LoadedGraph(graph, (*document.warnings, *warnings, *build.warnings, *_told(assumptions)), assumptions)
+    told = (*document.warnings, *warnings, *build.warnings, *steps.warnings(), *_told(assumptions))
+    return LoadedGraph(graph, told, assumptions)
 
 
 def _told(assumptions: Mapping[str, str]) -> Iterator[Finding]:
@@ -77,10 +81,7 @@ def _unknown_rules(notes: Notes) -> Iterator[Finding]:
     if written is not None and written > FORMAT:
         message = f"the file was written by a later norse-export: format {written} of its metadata, known is {FORMAT}"
         yield Finding("format", "error", notes.where, message, "update norse-export")
-    for name, known in RULES.items():
-        if (value := notes.text(name)) is not None and value != known:
-            message = f"{name} {value!r} is not supported: steps are computed with {known!r}"
-            yield Finding("rule", "error", notes.where, message, f"write the model with {name} {known!r}")
+    yield from unknown_words(notes)
     if (steps := notes.integer("loop_delay_steps")) is not None and steps != LOOP_DELAY_STEPS:
         message = f"loops of {steps} steps are not supported"
         yield Finding("rule", "error", notes.where, message, f"use a loop delay of {LOOP_DELAY_STEPS} step")
@@ -133,33 +134,25 @@ def _metadata(document: NIRDocument, notes: Notes, build: _Build) -> tuple[dict[
     metadata: dict[str, str] = dict(stored)
     if (foreign := Foreign.of(document).packed()) is not None:
         metadata[FOREIGN_KEY] = foreign
-    assumptions: dict[str, str] = {}
-    if build.assumed_dt is not None:
-        assumptions["dt"] = repr(build.assumed_dt)
-    if notes.integer("format") is None:
-        assumptions |= {**RULES, "loop_delay_steps": str(LOOP_DELAY_STEPS)}
+    ours = notes.integer("format") is not None
+    assumptions = build.steps.assumptions(ours=ours)
+    if not ours:
+        assumptions["loop_delay_steps"] = str(LOOP_DELAY_STEPS)
     metadata |= {_ASSUMED + name: value for name, value in assumptions.items()}
-    if build.overridden:
-        was = dict.fromkeys(build.overridden[name] for name in build.structure.names if name in build.overridden)
-        metadata["dt_override"] = f"{', '.join(map(repr, was))} -> {build.dt!r}"
+    metadata |= {f"{name}_override": change for name, change in build.steps.overrides().items()}
     return metadata, assumptions
 
 
 class _Build:
     """Makes the nodes of a graph, sizes following the edges, and collects every finding."""
 
-    def __init__(
-        self, document: NIRDocument, structure: Structure, *, ports: bool, dt: float | None, override: bool
-    ) -> None:
-        self.structure, self.ports = structure, ports
+    def __init__(self, document: NIRDocument, structure: Structure, steps: Steps, *, ports: bool) -> None:
+        self.structure, self.ports, self.steps = structure, ports, steps
         self.nodes = {name: node for name in structure.names if isinstance(node := document.nodes[name], NIRNode)}
-        self.dt, self.override = dt, override
         self.made: dict[str, ContinuousNode] = {}
         self.sent: dict[str, Shape | None] = {}  # output shape of nodes that were looked at; None: not known
         self.warnings: list[Finding] = []
         self.errors: list[ExportError] = []
-        self.assumed_dt: float | None = None
-        self.overridden: dict[str, float] = {}
 
     def run(self) -> None:
         """Make all nodes.
@@ -208,22 +201,14 @@ class _Build:
                 if shape is None:
                     raise _unsized(node)
                 self.sent[name] = shape
-                step = self._step(notes)
-                self.made[name] = neuron_of(node, notes, shape, step, ports=self.ports)
-                self.warnings += changed(node, notes)
+                step = step_of(node, notes, self.steps)
+                self.made[name], told = neuron_of(node, notes, shape, step, ports=self.ports)
+                self.warnings += (*told, *changed(node, notes))
         except ExportError as error:
             if source is not None and node.type in LAYERS:  # the size that arrives is as much to blame
                 between = f"{source} -> {name}"
                 error.findings = tuple(replace(f, where=between) if f.kind == "shape" else f for f in error.findings)
             self.errors.append(error)
-
-    def _step(self, notes: Notes) -> Step:
-        step, own = step_of(notes, self.dt, override=self.override), notes.number("dt")
-        if own is None:
-            self.assumed_dt = step.dt
-        elif not step.own:
-            self.overridden[notes.where] = own  # the step that it had
-        return step
 
     def _gravest(self) -> type[ExportError]:
         kinds = {type(error) for error in self.errors}

@@ -3,56 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from norse_export.errors import Finding, UsageError
+from norse_export.errors import Finding
 from norse_export.ir.arrays import FloatArray
 from norse_export.ir.graph import Shape
-from norse_export.ir.neurons import IF, KINDS, SAME_DT, NeuronModel
+from norse_export.ir.neurons import IF, KINDS, NeuronModel
+from norse_export.ir.schemes import EULER
 
 from .document import NIRNode
-from .gains import coefficient, unit_rate, unit_w_in
+from .gains import UNIT_W_IN, coefficient, unit_rate, unit_w_in
 from .notes import Notes
+from .steps import Step, Steps
 from .to_layers import numbers
 
 NEURONS = frozenset({"CubaLIF", "CubaLI", "LIF", "LI", "IF"})
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The time step of a population: `dt`, and `noted`, the one that the file's metadata was written for, if any."""
-
-    dt: float
-    noted: float | None
-
-    @property
-    def own(self) -> bool:
-        """Whether it is the file's own."""
-        return self.dt == self.noted
-
-
-def step_of(notes: Notes, dt: float | None, *, override: bool) -> Step:
-    """Decide on the time step of a population, of what its metadata says and of what was asked for.
+def step_of(node: NIRNode, notes: Notes, steps: Steps) -> Step:
+    """Decide how a population is stepped, of what its metadata says and of what was asked for.
 
     Raises:
-        UsageError: neither says anything, or they contradict one another and `override` is not set.
+        UsageError: neither says a time step, or they contradict one another and are not to.
     """
-    own = notes.number("dt", positive=True)
-    if own is None:
-        if dt is None:
-            message = "the file does not say with which time step it is meant: NIR has no field for it"
-            fix = "pass --dt SECONDS, for example --dt 1e-3"
-            raise UsageError(message, where=notes.where, fix=fix, kind="dt_missing")
-        return Step(dt, noted=None)
-    if dt is None or abs(dt - own) <= SAME_DT * own:
-        return Step(own, noted=own)
-    if override:
-        return Step(dt, noted=own)
-    message = f"the file says dt = {own:g} s, --dt says {dt:g} s"
-    raise UsageError(message, where=notes.where, fix="leave --dt out, or add --override", kind="dt_conflict")
+    v_reset = node.fields.get("v_reset")
+    to_zero = v_reset is None or not np.any(numbers(v_reset, notes.where))
+    return steps.of(node.type, notes, resets_to_zero=to_zero)
 
 
 def shape_of_neuron(node: NIRNode) -> Shape | None:
@@ -61,24 +39,41 @@ def shape_of_neuron(node: NIRNode) -> Shape | None:
     return shape or None
 
 
-def neuron_of(node: NIRNode, notes: Notes, shape: Shape, step: Step, *, ports: bool) -> NeuronModel:
-    """Give a node as a population of `shape`. ports: whether the file tells which edges go to a second port.
+def neuron_of(
+    node: NIRNode, notes: Notes, shape: Shape, step: Step, *, ports: bool
+) -> tuple[NeuronModel, tuple[Finding, ...]]:
+    """Give a node as a population of `shape`, and what should be told about it.
+
+    ports: whether the file tells which edges go to a second port.
 
     Raises:
-        GraphError: impossible parameters.
+        GraphError: impossible parameters. UnsupportedError: the framework as which it is read does not take it.
     """
+    fields: dict[str, Any] = {name: numbers(value, notes.where) for name, value in node.fields.items()}
+    start: FloatArray | None = None
+    told: tuple[Finding, ...] = ()
+    if step.preset is not None:
+        fields, start, told = step.preset.read(node.type, fields, step.dt, step.scheme, notes.where)
+    return _population(node, fields, start, notes, shape, step, ports=ports), told
+
+
+def _population(
+    node: NIRNode, fields: dict[str, Any], start: Any, notes: Notes, shape: Shape, step: Step, *, ports: bool
+) -> NeuronModel:
     dtype = notes.choice("dtype", "float32", "float64") or "float64"
-    fields = {name: numbers(value, notes.where) for name, value in node.fields.items()}
-    values: dict[str, Any] = {"shape": shape, "dt": step.dt, "dtype": dtype, "v0": notes.array("v0", dtype)}
+    v0 = notes.array("v0", dtype)
+    values: dict[str, Any] = {"shape": shape, "dt": step.dt, "dtype": dtype, "v0": start if v0 is None else v0}
+    values |= {"rule": step.rule, "scheme": step.scheme}
 
     def add_coefficient(tau: FloatArray, tau_name: str, name: str) -> None:
         noted = notes.array(name, dtype) if step.own else None
         values[tau_name] = tau
-        values[name] = coefficient(tau, step.dt, dtype) if noted is None else noted
+        values[name] = coefficient(tau, step.dt, dtype, step.scheme) if noted is None else noted
 
     if "v_threshold" in fields:
         values["v_th"] = fields["v_threshold"]
-        values["v_reset"] = fields.get("v_reset", np.zeros((), fields["v_threshold"].dtype))  # as nir takes it
+        v_reset = fields.get("v_reset", np.zeros((), fields["v_threshold"].dtype))  # as nir takes it
+        values["v_reset"] = np.zeros_like(v_reset) if step.rule.reset == "zero" else v_reset
     kind, values["recurrent"] = KINDS[node.type], ports and notes.integer("recurrent") == 1
     if kind is IF:
         return kind(**values, r=_rate(fields["r"], notes, step))
@@ -97,25 +92,28 @@ def changed(node: NIRNode, notes: Notes) -> Iterator[Finding]:
     for field in ("w_in", "r"):
         if dt is None or (meant := notes.text(field)) is None:
             continue
-        expected = unit_rate(dt) if field == "r" else unit_w_in(numbers(node.fields["tau_syn"], notes.where), dt)
+        scheme = next((scheme for scheme, text in UNIT_W_IN.items() if text == meant), EULER)
+        tau_syn = numbers(node.fields.get("tau_syn", np.ones(())), notes.where)
+        expected = unit_rate(dt) if field == "r" else unit_w_in(tau_syn, dt, scheme)
         if field not in node.fields or not _equal(np.asarray(node.fields[field]), expected):
             message = f"{field} was changed after norse-export wrote the file: it is not {meant} any more"
             yield Finding("metadata", "warning", notes.where, message, "export again, if this was not intended")
 
 
-def _w_in(fields: dict[str, FloatArray], notes: Notes, step: Step) -> FloatArray | None:
+def _w_in(fields: dict[str, Any], notes: Notes, step: Step) -> FloatArray | None:
     """None where the input is added as it is and the metadata says so; a w_in that is missing is 1, as in nir.
 
     It stays so with another step, as in Norse: there the gain of an input does not depend on dt.
     """
-    w_in = fields.get("w_in", np.ones((), fields["r"].dtype))
-    if step.noted is None or notes.choice("w_in", "tau_syn/dt") is None:
+    w_in: FloatArray | None = fields.get("w_in", np.ones((), fields["r"].dtype))
+    if w_in is None or step.noted is None or (meant := notes.choice("w_in", *UNIT_W_IN.values())) is None:
         return w_in
-    return None if _equal(w_in, unit_w_in(fields["tau_syn"], step.noted)) else w_in
+    scheme = next(scheme for scheme, text in UNIT_W_IN.items() if text == meant)
+    return None if _equal(w_in, unit_w_in(fields["tau_syn"], step.noted, scheme)) else w_in
 
 
-def _rate(r: FloatArray, notes: Notes, step: Step) -> FloatArray | None:
-    if step.noted is None or notes.choice("r", "1/dt") is None:
+def _rate(r: FloatArray | None, notes: Notes, step: Step) -> FloatArray | None:
+    if r is None or step.noted is None or notes.choice("r", "1/dt") is None:
         return r
     return None if _equal(r, unit_rate(step.noted)) else r
 

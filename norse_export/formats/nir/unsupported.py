@@ -14,7 +14,6 @@ from norse_export.ir.layers import Conv, Input, Output, Pool
 from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.shaping import Elementwise, Pad, Slice
 from norse_export.ir.stages import ContinuousNode
-from norse_export.program.families import NORSE
 
 from .conv_form import MAX_WRITTEN_NUMBERS, too_large, written_numbers
 from .notes import LOOP_DELAY_STEPS
@@ -74,9 +73,13 @@ def _neuron(name: str, node: NeuronModel) -> Iterator[Finding]:
         message = f"{node.kind.name}: NIR has no primitive for this kind of neuron"
         fix = "export to a target that carries its step: norse-export targets lists them"
         yield Finding("family", "error", name, message, fix)
-    elif node.rule != NORSE:
-        message = f"{node.kind.name} with another rule than NIR's ({node.rule.suffix.strip('_').replace('_', ' ')})"
-        yield Finding("rule", "error", name, message, "use a reset to v_reset and a strict threshold")
+    elif node.rule.reset == "subtract":
+        message = f"{node.kind.name} whose reset subtracts the threshold: NIR's equations reset to v_reset"
+        fix = "use a reset to v_reset, or export to a target that carries it: norse-export targets lists them"
+        yield Finding("rule", "error", name, message, fix)
+    elif node.rule.reset == "zero" and np.any(node["v_reset"] != 0):
+        message = f"{node.kind.name} that resets to zero, with a v_reset that is not: NIR's equations reset to v_reset"
+        yield Finding("rule", "error", name, message, "set v_reset to 0")
     else:
         yield from _infinite(name, **{tau: node[tau] for tau in node.kind.rates.values()})
 

@@ -450,7 +450,7 @@ def test_edges_in_the_metadata_that_are_not_the_files_are_not_believed(edges: st
     [
         ("", {"norse_export_format": 2}, UnsupportedError, "later norse-export"),
         ("", {"norse_export_scheme": "exact"}, UnsupportedError, "scheme 'exact'"),
-        ("", {"norse_export_threshold": "ge"}, UnsupportedError, "threshold 'ge'"),
+        ("", {"norse_export_threshold": "le"}, UnsupportedError, "threshold 'le'"),
         ("", {"norse_export_loop_delay_steps": 2}, UnsupportedError, "loops of 2 steps"),
         ("", {"norse_export_format": "1"}, GraphError, "norse_export_format is not an integer"),
         ("", {"norse_export_scheme": 1.0}, GraphError, "norse_export_scheme is not a text"),

@@ -196,8 +196,22 @@ def test_a_conductance_based_population_is_refused_by_name() -> None:
     assert finding.message.startswith("CobaLIF: NIR has no primitive")
 
 
-@pytest.mark.parametrize("rule", [Rule(threshold="ge"), Rule(reset="subtract"), Rule("ge", "subtract")])
-def test_a_rule_that_nir_has_not_is_refused_by_name(rule: Rule) -> None:
+@pytest.mark.parametrize("rule", [Rule(reset="subtract"), Rule("ge", "subtract")])
+def test_a_reset_that_nir_has_not_is_refused_by_name(rule: Rule) -> None:
     (finding,) = unsupported(with_population(of_kind(KINDS["LIF"], rule=rule)))
     assert (finding.kind, finding.where) == ("rule", "n")
-    assert all(word in finding.message for word in rule.suffix.split("_"))
+    assert "reset subtracts the threshold" in finding.message
+    assert "reset to v_reset" in finding.fix
+
+
+@pytest.mark.parametrize("v_reset", [0.0, 0.25])
+def test_a_reset_to_zero_is_nirs_where_its_v_reset_is_zero(v_reset: float) -> None:
+    node = of_kind(KINDS["LIF"], rule=Rule(reset="zero"), v_reset=np.float32(v_reset))
+    found = unsupported(with_population(node))
+    assert [finding.kind for finding in found] == ["rule"] * (v_reset != 0)
+    assert all("resets to zero" in finding.message for finding in found)
+
+
+def test_what_nir_leaves_open_is_written() -> None:
+    node = of_kind(KINDS["CubaLIF"], rule=Rule(threshold="ge", order="membrane_first"), scheme="exponential")
+    assert unsupported(with_population(node)) == ()

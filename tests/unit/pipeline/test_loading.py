@@ -16,8 +16,9 @@ from norse_export.formats.nir.write import write
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import CubaLIF
+from norse_export.ir.step_choice import StepChoice
 from norse_export.pipeline import LoadChoice, load
-from norse_export.pipeline.time_step import with_dt
+from norse_export.pipeline.time_step import with_steps
 
 RASTERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "x.csv": (lambda path: path.write_text("0,0.1,1\n0,0.2,0\n"), "a table of numbers (CSV)"),
@@ -68,7 +69,7 @@ def test_an_overriding_time_step_in_milliseconds_names_the_node_too(tmp_path: Pa
     assert caught.value.where == "0.cell"
     assert "for 1 ms give --dt 0.001" in caught.value.fix
     with pytest.raises(GraphError) as caught:
-        with_dt(graph, LoadChoice(dt=1.0, override=True))  # as for a model file
+        with_steps(graph, StepChoice(dt=1.0, override=True))  # as for a model file
     assert caught.value.where == "0.cell"
 
 
