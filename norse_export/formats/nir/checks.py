@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from .declared import MAX_INTEGERS, Declared, DeclaredGraph, DeclaredNode, NodePath, Problem, place, problem
 from .primitives import GRAPH, PRIMITIVES, Field, Kind, Primitive, Rule
 from .sizes import described, fits, ports
+from .subgraphs import Ends
 
 _REWRITE = "write the file again with nir 1.0.8 or later"
 _SHOWN = 80  # characters of a text from the file that a message repeats
+_PORTS = 4  # of a sub-graph, that a message lists
 
 
 def problems_of(graph: DeclaredGraph, path: NodePath = ()) -> list[Problem]:
@@ -38,27 +40,52 @@ def _missing_ends(graph: DeclaredGraph, path: NodePath) -> Iterator[Problem]:
 
 
 def _edge_problems(graph: DeclaredGraph, path: NodePath, broken: set[NodePath]) -> Iterator[Problem]:
-    broken_here = {node[len(path)] for node in broken if len(node) > len(path)}
-    known = {name: ports(node) for name, node in graph.nodes.items() if name not in broken_here}
-    for edge, count in Counter(graph.edges).items():
+    ends, times = Ends(graph), Counter(graph.edges)
+    seen: Counter[tuple[NodePath, NodePath]] = Counter()
+    for edge in graph.edges:
         where = f"edge {edge[0]!r} -> {edge[1]!r}" + (f" in {place(path)}" if path else "")
-        for name in dict.fromkeys(edge):
-            if name not in graph.nodes:
-                message = f"the edge names a node that does not exist: {name!r}"
-                yield problem("edge_missing_node", where, message, "add the node, or remove the edge")
-        if count > 1:
-            message = f"duplicate edge: it stands {count} times in the file"
+        source, target = ends.at(edge[0], "Output"), ends.at(edge[1], "Input")
+        if source is None or target is None:
+            missing = {edge[0]: "Output"} if source is None else {}
+            missing |= {edge[1]: "Input"} if target is None else {}
+            yield from (_no_end(ends, end, kind, where) for end, kind in missing.items())
+            continue
+        seen[source, target] += 1
+        if seen[source, target] == 2:
+            message = f"duplicate edge: it stands {max(times[edge], 2)} times in the file"
             yield problem("edge_duplicate", where, message, "keep it once, or double the weight where a sum was meant")
-        if edge[0] in known and edge[1] in known:
-            given, taken = known[edge[0]][1], known[edge[1]][0]
-            if not fits(given, taken):
-                yield problem(
-                    "shape_mismatch",
-                    where,
-                    f"shape mismatch: {edge[0]!r} gives {described(given)}, {edge[1]!r} takes {described(taken)}",
-                    "make both the same size, without a batch axis",
-                    *((*path, name) for name in edge),
-                )
+        if seen[source, target] > 1 or not broken.isdisjoint(((*path, *source), (*path, *target))):
+            continue
+        given, taken = ports(_node_at(graph, source))[1], ports(_node_at(graph, target))[0]
+        if not fits(given, taken):
+            yield problem(
+                "shape_mismatch",
+                where,
+                f"shape mismatch: {edge[0]!r} gives {described(given)}, {edge[1]!r} takes {described(taken)}",
+                "make both the same size, without a batch axis",
+                (*path, *source),
+                (*path, *target),
+            )
+
+
+def _node_at(graph: DeclaredGraph, path: NodePath) -> DeclaredNode:
+    """The node at the end of an edge, as `end_of` gives it."""
+    node = graph.nodes[path[0]]
+    for name in path[1:]:
+        node = node.nodes[name] if isinstance(node, DeclaredGraph) else node
+    if isinstance(node, DeclaredGraph):
+        raise TypeError(f"{path} is a graph")
+    return node
+
+
+def _no_end(ends: Ends, end: str, kind: str, where: str) -> Problem:
+    found = ends.ports(end, kind)
+    if found is None:
+        message = f"the edge names a node that does not exist: {end[:_SHOWN]!r}"
+        return problem("edge_missing_node", where, message, "add the node, or remove the edge")
+    message = f"the sub-graph {end!r} has {len(found)} nodes of type {kind}: the edge does not say which is meant"
+    names = ", ".join(repr(f"{end}.{name}") for name in found[:_PORTS])
+    return problem("edge_ambiguous", where, message, f"name one: {names}" if found else f"add an {kind} to it")
 
 
 def _node_problems(node: DeclaredNode, path: NodePath) -> list[Problem]:

@@ -30,7 +30,7 @@ def unpack(packed: Packed, arrays: Mapping[str, NDArray[Any]]) -> NIRDocument:
         else:
             fields = {field: _unpack_value(value, arrays) for field, value in node["fields"]}
             nodes[name] = NIRNode(node["type"], fields, unpack_metadata(node["metadata"], arrays))
-    names = tuple(nodes)
+    names = (*nodes, *packed["ports"])
     return NIRDocument(
         packed["version"],
         nodes,
@@ -41,7 +41,9 @@ def unpack(packed: Packed, arrays: Mapping[str, NDArray[Any]]) -> NIRDocument:
 
 
 def _pack_graph(document: NIRDocument, arrays: dict[str, NDArray[Any]]) -> Packed:
-    number = {name: k for k, name in enumerate(document.nodes)}
+    ends = dict.fromkeys(end for edge in document.edges for end in edge)
+    ports = [end for end in ends if end not in document.nodes]  # of sub-graphs
+    number = {name: k for k, name in enumerate((*document.nodes, *ports))}
     edges = np.array([(number[a], number[b]) for a, b in document.edges], dtype=np.int64).reshape(-1, 2)
     return {
         "version": document.version,
@@ -49,6 +51,7 @@ def _pack_graph(document: NIRDocument, arrays: dict[str, NDArray[Any]]) -> Packe
             [name, _pack_graph(node, arrays) if isinstance(node, NIRDocument) else _pack_node(node, arrays)]
             for name, node in document.nodes.items()
         ],
+        "ports": ports,
         "edges": _store(edges, arrays),
         "metadata": pack_metadata(document.metadata, arrays),
         "warnings": [[f.kind, f.severity, f.where, f.message, f.fix] for f in document.warnings],

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 
-from .declared import Declared, DeclaredGraph, DeclaredNode
+from .declared import Declared, DeclaredNode
 from .primitives import PRIMITIVES, Rule
 
 Port = tuple[tuple[int, float], ...] | None
 
 
-def ports(node: DeclaredNode | DeclaredGraph) -> tuple[Port, Port]:
-    """Give (input, output) of a node whose own fields are sound; of a sub-graph, those of its only Input and Output."""
-    if isinstance(node, DeclaredGraph):
-        return _single(node, "Input"), _single(node, "Output")
+def ports(node: DeclaredNode) -> tuple[Port, Port]:
+    """Give (input, output) of a node whose own fields are sound."""
     primitive = PRIMITIVES[node.type]
     match primitive.rule:
         case Rule.PORT:
@@ -68,11 +66,6 @@ def spread(declared: Declared, axes: int) -> tuple[int, ...]:
 
 def _exactly(shape: tuple[int, ...]) -> Port:
     return tuple((n, n) for n in shape)
-
-
-def _single(graph: DeclaredGraph, kind: str) -> Port:
-    found = [node for node in graph.nodes.values() if isinstance(node, DeclaredNode) and node.type == kind]
-    return ports(found[0])[0] if len(found) == 1 else None
 
 
 def _conv(node: DeclaredNode, axes: int) -> tuple[Port, Port]:
