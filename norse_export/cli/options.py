@@ -12,6 +12,7 @@ import click
 from norse_export.cli import values
 from norse_export.errors import UsageError
 from norse_export.files.limits import Limits
+from norse_export.ir.step_words import CHOICES, FRAMEWORKS
 
 if TYPE_CHECKING:
     from norse_export.pipeline import InputChoice, IntegerChoice, LoadChoice, VendorChoice
@@ -21,6 +22,13 @@ Decorator = Callable[[F], F]
 Given = Mapping[str, Any]  # options as click gives them; None: not on the command line
 
 _TIMES = ("auto", "outside", "inside")
+_STEP_CHOICES = {
+    "order": "Whether the membrane sees what arrives in its own step, or the current of the step before",
+    "scheme": "How coefficients follow from time constants: dt/tau, or 1 - exp(-dt/tau)",
+    "threshold": "Whether a neuron spikes above its threshold, or also at it",
+    "reset": "What a spike leaves of the membrane: v_reset, 0, or v less the threshold",
+}
+_LOADED = ("dt", *_STEP_CHOICES, "framework", "factory", "input_shape", "time")
 _LIMITS = ("max_bytes", "max_objects", "max_depth", "max_edges", "max_name_bytes")
 _INTEGERS = ("weight_bits", "state_bits", "decay_bits", "precision", "chip", "calib")
 _COUNTED_LIMITS = {
@@ -49,6 +57,11 @@ def _all(decorators: Sequence[Decorator[Any]]) -> Decorator[Any]:
 def _count_limit(name: str, counted: str) -> Decorator[Any]:
     default = getattr(Limits(), name[2:].replace("-", "_"))
     return _option(name, values.whole(name, default, minimum=1), "N", f"Refuse more {counted} (default {default}).")
+
+
+def _step_choice(name: str, text: str) -> Decorator[Any]:
+    words = CHOICES[name]
+    return _option(f"--{name}", values.one_of(f"--{name}", words), "|".join(words), f"{text} (else {words[0]}).")
 
 
 inputs = _all(
@@ -80,7 +93,20 @@ loading = _all(
             "SECONDS",
             "Length of a step, where the file does not say it.",
         ),
-        click.option("--override", is_flag=True, help="Let --dt replace what the file says; the provenance says so."),
+        *(_step_choice(name, text) for name, text in _STEP_CHOICES.items()),
+        click.option(
+            "--as",
+            "framework",
+            type=values.one_of("--as", FRAMEWORKS),
+            metavar="|".join(FRAMEWORKS),
+            help="For a .nir file: read it as this framework does. It sets --dt and the four above, where the file and "
+            "the command line do not, and takes the neurons' fields as its own importer takes them.",
+        ),
+        click.option(
+            "--override",
+            is_flag=True,
+            help="Let --dt, and the choices above, replace what the file says; the provenance says so.",
+        ),
         _option(
             "--factory",
             str,
@@ -270,7 +296,7 @@ def load_choice(given: Given) -> LoadChoice:
     from norse_export.pipeline import LoadChoice
 
     limits = Limits(**{name: given[name] for name in _LIMITS if given[name] is not None})
-    choices = {name: given[name] for name in ("dt", "factory", "input_shape", "time") if given[name] is not None}
+    choices = {name: given[name] for name in _LOADED if given[name] is not None}
     return LoadChoice(override=given["override"], limits=limits, **choices)
 
 
@@ -279,7 +305,9 @@ def check_line(file: Path, given: Given) -> str:
     words = ["norse-export", "check", str(file)]
     for target in given.get("targets", ()):
         words += ["--target", target]
-    for name in ("dt", "factory", "time", *_LIMITS, *_INTEGERS):
+    if given["framework"] is not None:
+        words += ["--as", given["framework"]]
+    for name in ("dt", *_STEP_CHOICES, "factory", "time", *_LIMITS, *_INTEGERS):
         if given.get(name) is not None:
             words += [f"--{name.replace('_', '-')}", str(given[name])]
     for layer, bits in given.get("layer_bits", ()):

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 from norse_export.ir.neurons import Kind, NeuronModel
+from norse_export.ir.step_words import CHOICES
 from norse_export.program.families import Rule
-
-#: Each choice with its words; the first is what Norse computes, and what is taken where nobody says anything.
-CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "scheme": ("euler", "exponential"),
-        "order": ("synapse-first", "membrane-first"),
-        "threshold": ("gt", "ge"),
-        "reset": ("value", "zero", "subtract"),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

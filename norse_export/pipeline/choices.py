@@ -32,7 +32,7 @@ class LoadChoice:
     """What the input file does not say.
 
     dt: step in seconds, for files that hold none; order, scheme, threshold, reset: how its physics becomes steps, in
-    the words of `CHOICES` (ir/step_choice.py); framework: the one whose reading of a .nir file is meant ("snntorch");
+    the words of `CHOICES` (ir/step_words.py); framework: the one whose reading of a .nir file is meant ("snntorch");
     override: let them contradict the file. factory: "module:function" that builds the model of a state_dict.
     input_shape: features of one sample of one step, and time, for models that are traced on loading (pickled modules
     and factories). limits: what the file may ask for.

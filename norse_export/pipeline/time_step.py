@@ -11,7 +11,8 @@ from norse_export.errors import Finding, GraphError, UsageError, locating
 from norse_export.ir.graph import Graph
 from norse_export.ir.neurons import SAME_DT, NeuronModel
 from norse_export.ir.stages import ContinuousNode
-from norse_export.ir.step_choice import CHOICES, StepChoice, fields_of, words_of
+from norse_export.ir.step_choice import StepChoice, fields_of, words_of
+from norse_export.ir.step_words import CHOICES
 from norse_export.pipeline.choices import LoadChoice
 
 _CHANGED = "this is no longer the network that was trained"

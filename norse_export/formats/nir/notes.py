@@ -18,7 +18,8 @@ from norse_export.errors import GraphError, InputFileError
 from norse_export.files import strict_json
 from norse_export.ir.arrays import FloatArray
 from norse_export.ir.neurons import NeuronModel
-from norse_export.ir.step_choice import CHOICES, words_of
+from norse_export.ir.step_choice import words_of
+from norse_export.ir.step_words import CHOICES
 
 from .document import Metadata, Value
 

@@ -10,7 +10,8 @@ from typing import Any
 from norse_export.errors import Finding, UsageError
 from norse_export.ir.neurons import KINDS, SAME_DT
 from norse_export.ir.schemes import Scheme
-from norse_export.ir.step_choice import CHOICES, StepChoice, choices_of, fields_of
+from norse_export.ir.step_choice import StepChoice, choices_of, fields_of
+from norse_export.ir.step_words import CHOICES
 from norse_export.program.families import Rule
 
 from .notes import BY_NODE, Notes
