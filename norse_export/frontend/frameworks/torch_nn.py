@@ -9,11 +9,13 @@ import numpy as np
 
 from norse_export.errors import ExportError, locating
 from norse_export.frontend.builder import Builder, Value
-from norse_export.frontend.leaf import BATCH_AXIS, Call, Rule, array, pair, refused, refused_axes
-from norse_export.ir.layers import Conv, Flatten, Linear, Pool
-from norse_export.ir.shaping import Elementwise
+from norse_export.frontend.frameworks import torch_functions, torch_pools
+from norse_export.frontend.frameworks.torch_pools import LIFT, check_spatial
+from norse_export.frontend.leaf import Call, Rule, array, pair, refused, refused_axes
+from norse_export.frontend.windows import pad_sides
+from norse_export.ir.layers import Conv, Flatten, Linear
+from norse_export.ir.shaping import Pad
 
-_LIFT = "wrap the layer in norse.torch.Lift, so that it is applied at each time step"
 _EVAL = "call model.eval() before saving: a trained model is exported as it is used, not as it is trained"
 
 
@@ -26,15 +28,15 @@ def rules() -> dict[type, Rule]:
         nn.Conv1d: _conv,
         nn.Conv2d: _conv,
         nn.Flatten: _flatten,
-        nn.AvgPool2d: _avg_pool,
-        nn.MaxPool2d: _max_pool,
-        nn.LPPool2d: _lp_pool,
+        nn.ZeroPad2d: _zero_pad,
         nn.BatchNorm1d: _batch_norm,
         nn.BatchNorm2d: _batch_norm,
         nn.Dropout: _elide,
+        nn.Dropout1d: _elide,
         nn.Dropout2d: _elide,
         nn.Identity: _elide,
-        nn.ReLU: _relu,
+        **torch_pools.rules(),
+        **torch_functions.rules(),
     }
 
 
@@ -49,7 +51,7 @@ def _linear(call: Call, builder: Builder) -> Value:
 def _conv(call: Call, builder: Builder) -> Value:
     module = call.module
     axes = module.weight.ndim - 2
-    if (value := _check_spatial(call, builder, axes)) is not None:
+    if (value := check_spatial(call, builder, axes)) is not None:
         return value
     if module.padding_mode != "zeros":
         message = f"padding_mode={module.padding_mode!r}"
@@ -94,68 +96,20 @@ def flatten(name: str, x: Value, shape: tuple[int, ...], axes: tuple[int, int], 
     return builder.add(name, make, x.lead, (x, "x"))
 
 
-def _check_spatial(call: Call, builder: Builder, axes: int) -> Value | None:
-    """Convolutions and pooling take [batch, channels, *space]; another number of axes would be misread by torch."""
+def _zero_pad(call: Call, builder: Builder) -> Value:
     if call.x.lead != 1:
-        message = (
-            f"{type(call.module).__name__} on a raster with a time axis: time would be taken for batch or channels"
-        )
-        return refused(call, builder, "time_axis", message, _LIFT)
-    if len(call.features) != axes + 1:
-        message = f"{type(call.module).__name__} on features of shape {call.features}, {axes + 1} axes are needed"
-        return refused(call, builder, "spatial_axes", message, f"give it [batch, channels, ...]; {BATCH_AXIS}")
-    return None
-
-
-def _pool(call: Call, builder: Builder, kind: Any, stride: Any = None, padding: Any = 0) -> Value:
-    module = call.module
-    if (value := _check_spatial(call, builder, 2)) is not None:
-        return value
-    if module.ceil_mode:
-        return refused(call, builder, "pool_ceil", "ceil_mode=True", "use ceil_mode=False")
-
-    def make() -> Pool:
-        kernel = pair(module.kernel_size, 2)
-        return Pool(kind, call.features, kernel, kernel if stride is None else pair(stride, 2), pair(padding, 2))
-
-    return builder.add(call.path, make, call.x.lead, (call.x, "x"))
-
-
-def _avg_pool(call: Call, builder: Builder) -> Value:
-    module = call.module
-    if module.divisor_override is not None:
-        return refused(call, builder, "pool_divisor", "divisor_override is set", "use the window's own size")
-    if not module.count_include_pad and any(pair(module.padding, 2)):
-        message = "count_include_pad=False with padding: the divisor changes at the border"
-        return refused(call, builder, "pool_padding", message, "use count_include_pad=True or padding=0")
-    return _pool(call, builder, "avg", module.stride, module.padding)
-
-
-def _max_pool(call: Call, builder: Builder) -> Value:
-    module = call.module
-    if pair(module.dilation, 2) != (1, 1) or module.return_indices:
-        message = "MaxPool2d with dilation or return_indices"
-        return refused(call, builder, "pool_dilation", message, "use dilation=1, return_indices=False")
-    return _pool(call, builder, "max", module.stride, module.padding)
-
-
-def _lp_pool(call: Call, builder: Builder) -> Value:
-    if call.module.norm_type != 1:
-        message = f"LPPool2d with norm_type={call.module.norm_type}"
-        return refused(call, builder, "pool_norm", message, "use norm_type=1, which sums the window")
-    return _pool(call, builder, "sum", call.module.stride)
+        return check_spatial(call, builder, 2) or Value(None, call.x.lead)
+    sides = pad_sides(call.features, call.module.padding)
+    if sides is None:
+        message = f"ZeroPad2d with padding={call.module.padding} on features of shape {call.features}"
+        return refused(call, builder, "zero_padding", message, "pad by 0 or more cells, along axes that there are")
+    return builder.add(call.path, lambda: Pad(call.features, *sides), call.x.lead, (call.x, "x"))
 
 
 def _elide(call: Call, builder: Builder) -> Value:
     if call.module.training and getattr(call.module, "p", 0.0) != 0.0:
         return refused(call, builder, "training", f"{type(call.module).__name__} in training mode is random", _EVAL)
     return call.x
-
-
-def _relu(call: Call, builder: Builder) -> Value:
-    if call.module.inplace:
-        return refused(call, builder, "in_place", "ReLU with inplace=True changes what others may use", "use nn.ReLU()")
-    return builder.add(call.path, lambda: Elementwise("relu", call.features), call.x.lead, (call.x, "x"))
 
 
 def _batch_norm(call: Call, builder: Builder) -> Value:
@@ -165,7 +119,7 @@ def _batch_norm(call: Call, builder: Builder) -> Value:
         message = f"{name} would use the statistics of the batch"
         return refused(call, builder, "training", message, f"{_EVAL}; use track_running_stats=True")
     if x.lead != 1:
-        return refused(call, builder, "time_axis", f"{name} on a raster with a time axis", _LIFT)
+        return refused(call, builder, "time_axis", f"{name} on a raster with a time axis", LIFT)
     if x.node is None:
         return Value(None, x.lead)
     layer = builder.nodes[x.node]

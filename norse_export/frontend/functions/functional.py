@@ -14,11 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from norse_export.frontend.builder import Value
+from norse_export.frontend.functions.functional_cells import CELLS
 from norse_export.frontend.functions.functional_layers import LAYERS
 from norse_export.frontend.functions.functional_parts import PARTS
+from norse_export.frontend.functions.functional_reductions import REDUCTIONS
+from norse_export.frontend.functions.functional_weights import WEIGHTS
+from norse_export.frontend.functions.nonlinear import NONLINEAR
 from norse_export.frontend.functions.operation import Operation, Rule
 from norse_export.ir.layers import Scale
-from norse_export.ir.shaping import Elementwise
 
 __all__ = ["Operation", "rule_of"]
 
@@ -28,24 +31,6 @@ Array = NDArray[Any]
 def rule_of(function: str) -> Rule | None:
     """The rule of a function, by the name under which torch calls it."""
     return _RULES.get(function)
-
-
-def _constant(op: Operation, constant: Any, like: Any, value: Value) -> Array | None:
-    """A number or a tensor that is not traced, as one value for each feature of `like`; None where it is neither."""
-    dtype, features = str(like.dtype).removeprefix("torch."), op.features(like, value)
-    if isinstance(constant, bool) or not isinstance(constant, int | float | torch.Tensor):
-        return None
-    if not isinstance(constant, torch.Tensor):
-        return np.full(features, constant, dtype)
-    array = constant.detach().cpu().numpy()
-    while array.ndim > len(features) and array.shape[0] == 1:
-        array = array[0]
-    if array.ndim > len(features) or not np.can_cast(array.dtype, dtype, "same_kind"):
-        return None
-    try:
-        return np.broadcast_to(array.astype(dtype), features)
-    except ValueError:
-        return None
 
 
 def _two(op: Operation) -> tuple[Any, Any] | None:
@@ -58,25 +43,6 @@ def _scaled(op: Operation, value: Value, factor: Array) -> Value:
     return op.add(lambda: Scale(factor), value)
 
 
-def _function(op: Operation, function: str, value: Value, like: Any, **parameters: Array) -> Value:
-    shape = op.features(like, value)
-    return op.add(lambda: Elementwise(function, shape, parameters), value)
-
-
-def _joined(op: Operation, function: str, a: Any, b: Any) -> Value | None:
-    """A function of two traced values of one shape."""
-    one, other = op.value(a), op.value(b)
-    if one is None or other is None or one.lead != other.lead or tuple(a.shape) != tuple(b.shape):
-        return None
-    if one.node == other.node:  # one edge for each pair of nodes and ports; a product with itself is a square
-        return (
-            None
-            if function != "product"
-            else op.add(lambda: Elementwise("product", op.features(a, one), {}), one, other, ports=("x", "y"))
-        )
-    return op.add(lambda: Elementwise(function, op.features(a, one), {}), one, other, ports=("x", "y"))
-
-
 def _with_constant(op: Operation, use: Callable[[Value, Any, Array, bool], Value | None]) -> Value | None:
     """A traced value and a constant. use: of (value, tensor, constant, whether the constant stands first)."""
     operands = _two(op)
@@ -85,7 +51,7 @@ def _with_constant(op: Operation, use: Callable[[Value, Any, Array, bool], Value
     for (tensor, constant), first in ((operands, False), (operands[::-1], True)):
         value = op.value(tensor)
         if value is not None and op.value(constant) is None:
-            array = _constant(op, constant, tensor, value)
+            array = op.constant(constant, tensor, value)
             return None if array is None else use(value, tensor, array, first)
     return None
 
@@ -93,32 +59,32 @@ def _with_constant(op: Operation, use: Callable[[Value, Any, Array, bool], Value
 def _multiply(op: Operation) -> Value | None:
     operands = _two(op)
     if operands is not None and all(op.value(operand) is not None for operand in operands):
-        return _joined(op, "product", *operands)
+        return op.joined("product", *operands)
     return _with_constant(op, lambda value, tensor, constant, _: _scaled(op, value, constant))
 
 
 def _divide(op: Operation) -> Value | None:
     def use(value: Value, tensor: Any, constant: Array, first: bool) -> Value | None:
-        return None if first else _function(op, "quotient", value, tensor, divisor=constant)
+        return None if first else op.function_of("quotient", value, tensor, divisor=constant)
 
     return _with_constant(op, use)
 
 
 def _offset(op: Operation) -> Value | None:
-    return _with_constant(op, lambda value, tensor, c, _: _function(op, "offset", value, tensor, offset=c))
+    return _with_constant(op, lambda value, tensor, c, _: op.function_of("offset", value, tensor, offset=c))
 
 
 def _subtract(op: Operation) -> Value | None:
     """x - c is x + (-c), and c - x is (-x) + c, exactly."""
     operands = _two(op)
     if operands is not None and all(op.value(operand) is not None for operand in operands):
-        return _joined(op, "difference", *operands)
+        return op.joined("difference", *operands)
 
     def use(value: Value, tensor: Any, constant: Array, first: bool) -> Value | None:
         if not first:
-            return _function(op, "offset", value, tensor, offset=-constant)
+            return op.function_of("offset", value, tensor, offset=-constant)
         minus = op.add(lambda: Scale(-np.ones_like(constant)), value, suffix=".minus")
-        return _function(op, "offset", minus, tensor, offset=constant)
+        return op.function_of("offset", minus, tensor, offset=constant)
 
     return _with_constant(op, use)
 
@@ -136,21 +102,27 @@ def _negative(op: Operation) -> Value | None:
     return _scaled(op, value, np.full(op.features(op.args[0], value), -1, dtype))
 
 
-def _relu(op: Operation) -> Value | None:
-    given, found = op.given("inplace"), op.first()
-    if found is None or given is None or given.get("inplace"):
+def _power(op: Operation) -> Value | None:
+    """The square: x x, as torch computes it."""
+    given, found = op.given("exponent"), op.first()
+    exponent = None if given is None else given.get("exponent", 2)
+    if found is None or isinstance(exponent, torch.Tensor) or exponent != 2:
         return None
-    return _function(op, "relu", found[1], found[0])
+    return op.joined("product", found[0], found[0])
 
 
 _RULES: dict[str, Rule] = {
-    **dict.fromkeys(("mul", "__mul__", "__rmul__", "multiply"), _multiply),
-    **dict.fromkeys(("div", "__truediv__", "true_divide", "divide"), _divide),
-    **dict.fromkeys(("add", "__add__", "__radd__"), _offset),
-    **dict.fromkeys(("sub", "__sub__", "subtract"), _subtract),
+    **dict.fromkeys(("mul", "__mul__", "__rmul__", "__imul__", "multiply"), _multiply),
+    **dict.fromkeys(("div", "__truediv__", "__itruediv__", "true_divide", "divide"), _divide),
+    **dict.fromkeys(("add", "__add__", "__radd__", "__iadd__"), _offset),
+    **dict.fromkeys(("sub", "__sub__", "__isub__", "subtract"), _subtract),
     **dict.fromkeys(("__rsub__", "rsub"), _reverse_subtract),
     **dict.fromkeys(("neg", "__neg__", "negative"), _negative),
-    "relu": _relu,
+    **dict.fromkeys(("pow", "__pow__", "square"), _power),
+    **NONLINEAR,
     **LAYERS,
+    **WEIGHTS,
     **PARTS,
+    **CELLS,
+    **REDUCTIONS,
 }

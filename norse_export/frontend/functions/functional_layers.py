@@ -1,18 +1,15 @@
-"""Functions of torch.nn.functional that are layers: pooling, weights, dropout."""
+"""Functions of torch.nn.functional that are layers: pooling, zero padding, dropout."""
 
 from __future__ import annotations
-
-from typing import Any
-
-import torch
-from numpy.typing import NDArray
 
 from norse_export.frontend.builder import Value
 from norse_export.frontend.functions.operation import Operation, Rule
 from norse_export.frontend.leaf import pair
-from norse_export.ir.layers import Conv, Linear, Pool
+from norse_export.frontend.windows import ADAPTIVE_FIX, adaptive_kernel, adaptive_message, pad_sides
+from norse_export.ir.layers import Pool
+from norse_export.ir.shaping import Pad
 
-Array = NDArray[Any]
+_ZERO = (None, 0, 0.0)
 _EVAL = "call model.eval() before saving: a trained model is exported as it is used, not as it is trained"
 
 
@@ -52,45 +49,35 @@ def _avg_pool(op: Operation) -> Value | None:
     return _pool(op, "avg", "ceil_mode", "count_include_pad", "divisor_override")
 
 
-def _weight(op: Operation, tensor: Any) -> Array | None:
-    """A tensor of weights that is not traced."""
-    if tensor is None or op.value(tensor) is not None or not isinstance(tensor, torch.Tensor):
-        return None
-    return op.recording.weights.array(tensor)
-
-
-def _linear(op: Operation) -> Value | None:
-    given, found = op.given("weight", "bias"), op.first()
-    if given is None or found is None or len(op.features(*found)) != 1:
-        return None
-    value = found[1]
-    weight, bias = _weight(op, given.get("weight")), _weight(op, given.get("bias"))
-    if weight is None or (bias is None) != (given.get("bias") is None):
-        return None
-    return op.add(lambda: Linear(weight, bias), value)
-
-
-def _conv(op: Operation) -> Value | None:
-    names = ("weight", "bias", "stride", "padding", "dilation", "groups")
-    given, found = op.given(*names), op.first()
-    if given is None or found is None or found[1].lead != 1 or isinstance(given.get("padding", 0), str):
+def _adaptive(op: Operation, kind: str) -> Value | None:
+    given, found = op.given("output_size", "return_indices"), op.first()
+    if given is None or found is None or given.get("return_indices") or found[1].lead != 1 or found[0].ndim != 4:
         return None
     x, value = found
-    weight, bias = _weight(op, given.get("weight")), _weight(op, given.get("bias"))
-    features, axes = op.features(x, value), len(x.shape) - 2
-    if weight is None or (bias is None) != (given.get("bias") is None) or weight.ndim != axes + 2:
+    shape = op.features(x, value)
+    kernel = adaptive_kernel(shape[1:], given.get("output_size"))
+    if kernel is None:
+        message = adaptive_message(op.function, shape[1:], given.get("output_size"))
+        op.recording.builder.refuse("pool_adaptive", op.name, message, ADAPTIVE_FIX)
+        return Value(None, value.lead)
+    return op.add(lambda: Pool(kind, shape, kernel, kernel), value)  # type: ignore[arg-type]  # literal
+
+
+def _pad(op: Operation) -> Value | None:
+    """torch.nn.functional.pad with zeros, of features alone."""
+    given, found = op.given("pad", "mode", "value"), op.first()
+    if given is None or found is None or given.get("mode", "constant") != "constant" or given.get("value") not in _ZERO:
         return None
-    stride, padding, dilation = (
-        pair(given.get(name, plain), axes) for name, plain in (("stride", 1), ("padding", 0), ("dilation", 1))
-    )
-    groups = int(given.get("groups", 1))
-    return op.add(lambda: Conv(weight, features[1:], bias, stride, padding, dilation, groups), value)
+    x, value = found
+    sides = pad_sides(op.features(x, value), given.get("pad", ()))
+    return None if sides is None else op.add(lambda: Pad(op.features(x, value), *sides), value)
 
 
 LAYERS: dict[str, Rule] = {
     **dict.fromkeys(("dropout", "dropout2d", "feature_dropout"), _dropout),
     **dict.fromkeys(("max_pool2d", "_max_pool2d", "boolean_dispatch"), _max_pool),
     "avg_pool2d": _avg_pool,
-    "linear": _linear,
-    **dict.fromkeys(("conv1d", "conv2d"), _conv),
+    "adaptive_avg_pool2d": lambda op: _adaptive(op, "avg"),
+    **dict.fromkeys(("adaptive_max_pool2d", "_adaptive_max_pool2d"), lambda op: _adaptive(op, "max")),
+    "pad": _pad,
 }

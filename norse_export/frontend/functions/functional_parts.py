@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from norse_export.frontend.builder import Value
 from norse_export.frontend.functions.operation import Operation, Rule
-from norse_export.ir.layers import Sum
+from norse_export.ir.layers import Scale, Sum
 from norse_export.ir.shaping import Pad, Slice
 
 
 def _cat(op: Operation) -> Value | None:
-    """Parts joined along a feature axis: a sum of the parts among zeros."""
+    """torch.cat along a feature axis."""
     given = op.given("dim")
-    if given is None or not op.args or not isinstance(op.args[0], tuple | list):
+    return None if given is None else _side_by_side(op, given.get("dim", 0))
+
+
+def _hstack(op: Operation) -> Value | None:
+    """torch.hstack joins along axis 1."""
+    return None if op.given() is None else _side_by_side(op, 1)
+
+
+def _side_by_side(op: Operation, dim: Any) -> Value | None:
+    """Parts joined along a feature axis: a sum of the parts among zeros."""
+    if not op.args or not isinstance(op.args[0], tuple | list):
         return None
     parts, values = op.args[0], [op.value(part) for part in op.args[0]]
     known = [value for value in values if value is not None]
-    dim = given.get("dim", 0)
     if len(known) < len(values) or len({value.lead for value in known}) != 1 or not isinstance(dim, int):
         return None
     lead, rank = known[0].lead, parts[0].ndim
     axis = dim % rank - lead
-    if axis < 0 or len({value.node for value in known}) < len(known):
+    if axis < 0:
         return None
     whole, start, padded = int(op.result.shape[axis + lead]), 0, []
     for number, (part, value) in enumerate(zip(parts, known, strict=True)):
@@ -45,20 +56,26 @@ def _stack(op: Operation) -> Value | None:
         return None
     values = [op.value(part) for part in op.args[0]]
     known = tuple(value for value in values if value is not None)
-    if len(known) < len(values) or len({value.node for value in known}) < len(known):
+    if len(known) < len(values):
         return None
     op.recording.stacks[id(op.result)] = known
     return Value(None, 0)
 
 
-def _sum(op: Operation) -> Value | None:
-    """torch.stack((a, b)).sum(0): an addition."""
+def stacked_sum(op: Operation) -> Value | None:
+    """torch.stack((a, b)).sum(0): an addition, of each signal as often as it is there."""
     parts = op.recording.stacks.get(id(op.args[0])) if op.args else None
     given = op.given("dim", "keepdim")
     if parts is None or given is None or given.get("dim") not in (0, (0,), [0]) or given.get("keepdim"):
         return None
     features = op.features(op.result, parts[0])
-    return op.add(lambda: Sum(features), *parts)
+    counts = {part.node: [other.node for other in parts].count(part.node) for part in parts}
+    if len(counts) == len(parts):
+        return op.add(lambda: Sum(features), *parts)
+    if len(counts) > 1 or len(parts) > 2:  # a sum of three alike rounds twice, and three times the value once
+        return None
+    two = np.full(features, 2, str(op.result.dtype).removeprefix("torch."))
+    return op.add(lambda: Scale(two), parts[0])
 
 
 def _slice(op: Operation, x: Any, value: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
@@ -96,34 +113,10 @@ def _parts(op: Operation) -> list[Value] | None:
     return parts
 
 
-def _index(op: Operation) -> Value | None:
-    """x[:, 3:7]: ranges of features, all of time and batch. An index that drops an axis is not one."""
-    x, index = op.args
-    value = op.value(x)
-    if value is None or not value.lead:
-        return None
-    index = index if isinstance(index, tuple) else (index,)
-    if Ellipsis in [i for i in index if i is Ellipsis]:
-        at = next(n for n, i in enumerate(index) if i is Ellipsis)
-        index = (*index[:at], *[slice(None)] * (x.ndim - len(index) + 1), *index[at + 1 :])
-    if not all(isinstance(i, slice) for i in index) or len(index) > x.ndim:
-        return None
-    ranges = [i.indices(n) for i, n in zip((*index, *[slice(None)] * (x.ndim - len(index))), x.shape, strict=True)]
-    whole = [(0, n, 1) == r for r, n in zip(ranges, x.shape, strict=True)]
-    if not all(whole[: value.lead]) or any(step < 1 for *_, step in ranges):
-        return None
-    if all(whole):
-        return value
-    shape = op.features(x, value)
-    starts, stops, steps = (tuple(r[k] for r in ranges[value.lead :]) for k in range(3))
-    return op.add(lambda: Slice(shape, starts, stops, steps), value)
-
-
 PARTS: dict[str, Rule] = {
     **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
     "stack": _stack,
-    "sum": _sum,
+    "hstack": _hstack,
     "narrow": _narrow,
     **dict.fromkeys(("split", "chunk", "tensor_split"), _parts),
-    "__getitem__": _index,
 }

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from norse_export.frontend.builder import Value
 from norse_export.frontend.recording import Recording
 from norse_export.ir.layers import Layer
+from norse_export.ir.shaping import Elementwise
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,35 @@ class Operation:
         """The arguments behind the first by their names; None where there are others."""
         found = dict(zip(names, self.args[1:], strict=False)) | self.kwargs
         return None if len(self.args) > len(names) + 1 or set(found) - set(names) else found
+
+    def constant(self, constant: Any, like: Any, value: Value) -> Array | None:
+        """A number, or a tensor that is not traced, as one value for each feature of `like`; None for anything else."""
+        dtype, features = str(like.dtype).removeprefix("torch."), self.features(like, value)
+        if isinstance(constant, bool) or not isinstance(constant, int | float | torch.Tensor):
+            return None
+        if not isinstance(constant, torch.Tensor):
+            return np.full(features, constant, dtype)
+        array = constant.detach().cpu().numpy()
+        while array.ndim > len(features) and array.shape[0] == 1:
+            array = array[0]
+        if array.ndim > len(features) or not np.can_cast(array.dtype, dtype, "same_kind"):
+            return None
+        try:
+            return np.broadcast_to(array.astype(dtype), features)
+        except ValueError:
+            return None
+
+    def function_of(self, function: str, value: Value, like: Any, *, suffix: str = "", **parameters: Array) -> Value:
+        """A node that computes a row of program/elementwise.py."""
+        shape = self.features(like, value)
+        return self.add(lambda: Elementwise(function, shape, parameters), value, suffix=suffix)
+
+    def joined(self, function: str, a: Any, b: Any) -> Value | None:
+        """A function of two traced values of one shape."""
+        one, other = self.value(a), self.value(b)
+        if one is None or other is None or one.lead != other.lead or tuple(a.shape) != tuple(b.shape):
+            return None
+        return self.add(lambda: Elementwise(function, self.features(a, one), {}), one, other, ports=("x", "y"))
 
 
 Rule = Callable[[Operation], Value | list[Value] | None]

@@ -123,9 +123,20 @@ FIELDS: dict[type, dict[str, Any]] = {
     nn.BatchNorm1d: NORM,
     nn.BatchNorm2d: NORM,
     nn.Dropout: DROPOUT,
+    nn.Dropout1d: DROPOUT,
     nn.Dropout2d: DROPOUT,
     nn.Identity: {},
     nn.ReLU: {"inplace": To(True)},
+    nn.ReLU6: {"inplace": To(True), "min_val": To(0.5), "max_val": To(2.0)},
+    nn.Hardtanh: {"inplace": To(True), "min_val": To(0.5), "max_val": To(2.0)},
+    nn.LeakyReLU: {"inplace": To(True), "negative_slope": To(0.5)},
+    nn.AvgPool1d: {
+        "kernel_size": To((2,)), "stride": To((1,)), "padding": To((1,)), "ceil_mode": To(True),
+        "count_include_pad": "acts with padding only: REFUSED of test_trace_layers.py",
+    },
+    nn.AdaptiveAvgPool2d: {"output_size": To(7)},
+    nn.AdaptiveMaxPool2d: {"output_size": To(7), "return_indices": To(True)},
+    nn.ZeroPad2d: {"padding": To((1, 0, 0, 0)), "value": "0 whatever it is set to: its forward is that of constants"},
     **{class_of(name): attributes_of(name) for name in CLASSES},
     snn.SequentialState: {"stateful_layers": RUN, "forward_state_hooks": RUN, "return_hidden": RUN},
     snn.Lift: {"is_stateful": RUN},
@@ -156,19 +167,26 @@ MAKE: dict[type, Any] = {
     nn.AvgPool2d: lambda: nn.AvgPool2d(2),
     nn.MaxPool2d: lambda: nn.MaxPool2d(2),
     nn.LPPool2d: lambda: nn.LPPool2d(1, 2),
+    nn.AvgPool1d: lambda: nn.AvgPool1d(3),
+    nn.AdaptiveAvgPool2d: lambda: nn.AdaptiveAvgPool2d(1),
+    nn.AdaptiveMaxPool2d: lambda: nn.AdaptiveMaxPool2d(1),
+    nn.ZeroPad2d: lambda: nn.ZeroPad2d(1),
     nn.BatchNorm1d: lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)),
     nn.BatchNorm2d: lambda: nn.Sequential(nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2)),
     **{class_of(name): partial(made_population, name) for name in CLASSES},
     snn.Lift: lambda: snn.Lift(nn.Linear(6, 6)),
 }
-MAPS = (nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d, nn.LPPool2d, nn.BatchNorm2d, nn.Flatten)
+MAPS = (
+    nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d, nn.LPPool2d, nn.BatchNorm2d, nn.Flatten, nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d, nn.ZeroPad2d,
+)  # fmt: skip
 
 
 def made(kind: type) -> tuple[nn.Module, nn.Module, torch.Tensor]:
     """A model, the module of the class in it, and an input."""
     model = seeded(MAKE.get(kind, kind)())
     module = next(module for module in model.modules() if type(module) is kind)
-    shape = (2, 7, 7) if kind in MAPS else (2, 7) if kind is nn.Conv1d else (6,)
+    shape = (2, 7, 7) if kind in MAPS else (2, 7) if kind in (nn.Conv1d, nn.AvgPool1d) else (6,)
     return model, module, spikes(3, 2, *shape)
 
 

@@ -1,0 +1,392 @@
+"""Models that loop over time themselves. Not tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import norse.torch as snn
+import torch
+import torch.nn.functional as F  # noqa: N812  # its usual name
+from structure_parts import BATCH, HIDDEN, OUT, WIDE, Structure, T, maps, raster, spikes, whole
+from torch import nn
+
+
+def over(m: Any, parts: Any) -> list[torch.Tensor]:
+    """Layer, population, layer and integrator for every part: what the integrator gives."""
+    s = o = None
+    outputs = []
+    for part in parts:
+        z, s = m.cell(m.layer(part), s)
+        v, o = m.leaky(m.readout(z), o)
+        outputs.append(v)
+    return outputs
+
+
+def hidden(m: Any, parts: Any) -> list[torch.Tensor]:
+    """Layer and population for every part: the spikes."""
+    s, spikes = None, []
+    for part in parts:
+        z, s = m.cell(m.layer(part), s)
+        spikes.append(z)
+    return spikes
+
+
+def read(m: Any, parts: Any) -> list[torch.Tensor]:
+    """Layer and integrator for every part."""
+    o, outputs = None, []
+    for part in parts:
+        v, o = m.leaky(m.readout(part), o)
+        outputs.append(v)
+    return outputs
+
+
+def deep(m: Any, parts: Any) -> list[torch.Tensor]:
+    """Layer and second population for every part."""
+    s, spikes = None, []
+    for part in parts:
+        z, s = m.second(m.back(part), s)
+        spikes.append(z)
+    return spikes
+
+
+def _filled(m: Any, x: torch.Tensor) -> torch.Tensor:
+    out = torch.zeros(x.shape[0], x.shape[1], OUT)
+    for t, v in enumerate(over(m, x)):
+        out[t, :, :] = v
+    return out
+
+
+def _filled_twice(m: Any, x: torch.Tensor) -> Any:
+    out, spikes = torch.zeros(len(x), x.shape[1], OUT), torch.empty(len(x), x.shape[1], HIDDEN)
+    s = o = None
+    for t in range(x.size(0)):
+        spikes[t], s = m.cell(m.layer(x[t]), s)
+        out[t], o = m.leaky(m.readout(spikes[t]), o)
+    return out, spikes
+
+
+def _half_filled(m: Any, x: torch.Tensor) -> torch.Tensor:
+    out = torch.zeros(x.shape[0], x.shape[1], OUT)
+    for t, v in enumerate(over(m, x)):
+        if t % 2:
+            out[t] = v
+    return out
+
+
+def _filled_late(m: Any, x: torch.Tensor) -> torch.Tensor:
+    out = torch.zeros(len(x) + 1, x.shape[1], OUT)
+    for t, v in enumerate(over(m, x)):
+        out[t + 1] = v
+    return out[1:]
+
+
+def _filled_one_late(m: Any, x: torch.Tensor) -> torch.Tensor:
+    out = torch.zeros(len(x) + 1, x.shape[1], OUT)
+    for t, v in enumerate(over(m, x)):
+        out[t + 1] = v
+    return out[:-1]
+
+
+def _at_once_and_not(m: Any, x: torch.Tensor) -> torch.Tensor:
+    """The layer takes the raster, the population its steps, the readout the raster again, the integrator its steps."""
+    s, spikes = None, []
+    for current in m.layer(x):
+        z, s = m.cell(current, s)
+        spikes.append(z)
+    o, outputs = None, []
+    for current in m.readout(torch.stack(spikes)):
+        v, o = m.leaky(current, o)
+        outputs.append(v)
+    return torch.stack(outputs)
+
+
+def _fed_back(m: Any, x: torch.Tensor) -> torch.Tensor:
+    z, s, outputs = torch.zeros(x.shape[1], HIDDEN), None, []
+    for part in x:
+        z, s = m.cell(m.layer(part) + m.back(z), s)
+        outputs.append(z)
+    return torch.stack(outputs)
+
+
+def _fed_back_if(m: Any, x: torch.Tensor) -> torch.Tensor:
+    """No feedback before the first step, by a branch."""
+    z: Any = None
+    s, outputs = None, []
+    for part in x:
+        current = m.layer(part) if z is None else m.layer(part) + m.back(z)
+        z, s = m.cell(current, s)
+        outputs.append(z)
+    return torch.stack(outputs)
+
+
+def _counted(m: Any, x: torch.Tensor) -> torch.Tensor:
+    count = torch.zeros(x.shape[1], HIDDEN)
+    for z in hidden(m, x):
+        count = count + z
+    return count
+
+
+def _counted_in_place(m: Any, x: torch.Tensor) -> torch.Tensor:
+    s, count = None, torch.zeros(x.shape[1], HIDDEN)
+    for part in x:
+        z, s = m.cell(m.layer(part), s)
+        count += z
+    return count
+
+
+def _counted_each_step(m: Any, x: torch.Tensor) -> torch.Tensor:
+    s, count, counts = None, torch.zeros(x.shape[1], HIDDEN), []
+    for part in x:
+        z, s = m.cell(m.layer(part), s)
+        count = count + z
+        counts.append(count)
+    return torch.stack(counts)
+
+
+def _last(m: Any, x: torch.Tensor) -> torch.Tensor:
+    return over(m, x)[-1]
+
+
+def _unrolled(m: Any, x: torch.Tensor) -> Any:
+    """States of all layers in one list, made before the loop."""
+    states: list[Any] = [None, None, None]
+    outputs, seen = [], []
+    for t in range(x.shape[0]):
+        z, states[0] = m.cell(m.layer(x[t]), states[0])
+        y, states[1] = m.second(m.back(z), states[1])
+        v, states[2] = m.leaky(m.readout(y), states[2])
+        outputs.append(v)
+        seen.append(y)
+    return torch.stack(outputs), torch.stack(seen)
+
+
+def _convolutional(m: Any, x: torch.Tensor) -> torch.Tensor:
+    s0 = s1 = so = None
+    outputs = []
+    for ts in range(x.shape[0]):
+        z, s0 = m.lif0(m.conv1(x[ts, :]), s0)
+        z = F.max_pool2d(z, 2, 2)
+        z = 2 * m.conv2(z)
+        z, s1 = m.lif1(z, s1)
+        z = F.relu(z.view(-1, 12))
+        v, so = m.out(m.fc(z), so)
+        outputs += [v]
+    return torch.stack(outputs)
+
+
+CONVOLUTIONAL: dict[str, Any] = {
+    "conv1": lambda: nn.Conv2d(2, 4, 3),
+    "conv2": lambda: nn.Conv2d(4, 12, 2),
+    "fc": lambda: nn.Linear(12, OUT),
+    "lif0": snn.LIFCell,
+    "lif1": snn.LIFCell,
+    "out": snn.LICell,
+}
+
+
+def _sequential_inside(m: Any, x: torch.Tensor) -> torch.Tensor:
+    state, outputs = None, []
+    for part in x:
+        y, state = m.net(part, state)
+        outputs.append(y)
+    return torch.stack(outputs)
+
+
+class Looped(nn.Module):
+    """A layer of a user's own that loops over time, as a part of a model."""
+
+    def __init__(self, wide: int, out: int) -> None:
+        super().__init__()
+        self.fc, self.lif = nn.Linear(wide, out), snn.LIFCell()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        state, spikes = None, []
+        for t in range(x.shape[0]):
+            z, state = self.lif(self.fc(x[t]), state)
+            spikes.append(z)
+        return torch.stack(spikes)
+
+
+def _forgetting_once(m: Any, x: torch.Tensor) -> torch.Tensor:
+    s, outputs = None, []
+    for t in range(len(x)):
+        z, s = m.cell(m.layer(x[t]), None if t == 7 else s)
+        outputs.append(z)
+    return torch.stack(outputs)
+
+
+def _forgetting(m: Any, x: torch.Tensor) -> torch.Tensor:
+    return torch.stack([m.cell(m.layer(part))[0] for part in x])
+
+
+def _constant(m: Any, x: torch.Tensor) -> torch.Tensor:
+    """One image, shown at every step of the model's own."""
+    s, outputs = None, []
+    for _ in range(T):
+        z, s = m.cell(m.layer(x), s)
+        outputs.append(z)
+    return torch.stack(outputs)
+
+
+def _delayed(m: Any, x: torch.Tensor) -> torch.Tensor:
+    """What the population sent a step ago goes on."""
+    s, before, outputs = None, torch.zeros(x.shape[1], HIDDEN), []
+    for part in x:
+        outputs.append(m.readout(before))
+        before, s = m.cell(m.layer(part), s)
+    return torch.stack(outputs)
+
+
+def _data(m: Any, x: torch.Tensor) -> torch.Tensor:
+    s, outputs = None, []
+    for part in x:
+        z, s = m.cell(m.layer(part), s)
+        if z.sum() > 1:
+            z = z * 0.5
+        outputs.append(z)
+    return torch.stack(outputs)
+
+
+LOOPS: dict[str, Structure] = {
+    "x[t]": Structure(whole(lambda m, x: torch.stack(over(m, (x[t] for t in range(x.shape[0]))))), spikes),
+    "for x_t in x": Structure(whole(lambda m, x: torch.stack(over(m, x))), spikes),
+    "enumerate": Structure(whole(lambda m, x: torch.stack(over(m, (p for _, p in enumerate(x))))), spikes),
+    "zip of range and raster": Structure(
+        whole(lambda m, x: torch.stack(over(m, (p for _, p in zip(range(T), x, strict=True))))), spikes
+    ),
+    "x.unbind(0)": Structure(whole(lambda m, x: torch.stack(over(m, x.unbind(0)), dim=0)), spikes),
+    "split into steps": Structure(
+        whole(lambda m, x: torch.stack(over(m, (p.squeeze(0) for p in x.split(1))))), spikes
+    ),
+    "chunk into steps": Structure(
+        whole(lambda m, x: torch.stack(over(m, (p[0] for p in x.chunk(T))))), spikes
+    ),
+    "x[t:t+1].squeeze(0)": Structure(
+        whole(lambda m, x: torch.stack(over(m, (x[t : t + 1].squeeze(0) for t in range(T))))), spikes
+    ),
+    "cat of unsqueezed steps": Structure(
+        whole(lambda m, x: torch.cat([v.unsqueeze(0) for v in over(m, x)])), spikes
+    ),
+    "cat of v[None]": Structure(whole(lambda m, x: torch.cat([v[None] for v in over(m, x)], dim=0)), spikes),
+    "vstack of v[None]": Structure(whole(lambda m, x: torch.vstack([v[None] for v in over(m, x)])), spikes),
+    "a raster grown by cat": Structure(whole(lambda m, x: _grown(m, x)), spikes),
+    "preallocated": Structure(whole(_filled), spikes),
+    "two preallocated, read back": Structure(whole(_filled_twice), spikes),
+    "preallocated for half of the steps": Structure(whole(_half_filled), spikes, ("time_loop", "1 of 24")),
+    "preallocated with a row of zeros before, cut off": Structure(
+        whole(_filled_late), spikes, ("time_loop", "")
+    ),
+    "preallocated a step late": Structure(whole(_filled_one_late), spikes, ("time_loop", "")),
+    "a second loop over a list": Structure(whole(lambda m, x: torch.stack(read(m, hidden(m, x)))), spikes),
+    "three loops over lists": Structure(whole(lambda m, x: torch.stack(read(m, deep(m, hidden(m, x))))), spikes),
+    "a second loop over a stack": Structure(
+        whole(lambda m, x: torch.stack(read(m, torch.stack(hidden(m, x))))), spikes
+    ),
+    "layers of all steps between loops": Structure(whole(_at_once_and_not), spikes),
+    "two populations beside each other, a loop each": Structure(
+        whole(lambda m, x: torch.stack([a + b for a, b in zip(hidden(m, x), hidden2(m, x), strict=True)])), spikes
+    ),
+    "modules that loop, in a Sequential": Structure(
+        whole(lambda m, x: m.net(x), net=lambda: nn.Sequential(Looped(WIDE, HIDDEN), Looped(HIDDEN, OUT))), spikes
+    ),
+    "a module that loops before sequences": Structure(
+        whole(
+            lambda m, x: m.net(m.own(x))[0],
+            own=lambda: Looped(WIDE, HIDDEN),
+            net=lambda: snn.SequentialState(nn.Linear(HIDDEN, HIDDEN), snn.LIF()),
+        ),
+        spikes,
+        time="inside",
+    ),
+    "a module that loops behind sequences": Structure(
+        whole(
+            lambda m, x: m.own(m.net(x)[0]),
+            own=lambda: Looped(HIDDEN, HIDDEN),
+            net=lambda: snn.SequentialState(nn.Linear(WIDE, HIDDEN), snn.LIF()),
+        ),
+        spikes,
+        time="inside",
+    ),
+    "a loop around a SequentialState": Structure(
+        whole(
+            _sequential_inside,
+            net=lambda: snn.SequentialState(
+                nn.Linear(WIDE, HIDDEN), snn.LIFCell(), nn.Linear(HIDDEN, OUT), snn.LICell()
+            ),
+        ),
+        spikes,
+    ),
+    "a loop around a RecurrentSequential": Structure(
+        whole(_sequential_inside, net=lambda: snn.RecurrentSequential(nn.Linear(WIDE, WIDE), snn.LIFCell())), spikes
+    ),
+    "states in a list, two outputs": Structure(whole(_unrolled), spikes),
+    "feedback from zeros": Structure(whole(_fed_back), spikes),
+    "feedback by a branch": Structure(whole(_fed_back_if), spikes),
+    "a step late": Structure(whole(_delayed), spikes),
+    "spikes counted at every step": Structure(whole(_counted_each_step), spikes),
+    "convolutional": Structure(whole(_convolutional, **CONVOLUTIONAL), maps),
+    "batch first, transposed inside": Structure(
+        whole(lambda m, x: torch.stack(over(m, (x.transpose(0, 1)[:, t] for t in range(len(x)))))), spikes
+    ),
+    "batch first in between": Structure(
+        whole(lambda m, x: torch.stack(over(m, x.transpose(0, 1).unbind(1)), 1).transpose(0, 1)), spikes
+    ),
+    "batch first at the end": Structure(
+        whole(lambda m, x: torch.stack(over(m, x), dim=1)), spikes, ("time_axis", "batch first")
+    ),
+    "batch first": Structure(
+        whole(lambda m, x: torch.stack(over(m, (x[:, t] for t in range(x.shape[1]))), 1)),
+        spikes,
+        ("time_loop", "batch"),
+    ),
+    "the state left out once": Structure(whole(_forgetting_once), spikes, ("state", "not carried")),
+    "the state never carried": Structure(whole(_forgetting), spikes, ("state", "not carried")),
+    "backwards": Structure(whole(lambda m, x: torch.stack(over(m, reversed(list(x))))), spikes, ("time_loop", "order")),
+    "results backwards": Structure(whole(lambda m, x: torch.stack(over(m, x)[::-1])), spikes, ("time_loop", "order")),
+    "every other step": Structure(whole(lambda m, x: torch.stack(over(m, x[::2]))), spikes, ("time_loop", "")),
+    "not the last step": Structure(
+        whole(lambda m, x: torch.stack(over(m, (x[t] for t in range(len(x) - 1))))), spikes, ("time_loop", "")
+    ),
+    "an image at every step": Structure(
+        whole(_constant), lambda: raster(BATCH, WIDE, rate=0.6), ("linear_axes", "no features")
+    ),
+    "a branch on the data": Structure(whole(_data), spikes, ("control_flow", "data-dependent")),
+    "the last step as output": Structure(whole(_last), spikes),
+    "the last step of the stack": Structure(whole(lambda m, x: torch.stack(over(m, x))[-1]), spikes),
+    "the largest of all steps": Structure(whole(lambda m, x: torch.max(torch.stack(over(m, x)), 0)[0]), spikes),
+    "the largest, then softmax": Structure(
+        whole(lambda m, x: F.log_softmax(torch.max(torch.stack(over(m, x)), 0)[0], dim=1)), spikes
+    ),
+    "the mean of all steps": Structure(whole(lambda m, x: torch.stack(over(m, x)).mean(0)), spikes),
+    "the mean of the last steps": Structure(whole(lambda m, x: torch.stack(over(m, x)[-5:]).mean(0)), spikes),
+    "the sum of all steps": Structure(whole(lambda m, x: torch.stack(hidden(m, x)).sum(dim=0)), spikes),
+    "the sum of a list": Structure(whole(lambda m, x: sum(hidden(m, x))), spikes),
+    "the sum of spikes and their rates": Structure(
+        whole(lambda m, x: torch.stack(hidden(m, x)).sum(0) / x.shape[0]), spikes
+    ),
+    "spikes counted": Structure(whole(_counted), spikes),
+    "spikes counted in place": Structure(whole(_counted_in_place), spikes),
+    "a layer behind the mean": Structure(
+        whole(lambda m, x: m.readout(torch.stack(hidden(m, x)).mean(0))), spikes, ("readout", "over time")
+    ),
+    "the mean and the raster": Structure(
+        whole(lambda m, x: ((h := torch.stack(hidden(m, x))).mean(0), h)), spikes
+    ),
+}  # fmt: skip
+
+
+def hidden2(m: Any, parts: Any) -> list[torch.Tensor]:
+    """Layer and second population for every part."""
+    s, spikes = None, []
+    for part in parts:
+        z, s = m.second(m.layer(part), s)
+        spikes.append(z)
+    return spikes
+
+
+def _grown(m: Any, x: torch.Tensor) -> torch.Tensor:
+    outputs = over(m, x)
+    out = outputs[0].unsqueeze(0)
+    for v in outputs[1:]:
+        out = torch.cat((out, v.unsqueeze(0)), 0)
+    return out
