@@ -12,9 +12,10 @@ from norse_export.ir.neurons import NeuronModel
 
 
 def parts(node: Any) -> dict[str, Any]:
-    """Every field of a node; of a population every value, too."""
+    """Every field of a node; of a population and of a function every value, too."""
     found = {field.name: getattr(node, field.name) for field in fields(node)}
-    return found | dict(found.pop("values")) if isinstance(node, NeuronModel) else found
+    values = "values" if isinstance(node, NeuronModel) else "parameters"
+    return found | dict(found.pop(values)) if values in found else found
 
 
 def same(x: Any, y: Any) -> bool:
