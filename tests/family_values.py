@@ -48,7 +48,7 @@ def values(family: Family, generator: np.random.Generator, samples: int, neurons
             found[name] = generator.normal(size=(neurons, neurons)) / np.sqrt(neurons)
         elif name in COUNTERS:
             found[name] = generator.integers(0, 4, found[name].shape).astype(np.float64)
-        elif name == "delta_t":
+        elif name in ("delta_t", "tau_steps"):
             found[name] = generator.uniform(0.5, 2, neurons)
     return {name: value.astype(dtype) for name, value in found.items()}
 

@@ -12,8 +12,9 @@ import torch
 
 from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend.builder import Builder, Value, first_difference
-from norse_export.frontend.frameworks import norse, torch_nn
-from norse_export.frontend.leaf import Rule
+from norse_export.frontend.frameworks import torch_nn
+from norse_export.frontend.frameworks.table import Tables, tables
+from norse_export.frontend.hidden import hidden_in, hidden_states
 from norse_export.frontend.recorder import Recorder, Recording, recording_modules, recording_steps
 from norse_export.frontend.reference import call_model, takes_state
 from norse_export.frontend.returned import returned
@@ -37,7 +38,7 @@ def record(
     take one kind of step must have one structure. Where a step takes what the one before it sent, step 0 is of another
     kind, and step 1 stands for all.
     """
-    table = {**torch_nn.rules(), **norse.rules()}
+    table = tables(torch_nn.rules())
     first: list[Recorded] = []
     steady: Recorded | None = None
     for words, values in (("", rasters), (" with other input values", tuple(map(_second_input, rasters)))):
@@ -79,20 +80,21 @@ def _require_same(usual: Recorded, recorded: Recorded, number: int, words: str, 
 
 
 def _recordings(
-    model: torch.nn.Module, rasters: Rasters, time: str, table: dict[type, Rule], weights: Weights
+    model: torch.nn.Module, rasters: Rasters, time: str, table: Tables, weights: Weights
 ) -> Iterator[Recorded]:
     """Recordings of one run of the model; the run ends early where the model raises, or gives no state."""
-    if time == "inside":
-        yield _recorded(model, rasters, None, None, table, weights)
-        return
-    before: Recorded | None = None
-    for step in range(_PROBE_STEPS):
-        xs = tuple(raster[step % len(raster)] for raster in rasters)
-        recorded = _recorded(model, xs, step, before, table, weights)
-        yield recorded
-        if recorded.ended:
+    with hidden_states(model):
+        if time == "inside":
+            yield _recorded(model, rasters, None, None, table, weights)
             return
-        before = recorded
+        before: Recorded | None = None
+        for step in range(_PROBE_STEPS):
+            xs = tuple(raster[step % len(raster)] for raster in rasters)
+            recorded = _recorded(model, xs, step, before, table, weights)
+            yield recorded
+            if recorded.ended:
+                return
+            before = recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def _recorded(
     xs: Rasters,
     step: int | None,
     before: Recorded | None,
-    table: dict[type, Rule],
+    table: Tables,
     weights: Weights,
 ) -> Recorded:
     """Record one call. step: of a model that takes one step a call; None: it takes the whole raster."""
@@ -135,7 +137,7 @@ def _recorded(
     if before is not None:
         state = before.state
         recording.starts = before.recording.starts
-        recording.track_sent(state, before.recording)
+        recording.track_sent([state, hidden_in(model)], before.recording)
     try:
         with recording_modules(recording), recording_steps(recording), Recorder(recording):
             result = call_model(model, xs, state)

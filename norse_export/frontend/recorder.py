@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,8 +19,8 @@ from torch.overrides import TorchFunctionMode
 from norse_export.frontend.builder import Value
 from norse_export.frontend.encoders import encode, is_encoder
 from norse_export.frontend.frameworks import norse
-from norse_export.frontend.frameworks.norse_checks import method_problem
 from norse_export.frontend.frameworks.step_functions import StepCall, watched
+from norse_export.frontend.frameworks.table import Outcome
 from norse_export.frontend.functions import operations
 from norse_export.frontend.functions.operations import ASK
 from norse_export.frontend.leaf import Call, Rule
@@ -30,9 +31,8 @@ from norse_export.frontend.undisturbed import tensors_of
 
 __all__ = ["Recorder", "Recording", "recording_modules", "recording_steps"]
 
-_CONTAINERS = ("torch.nn.modules.container", "norse.torch.module.sequential")
-_LIBRARIES = ("torch.nn.", "torch.ao.", "torch.jit.", "torch._dynamo.", "norse.torch.")
-_MODELS = "norse.torch.models."  # hand-written modules, as a user's: they are looked into
+_CONTAINERS = ("torch.nn.modules.container",)
+_LIBRARIES = ("torch.nn.", "torch.ao.", "torch.jit.", "torch._dynamo.")
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
 
@@ -84,10 +84,17 @@ def recording_modules(recording: Recording) -> Iterator[None]:
             if is_lift(module):
                 _check_hooks(recording, module, path)
                 return lifted(recording, original, module, path, args, kwargs)
-            if type(module) in recording.rules or _is_closed(module, recording):
+            if (special := recording.tables.special.get(type(module))) is not None:
+                _check_hooks(recording, module, path)
+                return special(recording, original, module, path, args, kwargs)
+            if type(module) in recording.tables.rules or _is_closed(module, recording):
+                x = next((t for t in (*args, *kwargs.values()) if isinstance(t, torch.Tensor)), None)
+                home = recording.tables.home(module)
                 with recording.pause(), _explained(recording, module, path):
+                    given = None if home is None else home.given(module, args, kwargs, x)
                     result = original(module, *args, **kwargs)
-                _record_leaf(recording, module, path, args, kwargs, result)
+                    outcome = _two(result) if home is None else home.outcome(module, result)
+                _record_module(recording, module, path, _Called(type(module).__name__, x, given, outcome, result))
                 return result
             return original(module, *args, **kwargs)
 
@@ -114,76 +121,142 @@ def _running(recording: Recording, path: str) -> Iterator[None]:
 
 @contextmanager
 def _explained(recording: Recording, module: Any, path: str) -> Iterator[None]:
-    """Where a population raises because Norse has no such threshold function, say so by name."""
+    """Where a population raises, and its framework does not say why, say so by name."""
     try:
         yield
     except Exception:
-        if type(module) in recording.rules and (error := method_problem(module, path)) is not None:
+        home = recording.tables.home(module)
+        if home is not None and (error := home.problem(module, path)) is not None:
             recording.builder.note(error)
         raise
 
 
 def _is_closed(module: Any, recording: Recording) -> bool:
     """A module that is not supported and not looked into: it computes something itself, or changes what it inherits."""
-    home = type(module).__module__
-    library = home.startswith(_LIBRARIES) and home not in _CONTAINERS and not home.startswith(_MODELS)
+    kept, opened = list(_LIBRARIES), list(_CONTAINERS)
+    for framework in recording.tables.frameworks:
+        kept += framework.library
+        opened += framework.inside
+    home = f"{type(module).__module__}."
+    user_like = home.startswith(tuple(f"{name.removesuffix('.')}." for name in opened))
+    library = home.startswith(tuple(kept)) and not user_like
     return library or _known_base(module, recording) is not None
 
 
 def _known_base(module: Any, recording: Recording) -> type | None:
-    return next((base for base in type(module).__mro__[1:] if base in recording.rules), None)
+    return next((base for base in type(module).__mro__[1:] if base in recording.tables.rules), None)
 
 
-def _record_leaf(
-    recording: Recording, module: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """One call of a module or function: its name, its input, the state it started from, and what it gave."""
+
+    name: str
+    x: Any
+    given: Any
+    outcome: Outcome
+    result: Any
+
+    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of the input, and of what is sent on."""
+        before, after = (tuple(getattr(tensor, "shape", ())) for tensor in (self.x, self.outcome.sent))
+        return before, after
+
+
+def _two(result: Any) -> Outcome:
+    """What a module that no table knows gave: something, or that and a state."""
+    return Outcome(*result) if isinstance(result, tuple) and len(result) == 2 else Outcome(result)
+
+
+def _record_module(recording: Recording, module: Any, path: str, called: _Called) -> None:
     """Record the call of a known or closed module, and what its results stand for."""
-    x = next((t for t in (*args, *kwargs.values()) if isinstance(t, torch.Tensor)), None)
+    value = _heard(recording, called.x)
+    made = Value(None, 0 if value is None else value.lead)
+    in_step = value is None or bool(value.state_of) or entered(recording, [value], path)
+    if in_step and not _refused(recording, module, path, called.x, value) and value is not None:
+        population = recording.tables.is_population(module)
+        rule = recording.tables.rules[type(module)]
+        made = _recorded(recording, called, path, rule, module, value, population=population)
+    _give(recording, called, path, made)
+
+
+def _record_step(recording: Recording, call: StepCall, result: Any) -> None:
+    """Record a step that the model called by itself: a population, named after the function."""
+    name = call.function.name
+    called = _Called(name, call.x, call.state, Outcome(*result), result)
+    value = _heard(recording, call.x)
+    made = Value(None, 0 if value is None else value.lead)
+    path = short = operations.joined(recording, name.removesuffix("_step").removesuffix("_feed_forward"))
+    if value is None or value.state_of:
+        what = "something that is not the input of this step" if value is None else f"the state of {value.state_of!r}"
+        fix = "feed it the input, or what a layer gives"
+        recording.builder.refuse("constant_input", short, f"{name} is applied to {what}", fix)
+    elif entered(recording, [value], short):
+        path = recording.builder.unique(short)
+        while path in recording.calls:  # of a population that could not be added
+            path = f"{path}@"
+        recording.functional.append(path)
+        rule, module = norse.step_rule(call.function), call.as_module()
+        made = _recorded(recording, called, path, rule, module, value, population=True, named=False)
+    _give(recording, called, path, made)
+
+
+def _heard(recording: Recording, x: Any) -> Value | None:
+    """What an input stands for; zeros in step 0 may be what came before it."""
+    if x is None:
+        return None
     with recording.pause():
         if recording.is_silence(x):
             recording.track(x, Value(None, 1, time=0, silent=True))
-    value = None if x is None else recording.value(x)
-    sent, state = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-    if value is not None and not value.state_of and not entered(recording, [value], path):
-        made = Value(None, value.lead)
-    elif _refused(recording, module, path, x, value) or x is None or value is None:
-        made = Value(None, 0 if value is None else value.lead)
-    else:
-        population = hasattr(state, "_asdict")  # Norse's states are named tuples
-        given = args[1] if len(args) > 1 else kwargs.get("state")
-        right = not population or not value.lead or _check_state(recording, type(module).__name__, path, given)
-        if population:
-            recording.calls[path] = state
-        made = Value(None, value.lead)
-        if right and value.lead:
-            if population and recording.carried is None:
-                recording.starts[path] = given
-            start = recording.starts.get(path)
-            made = _ruled(recording, recording.rules[type(module)], module, path, x, result, start)
-    recording.track_state(state, path)
-    before, after = (() if t is None else tuple(getattr(t, "shape", ())) for t in (x, sent))
-    for tensor in tensors_in(sent):
-        recording.track(tensor, operations.still(made, before, after))
+    return recording.value(x)
+
+
+def _recorded(
+    recording: Recording,
+    called: _Called,
+    path: str,
+    rule: Rule,
+    module: Any,
+    value: Value,
+    *,
+    population: bool,
+    named: bool = True,
+) -> Value:
+    """What the rule makes of a call that is in order. named: the path is that of a module of the model."""
+    right = not population or not value.lead or _check_state(recording, called, path, module)
+    if population:
+        recording.calls[path] = called.outcome.state
+    if not right or not value.lead:
+        return Value(None, value.lead)
+    if population and recording.carried is None:
+        recording.starts[path] = called.given
+    return _ruled(recording, rule, module, path, called, recording.starts.get(path), named=named)
+
+
+def _give(recording: Recording, called: _Called, path: str, made: Value) -> None:
+    """From now on what the call gave stands for what was made of it."""
+    recording.track_state(called.outcome.state, path)
+    for tensor in tensors_in(called.outcome.sent):
+        recording.track(tensor, operations.still(made, *called.shapes()))
 
 
 def _ruled(
-    recording: Recording, rule: Rule, module: Any, path: str, x: Any, result: Any, start: Any, *, named: bool = True
+    recording: Recording, rule: Rule, module: Any, path: str, called: _Called, start: Any, *, named: bool
 ) -> Value:
-    """What the rule makes of a call. named: the path is that of a module of the model."""
-    builder = recording.builder
+    builder, x = recording.builder, called.x
     call = Call(
         module=module,
         path=builder.unique(path, module=True) if named else path,
         x=recording.values[id(x)],
         x_shape=tuple(x.shape),
-        result=result,
+        result=called.result,
         x_dtype=str(x.dtype).removeprefix("torch."),
         weights=recording.weights,
         start=start,
     )
     with recording.pause():
         made = rule(call, builder)
-    if call.x.lead == 2 and type(module) is torch.nn.Linear:
+    if call.x.lead == 2 and not recording.tables.is_population(module) and _adds_up(module):
         recording.over_time.append(call.path)
     return made
 
@@ -206,41 +279,15 @@ def recording_steps(recording: Recording) -> Iterator[None]:
         yield
 
 
-def _record_step(recording: Recording, call: StepCall, result: Any) -> None:
-    """Record a step that the model called by itself: a population, named after the function."""
-    name, x = call.function.name, call.x
-    with recording.pause():
-        if recording.is_silence(x):
-            recording.track(x, Value(None, 1, time=0, silent=True))
-    value = recording.value(x)
-    sent, state = result
-    short = operations.joined(recording, name.removesuffix("_step").removesuffix("_feed_forward"))
-    made = Value(None, 0 if value is None else value.lead)
-    if value is None or value.state_of:
-        what = "something that is not the input of this step" if value is None else f"the state of {value.state_of!r}"
-        fix = "feed it the input, or what a layer gives"
-        recording.builder.refuse("constant_input", short, f"{name} is applied to {what}", fix)
-    elif entered(recording, [value], short):
-        path = recording.builder.unique(short)
-        while path in recording.calls:  # of a population that could not be added
-            path = f"{path}@"
-        recording.functional.append(path)
-        given = call.state if recording.carried is None or call.state is not None else None
-        right = not value.lead or _check_state(recording, name, path, given)
-        recording.calls[path] = state
-        if right and value.lead:
-            start = recording.starts.setdefault(path, given)
-            rule = norse.step_rule(call.function)
-            made = _ruled(recording, rule, call.as_module(), path, x, result, start, named=False)
-        recording.track_state(state, path)
-    for tensor in tensors_in(sent):
-        recording.track(tensor, made)
+def _adds_up(module: Any) -> bool:
+    """Whether a layer has weights: its float sums depend on whether it takes a raster or a step."""
+    return getattr(module, "weight", None) is not None
 
 
 def _refused(recording: Recording, module: Any, path: str, x: Any, value: Value | None) -> bool:
     """Whether the call cannot be recorded whatever the rule for the module says; says why."""
     builder, name = recording.builder, type(module).__name__
-    if type(module) not in recording.rules:
+    if type(module) not in recording.tables.rules:
         base = _known_base(module, recording)
         why = "" if base is None else f": it is a subclass of {base.__name__}, and may compute something else"
         builder.refuse("module", path, f"the module {name} is not supported{why}", ASK)
@@ -281,8 +328,9 @@ def _check_hooks(recording: Recording, module: Any, path: str) -> bool:
     return False
 
 
-def _check_state(recording: Recording, name: str, path: str, state: Any) -> bool:
+def _check_state(recording: Recording, called: _Called, path: str, module: Any) -> bool:
     """A population starts from a state that does not depend on the input, and is called once a step."""
+    name, state, home = called.name, called.given, recording.tables.home(module)
     if path in recording.calls:
         message = f"{name} is called twice in a step: populations that share their neurons are not supported"
         recording.builder.refuse("shared_neurons", path, message, "give each place its own neuron module")
@@ -292,11 +340,12 @@ def _check_state(recording: Recording, name: str, path: str, state: Any) -> bool
             return True
         message = f"the state of {name} is not carried from step to step as it was returned"
         fix = "return the state from forward and pass it on unchanged, as norse.torch.SequentialState does"
-        recording.builder.refuse("state", path, message, fix)
+        recording.builder.refuse("state", path, message, fix if home is None else home.carry or fix)
         return False
-    if state is not None and not hasattr(state, "_asdict"):
-        message = f"{name} starts from a {type(state).__name__}, which is no state of Norse's"
-        recording.builder.refuse("initial_state", path, message, "pass the state that Norse gives, or none")
+    foreign = norse.foreign(state) if home is None else home.foreign(state)
+    if foreign is not None:
+        fix = "pass the state that the neuron gives, or none"
+        recording.builder.refuse("initial_state", path, f"{name} starts from {foreign}", fix)
         return False
     if any(recording.value(tensor) is not None for tensor in tensors_in(state)):
         message = f"{name} starts from a state that depends on the input, or on another layer"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from norse_export.frontend.builder import Builder, Value
-from norse_export.frontend.leaf import Rule
+from norse_export.frontend.frameworks.table import Tables
 from norse_export.frontend.undisturbed import Weights
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Recording:
 
     builder: Builder
     paths: dict[int, str]
-    rules: dict[type, Rule]
+    tables: Tables
     carried: dict[str, Any] | None = None
     calls: dict[str, Any] = field(default_factory=dict)
     values: dict[int, Value] = field(default_factory=dict)

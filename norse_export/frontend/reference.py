@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend.frameworks import norse
 from norse_export.frontend.frameworks.step_functions import StepCall, watched
+from norse_export.frontend.frameworks.table import Framework, loaded, tables
+from norse_export.frontend.hidden import hidden_states, keeps_its_states
 from norse_export.frontend.leaf import BATCH_AXIS
 from norse_export.frontend.returned import split_result
 from norse_export.ir.graph import Graph
@@ -26,15 +29,20 @@ Array = NDArray[Any]
 
 
 def call_model(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...], state: Any) -> Any:
-    """Call the model on its inputs; an exception of the user's code becomes an error with its place."""
+    """Call the model on its inputs; an exception of the user's code becomes an error with its place.
+
+    state: what it returned a step before; populations that keep their states themselves need none.
+    """
     if state is not None and not takes_state(model, len(inputs)):
-        raise UsageError(
-            "the model returns a state, but its forward takes none, so that it starts anew at every step",
-            where=type(model).__name__,
-            fix="use norse.torch.SequentialState in the place of torch.nn.Sequential, or give forward a second "
-            "argument `state`",
-            kind="state",
-        )
+        if not keeps_its_states(model):
+            raise UsageError(
+                "the model returns a state, but its forward takes none, so that it starts anew at every step",
+                where=type(model).__name__,
+                fix="use norse.torch.SequentialState in the place of torch.nn.Sequential, or give forward a second "
+                "argument `state`",
+                kind="state",
+            )
+        state = None
     try:
         return model(*inputs) if state is None else model(*inputs, state)
     except ExportError:
@@ -42,9 +50,10 @@ def call_model(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...], state: 
     except Exception as error:
         first = next(iter(str(error).splitlines()), "")
         why, fix = "", f"{BATCH_AXIS}; and say time='outside' or 'inside', whichever the model takes"
-        if "tuple" in first and (cell := _cell_without_state(model)) is not None:
+        if "tuple" in first and (found := _cell_without_state(model)) is not None:
+            cell, framework = found
             why = f"; torch.nn.Sequential hands on the spikes and the state that {cell} gives as one tuple"
-            fix = "use norse.torch.SequentialState in the place of torch.nn.Sequential: it carries the state"
+            fix = framework.sequence
         raise UsageError(
             f"the model raised {type(error).__name__}: {first}{why}",
             where=f"{type(model).__name__}, input of shape {', '.join(str(tuple(x.shape)) for x in inputs)}",
@@ -53,11 +62,12 @@ def call_model(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...], state: 
         ) from error
 
 
-def _cell_without_state(model: torch.nn.Module) -> str | None:
+def _cell_without_state(model: torch.nn.Module) -> tuple[str, Framework] | None:
     """The class of a population in a torch.nn.Sequential, which does not know of states; None where there is none."""
-    table = norse.rules()
+    table = tables()
     plain = (module for module in model.modules() if type(module) is torch.nn.Sequential)
-    return next((type(layer).__name__ for layers in plain for layer in layers if type(layer) in table), None)
+    layers = (layer for sequence in plain for layer in sequence if table.is_population(layer))
+    return next(((type(layer).__name__, table.homes[type(layer)]) for layer in layers), None)
 
 
 def takes_state(model: torch.nn.Module, inputs: int = 1) -> bool:
@@ -87,13 +97,13 @@ def reference_run(
         UnsupportedError: the model does something else than the graph at some step.
         UsageError: the model raises, or computes NaN or infinity.
     """
-    rules, sequences = norse.rules(), norse.sequence_classes()
+    table = tables()
     seen = {
-        name or type(module).__name__: (module, _Seen(type(module) in sequences))
+        name or type(module).__name__: (module, _Seen(table.whole(module), table.homes[type(module)]))
         for name, module in model.named_modules()
-        if type(module) in rules
+        if table.is_population(module)
     }
-    called = {name: _Seen(sequence=False) for name in steps}
+    called = {name: _Seen(False, norse.FRAMEWORK) for name in steps}
     number = itertools.count()
 
     def end(_: StepCall, result: Any) -> None:
@@ -105,7 +115,7 @@ def reference_run(
     extent = tuple(extent or rasters[0].shape[:2])
     names = [name for name, node in graph.nodes.items() if isinstance(node, Output)]
     try:
-        with torch.no_grad(), watched(lambda _: None, end):
+        with torch.no_grad(), hidden_states(model), watched(lambda _: None, end):
             sent_outputs = _run(model, rasters, time, len(names))
     finally:
         for hook in hooks:
@@ -129,20 +139,19 @@ def reference_run(
     for name, variables in final.items():
         for values in variables.values():
             _check_finite(name, values)
-    return Run(spikes=spikes, outputs=outputs, ran_by=describe(rasters[0], extent[1]), final_state=final)
+    ran_by = describe(rasters[0], extent[1], {record.home for record in records.values()})
+    return Run(spikes=spikes, outputs=outputs, ran_by=ran_by, final_state=final)
 
 
-def describe(raster: torch.Tensor, samples: int | None = None) -> str:
-    """What ran, with all that decides the order of float sums: versions, float type, batch, threads."""
-    try:
-        import norse as package
+def describe(raster: torch.Tensor, samples: int | None = None, frameworks: Collection[Framework] = ()) -> str:
+    """What ran, with all that decides the order of float sums: versions, float type, batch, threads.
 
-        framework = f"norse {getattr(package, '__version__', 'of unknown version')}, "
-    except ImportError:
-        framework = ""
+    frameworks: those that had a part in it.
+    """
+    named = "".join(f"{one.package} {one.version}, " for one in loaded() if one in frameworks)
     dtype = str(raster.dtype).removeprefix("torch.")
     threads = torch.get_num_threads()
-    return f"{framework}torch {torch.__version__}, {dtype}, batch {samples or raster.shape[1]}, {threads} threads"
+    return f"{named}torch {torch.__version__}, {dtype}, batch {samples or raster.shape[1]}, {threads} threads"
 
 
 @dataclass(slots=True)
@@ -150,14 +159,13 @@ class _Seen:
     """What one population returned, call by call: a forward hook."""
 
     sequence: bool  # whether one call gives the whole raster
+    home: Framework
     sent: list[Array] = field(default_factory=list)
     state: dict[str, Array] = field(default_factory=dict)
 
     def __call__(self, module: Any, args: Any, result: Any) -> None:
-        self.sent.append(_array(result[0]))
-        for name, value in norse.state_of(result).items():
-            values = _array(value)
-            self.state[name] = values[-1] if getattr(module, "record_states", False) else values
+        self.sent.append(_array(self.home.outcome(module, result).sent))
+        self.state = {name: _array(value) for name, value in self.home.variables(module, result).items()}
 
     def joined(self, name: str, shape: tuple[int, ...]) -> Array:
         """The raster, which must have the given shape [T, B, ...]."""

@@ -1,7 +1,7 @@
-"""Rung 0 on rasters that are not stored in a model file: torch's layers and Norse's own steps on the traced graph.
+"""Rung 0 on rasters that are not stored in a model file: torch's layers and the framework's steps on the traced graph.
 
-Each layer and each step is the call that the model makes, on tensors of the same shapes, in the same order
-(norse_steps.py tells how Norse's steps are called).
+Each layer and each step is the call that the model makes, on tensors of the same shapes, in the same order (the table
+of a framework tells how its steps are called: norse_steps.py, snntorch.py, spikingjelly.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from norse_export.errors import GraphError
-from norse_export.frontend.frameworks.norse_steps import knows, step_of
+from norse_export.frontend.frameworks.table import Framework, stepping
 from norse_export.frontend.reference import describe
 from norse_export.frontend.trace import OVER_TIME
 from norse_export.ir.graph import Graph, Shape
@@ -32,14 +32,18 @@ Array = NDArray[Any]
 
 
 def replay(discrete: Graph[DiscreteNode], inputs: Mapping[str, Array]) -> Run:
-    """Run a discrete graph with torch and Norse on rasters [T, B, *shape].
+    """Run a discrete graph with torch and the frameworks that it comes from on rasters [T, B, *shape].
 
     It gives what the model gave, bit for bit, with the same versions, threads and batch size; a folded batch
     normalisation alone is computed in another order than the model's, and stays within the margin rule.
 
     Raises:
         UsageError: rasters that do not fit the graph. GraphError: metadata that do not fit it.
+        MissingDependencyError: a framework is not installed.
     """
+    frameworks = {framework for framework in stepping_in(discrete) if framework is not None}
+    for framework in frameworks:
+        framework.load()
     rasters = checked_inputs(discrete, inputs)
     dtype = getattr(torch, model_dtype(discrete))
     signals = {name: _tensor(raster, dtype) for name, raster in rasters.items()}
@@ -51,7 +55,7 @@ def replay(discrete: Graph[DiscreteNode], inputs: Mapping[str, Array]) -> Run:
     return Run(
         spikes={name: sent[name].numpy() != 0 for name, node in neurons.items() if node.spikes},
         outputs={name: sent[name].numpy() for name, node in discrete.nodes.items() if isinstance(node, Output)},
-        ran_by=f"{describe(example)}, on the traced graph",
+        ran_by=f"{describe(example, None, frameworks)}, on the traced graph",
         final_state={
             name: dict(zip(node.family.state, (value.numpy() for value in arithmetic.state[name]), strict=True))
             for name, node in neurons.items()
@@ -59,10 +63,10 @@ def replay(discrete: Graph[DiscreteNode], inputs: Mapping[str, Array]) -> Run:
     )
 
 
-def is_norses(discrete: Graph[DiscreteNode]) -> bool:
-    """Whether Norse has the step of every population."""
+def stepping_in(discrete: Graph[DiscreteNode]) -> set[Framework | None]:
+    """The frameworks that have the steps of the populations; None is among them where none has that of one."""
     neurons = (node for node in discrete.nodes.values() if isinstance(node, Neuron))
-    return all(knows(_plain(node)) for node in neurons)
+    return {stepping(_plain(node)) for node in neurons}
 
 
 def _plain(node: Neuron) -> str:
@@ -85,7 +89,7 @@ def _at_once(discrete: Graph[DiscreteNode]) -> frozenset[int]:
 class _Framework:
     """Signals are torch tensors [T, B, *shape]; layers are applied step by step, or at once where the model did so.
 
-    at_once: ids of Linear layers that took whole rasters: their float sums are added up in another order.
+    at_once: ids of layers that took whole rasters: their float sums are added up in another order.
     """
 
     def __init__(self, dtype: Any, samples: int, at_once: frozenset[int]) -> None:
@@ -98,7 +102,7 @@ class _Framework:
 
     def layer(self, node: Layer, ports: tuple[Any, ...]) -> Any:
         if id(node) in self._at_once:
-            return _apply(node, ports, self._own)
+            return _over_raster(node, ports, self._own)
         return torch.stack([_apply(node, step, self._own) for step in zip(*ports, strict=True)])
 
     def _own(self, value: Array | None) -> Any:
@@ -115,7 +119,10 @@ class _Framework:
         )
         parameters = {key: self._own(value) for key, value in node.parameters.items()}
         gain = parameters.pop("gain", None)
-        advance = step_of(_plain(node))
+        framework = stepping(_plain(node))
+        if framework is None:
+            raise KeyError(f"no framework has the step of {node.family.name}")
+        advance = framework.steps[_plain(node)]()
         sent = []
         for step in zip(*ports, strict=True):
             out, state = advance(step if gain is None else (gain * step[0], *step[1:]), state, parameters)
@@ -138,6 +145,14 @@ class _Framework:
 
 def _tensor(value: Array, dtype: Any) -> Any:
     return torch.from_numpy(np.array(value)).to(dtype)  # of its own memory: what comes from a file is read-only
+
+
+def _over_raster(node: Layer, ports: tuple[Any, ...], own: Callable[[Array | None], Any]) -> Any:
+    """A layer on rasters [T, B, ...]: torch's Linear takes them as they are, others time and batch as one axis."""
+    if isinstance(node, Linear):
+        return _apply(node, ports, own)
+    flat = tuple(raster.flatten(0, 1) for raster in ports)
+    return _apply(node, flat, own).unflatten(0, ports[0].shape[:2])
 
 
 def _apply(node: Layer, ports: tuple[Any, ...], own: Callable[[Array | None], Any]) -> Any:
@@ -174,4 +189,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "quotient": operator.truediv,
     "difference": operator.sub,
     "product": operator.mul,
+    "at_least": torch.maximum,
+    "at_most": torch.minimum,
+    "leaky_relu": lambda x, slope: torch.where(x > 0, x, x * slope),
+    "magnitude": torch.abs,
+    "larger": torch.maximum,
+    "smaller": torch.minimum,
 }

@@ -8,8 +8,9 @@ import torch
 
 from norse_export.errors import UsageError
 from norse_export.frontend.encoders import is_encoder
-from norse_export.frontend.frameworks import norse
 from norse_export.frontend.frameworks.step_functions import StepCall, watched
+from norse_export.frontend.frameworks.table import Tables, tables
+from norse_export.frontend.hidden import keeps_its_states
 from norse_export.frontend.lifted import is_lift
 from norse_export.frontend.reference import takes_state
 from norse_export.frontend.undisturbed import undisturbed
@@ -21,29 +22,57 @@ def find_time(model: torch.nn.Module, rasters: Rasters = ()) -> Literal["outside
     """Whether the model takes one step or the whole raster a call, found from the modules inside.
 
     Sequence modules (LIF, LI, ...) and Lift take whole rasters; cells outside of a Lift take one step. Cells in a model
-    whose forward takes no state are "inside": the model has to loop over time itself. A model with neither, which has
-    no state at all, takes one step.
+    whose forward takes no state are "inside": the model has to loop over time itself, but where the cells keep their
+    states themselves: then it is tried whether it does. A model with neither, without any state, takes one step.
 
     Raises:
         UsageError: both could be meant.
     """
-    table, sequences, inputs = norse.rules(), norse.sequence_classes(), max(1, len(rasters))
-    lifted = {id(inner) for lift in model.modules() if is_lift(lift) for inner in lift.modules()}
-    takers = (is_lift(m) or is_encoder(m) or type(m) in sequences for m in model.modules())
-    inside = any(takers)
-    cells = [m for m in model.modules() if type(m) in table and type(m) not in sequences and id(m) not in lifted]
-    if inside and cells:
+    table, inputs = tables(), max(1, len(rasters))
+    takers = [m for m in model.modules() if is_lift(m) or is_encoder(m) or table.whole(m)]
+    within = {id(inner) for taker in takers for inner in taker.modules()}
+    cells = [m for m in model.modules() if table.is_population(m) and not table.whole(m) and id(m) not in within]
+    if takers and cells:
         raise UsageError(
             f"the model holds {type(cells[0]).__name__}, which takes one step, beside modules that take whole rasters",
             where="time",
             fix="say time='outside' or time='inside'",
             kind="time",
         )
-    if inside:
+    if takers:
         return "inside"
+    if cells and keeps_its_states(model) and rasters:
+        return "inside" if _loops(model, rasters, table) else "outside"
     own = bool(cells) or _calls_steps(model, rasters)
     loops = own and not takes_state(model, inputs) and not isinstance(model, torch.nn.Sequential)
     return "inside" if loops else "outside"
+
+
+class _Twice(Exception):  # noqa: N818  # no error: it ends a run of which enough was seen
+    """A population was called a second time in one run of the model."""
+
+
+def _loops(model: torch.nn.Module, rasters: Rasters, table: Tables) -> bool:
+    """Whether a model, called with whole rasters, calls one of its populations more than once; False if it raises."""
+    calls: set[int] = set()
+
+    def count(module: torch.nn.Module, _: object, __: object) -> None:
+        if id(module) in calls:
+            raise _Twice
+        calls.add(id(module))
+
+    hooks = [module.register_forward_hook(count) for module in model.modules() if table.is_population(module)]
+    try:
+        with torch.no_grad(), undisturbed(model):
+            model(*(raster.clone() for raster in rasters))
+    except _Twice:
+        return True
+    except Exception:  # whatever the model raises is told when it is recorded
+        return False
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return False
 
 
 def _calls_steps(model: torch.nn.Module, rasters: Rasters) -> bool:

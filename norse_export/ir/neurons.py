@@ -28,6 +28,7 @@ from norse_export.ir.arrays import FloatArray, checked, compact, first_true, per
 from norse_export.ir.graph import Shape
 from norse_export.ir.schemes import EULER, SCHEMES, Scheme, coefficient
 from norse_export.ir.shapes import KeepsShape, check_dt
+from norse_export.program.counted_steps import SNNTORCH, SPIKINGJELLY
 from norse_export.program.families import DYNAMICS, NORSE, RECURRENT_PORT, Dynamics, Rule
 
 _COEFFICIENT_TOLERANCE = 1e-6  # relative: further apart, tau and coefficient do not belong together
@@ -372,6 +373,24 @@ CobaLIF = Kind(
     free=("gamma",),
 )
 
+
+def _counted(dynamics: Dynamics, **more: Any) -> Kind:
+    """A kind whose time counts in steps, named after its dynamics: "leaky_subtract" is LeakySubtract."""
+    words = (word.removeprefix("lif").capitalize() for word in dynamics.name.split("_"))
+    lif = "LIF" if dynamics.name.startswith("lif") else ""
+    return Kind(name=lif + "".join(words), dynamics=dynamics, **more)
+
+
+#: snnTorch's neurons, by how they are reset: Leaky (decay_v = beta), Synaptic (decay_i = alpha, decay_v = beta), Alpha.
+#: Their decays are dimensionless: tau = dt/(1 - decay), whatever dt is. Source: snntorch 1.0.0.
+SNNTORCH_KINDS = {name: _counted(DYNAMICS[name]) for name in SNNTORCH}
+#: SpikingJelly's: LIFNode divides by tau_steps = tau_mem/dt, ParametricLIFNode multiplies by alpha = dt/tau_mem; Whole:
+#: decay_input=False. Source: spikingjelly 2.0.0.
+SPIKINGJELLY_KINDS = {
+    name: _counted(DYNAMICS[name], starts=_FROM_LEAK, rates=_MEMBRANE if "alpha" in DYNAMICS[name].parameters else {})
+    for name in SPIKINGJELLY
+}
+
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         kind.name: kind
@@ -392,6 +411,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             LIFMCRefrac,
             Izhikevich,
             CobaLIF,
+            *SNNTORCH_KINDS.values(),
+            *SPIKINGJELLY_KINDS.values(),
         )
     }
 )

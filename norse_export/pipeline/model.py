@@ -85,39 +85,51 @@ def graph_truth(graph: Graph[ContinuousNode], note: Finding | None = None) -> Ca
 
 
 def framework_truth(graph: Graph[ContinuousNode]) -> Callable[[Rasters], Truth]:
-    """Norse's own steps on the traced graph, where Norse is installed: for rasters that are not stored in the file."""
-    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("norse") is None:
-        return graph_truth(graph, _RUNG_1_ONLY)
+    """The framework's own steps on the traced graph, where it is installed: for rasters that are not in the file."""
+    if importlib.util.find_spec("torch") is None:
+        return graph_truth(graph, _missing("torch"))
     discrete = discretise(graph)
 
     def truth(inputs: Rasters) -> Truth:
-        from norse_export.frontend.replay import is_norses, replay
+        from norse_export.frontend.replay import replay, stepping_in
 
-        if not is_norses(discrete):
-            return graph_truth(graph, _NOT_NORSES)(inputs)
-        return Truth(replay(discrete, inputs), 0, _REPLAYED)
+        frameworks = stepping_in(discrete)
+        if None in frameworks:
+            return graph_truth(graph, _NO_STEP)(inputs)
+        missing = [one.package for one in frameworks if one and importlib.util.find_spec(one.package) is None]
+        if missing:
+            return graph_truth(graph, _missing(*sorted(missing)))(inputs)
+        return Truth(replay(discrete, inputs), 0, _replayed(*sorted(one.title for one in frameworks if one)))
 
     return truth
 
 
-_RUNG_1_ONLY = Finding(
+def _missing(*packages: str) -> Finding:
+    named = " and ".join(packages)
+    return Finding(
+        "rung_1_only",
+        "warning",
+        "reference",
+        f"rung 1 only: {named} is not installed, so the reference is the interpreter on the traced graph",
+        f"install {named}, or leave the inputs out: what the model did on the stored ones is in the file",
+    )
+
+
+_NO_STEP = Finding(
     "rung_1_only",
     "warning",
     "reference",
-    "rung 1 only: norse is not installed, so the reference is the interpreter on the traced graph",
-    "install norse, or leave the inputs out: what the model did on the stored ones is in the file",
-)
-_NOT_NORSES = Finding(
-    "rung_1_only",
-    "warning",
-    "reference",
-    "rung 1 only: Norse has no step like that of a layer, so the reference is the interpreter on the traced graph",
+    "rung 1 only: no framework has a step like that of a layer, so the reference is the interpreter on the traced graph",
     "leave the inputs out: what the model did on the stored ones is in the file",
 )
-_REPLAYED = Finding(
-    "replayed",
-    "note",
-    "reference",
-    "on these inputs the reference is Norse's own steps on the traced graph: the module itself is not in the file",
-    "save the model with such inputs as its example to compare with the module itself",
-)
+
+
+def _replayed(*titles: str) -> Finding:
+    steps = " and ".join(f"{title}'s" for title in titles) or "torch's"
+    return Finding(
+        "replayed",
+        "note",
+        "reference",
+        f"on these inputs the reference is {steps} own steps on the traced graph: the module itself is not in the file",
+        "save the model with such inputs as its example to compare with the module itself",
+    )

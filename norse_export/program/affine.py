@@ -9,8 +9,9 @@ them: u (|value| + error), with the error before rounding. `tiny` is what a resu
 whether it is rounded to a subnormal number or flushed to zero. An operation on values that every computation shares
 (parameters, counters of steps, spikes) does not round where its result has a place in the float type.
 
-A comparison of shared values has one outcome. The one comparison of others decides on the spike: its outcome is given,
-and the margin by which it was decided is kept.
+A comparison of shared values has one outcome. That of others which decides on the spike has its outcome given, and the
+margin by which it was decided is kept. Any other has its own outcome; where it is nearer than its error, another
+computation may have the other one, and what is chosen by it is off by as much as the two choices are apart.
 
 Source: L. de Figueiredo, J. Stolfi, Affine arithmetic: concepts and applications, Numerical Algorithms 37, 2004; the
 model of rounding is that of N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 2.2.
@@ -103,8 +104,8 @@ def bounded_step(
     spikes: bool, None for a family that does not spike. tiny: the smallest normal number of that run's float type.
 
     Raises:
-        ValueError: the program compares values that may be off elsewhere than at its threshold, or has an operation
-            whose error is not known: a division by such a value, an operation on integers.
+        ValueError: the spikes are not given where the program has them; it combines comparisons of values that may be off, or has an operation whose error is not
+            known: a division by such a value, an operation on integers.
     """
     given = {**ports, **state}
     errors = {name: error for name, (_, error) in given.items()}
@@ -183,7 +184,11 @@ class _Machine:
             undecided = ~possible & ~(np.abs(margin) > error)
             return _Decision(np.where(possible, self.spikes, own), margin, error, undecided)
         if not (a.is_exact and b.is_exact):
-            raise ValueError("a comparison that is not the spike cannot be bounded")
+            if number in self.deciding:
+                raise ValueError("the spikes are not given")
+            apart = Spread(*_sum(a, b, -1.0))
+            margin, error = apart.value, np.broadcast_to(apart.error(self.errors), apart.value.shape)
+            return _Decision(_LOGICAL[op](a.value, b.value), margin, error, ~(np.abs(margin) > error))
         return Spread.exact(_LOGICAL[op](a.value, b.value))
 
     def arithmetic(self, op: Op, operands: list[Spread]) -> Spread:

@@ -21,6 +21,7 @@ from functools import cache
 from inspect import Parameter, Signature, signature
 from typing import Any, Literal
 
+from norse_export.program.counted_steps import SNNTORCH, SPIKINGJELLY
 from norse_export.program.operations import exp, matmul, maximum, where
 from norse_export.program.program import Family, Step
 
@@ -355,6 +356,11 @@ DYNAMICS = {
         _dynamics(lif_mc_refrac, "v", "i", "rho", matrices=("g",)),
         _dynamics(izhikevich, "v", "u"),
         _dynamics(coba_lif, "v", "g_e", "g_i", ports=("e", "i")),
+        *(_dynamics(step, *state, name=name) for name, (step, state) in SNNTORCH.items()),
+        *(
+            _dynamics(step, *state, name=name, choices=("threshold", "reset"))
+            for name, (step, state) in SPIKINGJELLY.items()
+        ),
     )
 }
 RECURRENT_PORT = "r"

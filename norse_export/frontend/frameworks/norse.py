@@ -5,6 +5,7 @@ Source of every update: norse 1.1.0, norse/torch/module and norse/torch/function
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 
 from norse_export.errors import MissingDependencyError, UnsupportedError
 from norse_export.frontend.builder import Builder, Value
-from norse_export.frontend.frameworks.norse_checks import parameter, problems, state_of
+from norse_export.frontend.frameworks.norse_checks import method_problem, parameter, problems, state_of
 from norse_export.frontend.frameworks.norse_families import FAMILIES, Form, NorseFamily
+from norse_export.frontend.frameworks.norse_steps import STEPS
 from norse_export.frontend.frameworks.step_functions import StepFunction
+from norse_export.frontend.frameworks.table import Advance, Framework, Outcome
 from norse_export.frontend.leaf import Call, Rule, array, refused_axes
 from norse_export.frontend.torch_save import import_norse
 from norse_export.ir.layers import Linear
@@ -25,7 +28,7 @@ from norse_export.ir.neurons import NeuronModel
 from norse_export.program.families import NORSE
 from norse_export.program.families import Rule as StepRule
 
-__all__ = ["rules", "sequence_classes", "state_of", "step_rule"]
+__all__ = ["FRAMEWORK", "foreign", "rules", "sequence_classes", "state_of", "step_rule"]
 
 Array = NDArray[Any]
 
@@ -214,3 +217,49 @@ def _choices(p: Any) -> StepRule:
     from norse.torch.functional.reset import reset_subtract
 
     return StepRule(reset="subtract") if getattr(p, "reset_method", None) is reset_subtract else NORSE
+
+
+def foreign(state: Any) -> str | None:
+    """Why a state that was passed in is none of Norse's, whose states are named tuples."""
+    if state is None or hasattr(state, "_asdict"):
+        return None
+    return f"a {type(state).__name__}, which is no state of Norse's"
+
+
+def _given(_: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], __: Any) -> Any:
+    return args[1] if len(args) > 1 else kwargs.get("state")
+
+
+def _outcome(_: Any, result: Any) -> Outcome:
+    return Outcome(*result)
+
+
+def _variables(module: Any, result: Any) -> Mapping[str, Any]:
+    found = state_of(result)
+    recorded = getattr(module, "record_states", False)  # then of every step
+    return {name: value[-1] if recorded else value for name, value in found.items()}
+
+
+def _step(advance: Advance) -> Advance:
+    import_norse()
+    return advance
+
+
+FRAMEWORK = Framework(
+    package="norse",
+    title="Norse",
+    extra="norse",
+    rules=rules,
+    populations=lambda: frozenset(rules()),
+    given=_given,
+    carry="return the state from forward and pass it on unchanged, as norse.torch.SequentialState does",
+    sequence="use norse.torch.SequentialState in the place of torch.nn.Sequential: it carries the state",
+    foreign=foreign,
+    outcome=_outcome,
+    variables=_variables,
+    whole=lambda module: type(module) in sequence_classes(),
+    problem=method_problem,
+    library=("norse.torch.",),
+    inside=("norse.torch.module.sequential", "norse.torch.models."),
+    steps={family: partial(_step, advance) for family, advance in STEPS.items()},
+)

@@ -9,28 +9,10 @@ Source: norse 1.1.0, norse/torch/functional.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-Ports = tuple[Any, ...]
-States = tuple[Any, ...]
-Parameters = Mapping[str, Any]
-Advance = Callable[[Ports, States, Parameters], tuple[Any, States]]
-
-
-def step_of(family: str) -> Advance:
-    """The step of a family by its name, without `_gain`.
-
-    Raises:
-        KeyError: Norse has no such step.
-    """
-    return _STEPS[family]
-
-
-def knows(family: str) -> bool:
-    """Whether Norse has the step of a family."""
-    return family in _STEPS
+from norse_export.frontend.frameworks.table import Advance, Parameters, Ports, States
 
 
 def _functional(name: str) -> Any:
@@ -158,7 +140,7 @@ def _coupled(x: Ports, state: States, p: Parameters) -> tuple[Any, States]:
     """lif_mc_step: a step of LIF, and then v + dt (g v); here dt has to be the model's."""
     from torch.nn.functional import linear
 
-    z, (v, i) = _STEPS["cuba_lif_recurrent" if len(x) > 1 else "cuba_lif"](x, state, p)
+    z, (v, i) = STEPS["cuba_lif_recurrent" if len(x) > 1 else "cuba_lif"](x, state, p)
     return z, (v + p["step"] * linear(v, p["g"]), i)
 
 
@@ -201,7 +183,7 @@ def _coba(x: Ports, state: States, p: Parameters) -> tuple[Any, States]:
     return z, (after.v, after.g_e, after.g_i)
 
 
-_STEPS: dict[str, Advance] = {
+STEPS: dict[str, Advance] = {
     "cuba_lif": _cuba_lif,
     "cuba_lif_recurrent": _into_current(_cuba_lif),
     "cuba_li": _cuba_li,

@@ -57,9 +57,13 @@ class StepCall:
         return type(self.function.name, (), own)()
 
 
-@cache
 def step_functions() -> Mapping[CodeType, StepFunction]:
-    """By their code; empty where Norse is not installed."""
+    """By their code; empty where Norse is not loaded, or not whole."""
+    return _step_functions() if "norse" in sys.modules else {}
+
+
+@cache
+def _step_functions() -> Mapping[CodeType, StepFunction]:
     try:
         import_norse()
     except MissingDependencyError:

@@ -13,6 +13,7 @@ import numpy as np
 from torch.overrides import resolve_name
 
 from norse_export.frontend.builder import Value
+from norse_export.frontend.frameworks.table import loaded
 from norse_export.frontend.frameworks.torch_nn import flatten
 from norse_export.frontend.functions.functional import Operation, rule_of
 from norse_export.frontend.recording import Recording
@@ -239,8 +240,9 @@ def _user_frame() -> tuple[FrameType | None, FrameType | None]:
     """The first frame outside the libraries, and the frame of the library that it called."""
     inner: FrameType | None = None
     frame: FrameType | None = sys._getframe(1)
+    libraries = {"torch", "norse_export", *(framework.package for framework in loaded())}
     while frame is not None:
-        if frame.f_globals.get("__name__", "").split(".")[0] not in ("torch", "norse", "norse_export"):
+        if frame.f_globals.get("__name__", "").split(".")[0] not in libraries:
             return frame, inner
         inner, frame = frame, frame.f_back
     return None, None

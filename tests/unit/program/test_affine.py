@@ -43,6 +43,8 @@ def parameter(made: Family, name: str, generator: np.random.Generator) -> Array:
         return generator.choice(np.float32([0, 0.1, 0.5, 1, 1.5, 1.99]), CASES)
     if name in COUNTERS:
         return generator.integers(0, 4, CASES).astype(np.float32)
+    if name == "tau_steps":  # what is divided by it stays within the range of float32
+        return generator.uniform(1.0, 20.0, CASES).astype(np.float32)
     if name == "delta_t":  # the exponential of what is drawn stays within the range of float32
         return generator.choice(np.float32([2, 3, 4.1, 50]), CASES)
     if name in made.matrices:
@@ -318,9 +320,20 @@ def twice(x: Any, v: Any, *, low: Any, high: Any) -> Step:
     return Step(state=(where(x > low, x, v),), spike=z)
 
 
-@pytest.mark.parametrize("spikes", [None, np.zeros(1, bool)], ids=["a family that does not spike", "a second one"])
-def test_a_comparison_that_is_not_the_threshold_cannot_be_bounded(spikes: Array | None) -> None:
+def test_spikes_have_to_be_given_where_a_program_has_them() -> None:
     family = Family("twice", twice, ("x",), ("v",))
     one = np.ones(1)
-    with pytest.raises(ValueError, match="not the spike"):
-        bounded_step(family.trace(), {"x": (one, one)}, {"v": (one, one)}, {"low": one, "high": one}, spikes, U)
+    with pytest.raises(ValueError, match="not given"):
+        bounded_step(family.trace(), {"x": (one, one)}, {"v": (one, one)}, {"low": one, "high": one}, None, U)
+
+
+def test_a_second_comparison_has_both_outcomes_where_it_is_nearer_than_its_error() -> None:
+    """x > low chooses x, else v: x = 2 and 1.05 and -1 and 0.95, off by 0.1, against low = 1; v = 5, off by 0.25."""
+    family = Family("twice", twice, ("x",), ("v",))
+    x, v, one = np.array([2.0, 1.05, -1.0, 0.95]), np.full(4, 5.0), np.ones(4)
+    ports, state = {"x": (x, np.full(4, 0.1))}, {"v": (v, np.full(4, 0.25))}
+    step = bounded_step(family.trace(), ports, state, {"low": one, "high": 9 * one}, np.zeros(4, bool), U)
+    assert step.state[0].tolist() == [2.0, 1.05, 5.0, 5.0]
+    np.testing.assert_allclose(step.state_error[0], [0.1, 0.1 + 3.95 + 0.35, 0.25, 0.25 + 4.05 + 0.35], rtol=1e-6)
+    assert step.margin is not None
+    assert step.margin.tolist() == [-4.0] * 4

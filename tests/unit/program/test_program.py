@@ -76,7 +76,7 @@ def test_a_family_knows_its_parameters_in_the_order_of_the_step() -> None:
 
 def test_the_table_holds_each_family_under_its_name() -> None:
     assert all(name == made.name for name, made in FAMILIES.items())
-    assert len(DYNAMICS) == 16
+    assert len(DYNAMICS) == 35
     forms = {name: sorted(made.name for made in FAMILIES.values() if dynamics_name(made) == name) for name in DYNAMICS}
     gained = {"cuba_lif", "cuba_li", "lif", "li", "if", "integrator"}
     single = {"cuba_li", "li", "integrator", "coba_lif"}  # no recurrent form: no spikes, or ports of its own
