@@ -122,7 +122,7 @@ def _neuron(family: NorseFamily, name: str, form: Form) -> ModuleClass:
     if form.weights in ("input", "conductances"):
         weights = ("input_weights", "recurrent_weights") if form.weights == "conductances" else ("input_weights",)
         sizes = {"input_size": whole(1), "hidden_size": whole(1)}
-        return ModuleClass(arguments={**sizes, **arguments}, parameters=weights)
+        return ModuleClass(arguments={**sizes, **arguments}, weights=weights, bare=True)
     if form.weights:
         arguments |= {"input_size": TENSOR, "hidden_size": TENSOR, "autapses": FLAG}
     if form.lead == 2:

@@ -24,7 +24,8 @@ class ModuleClass:
     arguments: attributes that rebuild the module. derived: attributes that the constructor computes from the
     arguments; they must be what it computes. parameters, buffers: names of which a file holds all. weights: names that
     stand among the parameters or, where the user gave plain tensors, among the attributes; the constructor takes them.
-    afterwards: arguments that the constructor does not take under their own name; they are set behind it.
+    afterwards: arguments that the constructor does not take under their own name; they are set behind it. bare: the
+    constructor would draw weights and compute nothing, and is left out.
     """
 
     arguments: Mapping[str, Field] = field(default_factory=dict)
@@ -34,3 +35,4 @@ class ModuleClass:
     weights: tuple[str, ...] = ()
     children: Children | tuple[str, ...] = Children.NONE
     afterwards: frozenset[str] = frozenset()
+    bare: bool = False

@@ -7,7 +7,6 @@ be what the file says, else the file is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -142,22 +141,15 @@ class _Builder:
 
     def _container(self, node: Node, children: Mapping[str, torch.nn.Module]) -> torch.nn.Module:
         """A module of others. One whose children have names of their own is made without its constructor."""
-        import torch
-
         make, spec, attributes = named(node["class"]), known.MODULES[node["class"]], node["attributes"]
         module: torch.nn.Module
-        if isinstance(spec.children, tuple):
-            module = make.__new__(make)
-            torch.nn.Module.__init__(module)
-        else:
-            module = make()
+        module = _bare(make) if isinstance(spec.children, tuple) else make()
         for name, child in children.items():
             module.add_module(name, child)
         for attribute in spec.arguments:
             value = attributes[attribute]
             setattr(module, attribute, value if isinstance(value, list) else self._value(value))
-        if len(attributes.get("stateful_layers", children)) != len(children):
-            raise _WrongError("stateful_layers does not have an entry for each child")
+        _check_container(node)
         return module
 
     def _neuron(self, node: Node) -> torch.nn.Module:
@@ -167,14 +159,17 @@ class _Builder:
         attributes, spec = node["attributes"], known.MODULES[node["class"]]
         values = {name: self._value(attributes[name]) for name in spec.arguments}
         weights = self._weights(node, values)
-        kept = {name: (weight.detach().clone(), weight.requires_grad) for name, weight in weights.items()}
-        passed = {name: value for name, value in values.items() if name not in spec.afterwards}
-        with torch.device("meta") if spec.parameters else nullcontext():  # the file's own come later, see `_fill`
-            module: torch.nn.Module = named(node["class"])(**passed, **weights)
-        for name, (value, requires_grad) in kept.items():
-            with torch.no_grad():
-                weights[name].copy_(value)
-            weights[name].requires_grad_(requires_grad)
+        if spec.bare:
+            module = _bare(named(node["class"]))
+            values |= weights
+        else:
+            kept = {name: (weight.detach().clone(), weight.requires_grad) for name, weight in weights.items()}
+            passed = {name: value for name, value in values.items() if name not in spec.afterwards}
+            module = named(node["class"])(**passed, **weights)
+            for name, (value, requires_grad) in kept.items():
+                with torch.no_grad():
+                    weights[name].copy_(value)
+                weights[name].requires_grad_(requires_grad)
         for name, value in values.items():
             setattr(module, name, value)
         return module
@@ -186,9 +181,12 @@ class _Builder:
             return {}
         sizes = {}
         for size in ("input_size", "hidden_size"):
-            if values[size].shape != () or values[size].is_floating_point():
+            sizes[size] = found_size = values[size]
+            if isinstance(found_size, int):
+                continue
+            if found_size.shape != () or found_size.is_floating_point():
                 raise _WrongError(f"{size} is not a whole number")
-            sizes[size] = values[size].item()
+            sizes[size] = found_size.item()
         sources, found = {**attributes["_parameters"], **attributes}, {}
         for name in spec.weights:
             weight = found[name] = self._value(sources[name])
@@ -231,6 +229,15 @@ class _Builder:
         return _argument(value)
 
 
+def _bare(make: Any) -> torch.nn.Module:
+    """A module of the class as it is before its constructor."""
+    import torch
+
+    module: torch.nn.Module = make.__new__(make)
+    torch.nn.Module.__init__(module)
+    return module
+
+
 def _argument(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -247,6 +254,23 @@ def _check_derived(module: torch.nn.Module, node: Node) -> None:
             found = list(found)
         if found != node["attributes"][name]:
             raise _WrongError(f"{name} is {_words(node['attributes'][name])}, and should be {_words(found)}")
+
+
+def _check_container(node: Node) -> None:
+    """What a container says of its children must fit them."""
+    attributes, children = node["attributes"], node["children"]
+    if len(attributes.get("stateful_layers", children)) != len(children):
+        raise _WrongError("stateful_layers does not have an entry for each child")
+    if "output_modules" not in attributes:
+        return
+    inner = children["module"]
+    if not inner["class"].endswith(".SequentialState") or not inner["attributes"].get("return_hidden", True):
+        raise _WrongError("its module is no SequentialState that returns what is hidden")
+    named, count = attributes["output_modules"], len(inner["children"])
+    if "same" not in inner and any(
+        not -count <= one < count for one in (named if isinstance(named, list) else [named])
+    ):
+        raise _WrongError(f"output_modules is {named}, and there are {count} layers")
 
 
 def _words(value: Any) -> str:

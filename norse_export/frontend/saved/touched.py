@@ -16,6 +16,10 @@ GETATTR = Global("builtins", "getattr")
 ORDERED_DICT = Global("collections", "OrderedDict")
 SET = Global("builtins", "set")
 
+#: Another way for a class of the user's own: its weights, and the code that builds it.
+FACTORY = "; or torch.save its state_dict() alone, and pass --factory module:function that builds the model"
+_LIBRARIES = ("torch.", "norse.")  # their classes are no code of the user's
+
 #: Every name that may stand in a file; each only where it belongs.
 ALLOWED = frozenset(
     {
@@ -38,10 +42,12 @@ def judge(pickle: Pickle, places: Mapping[str, str]) -> Iterator[Finding]:
 
     places: the module path of a class that is not allowed, by its name, where it is known.
     """
+    written = _objects(pickle)
     for name in pickle.globals:
         if name.path not in ALLOWED or "." in name.name:
             what = f"{shown(name.path)} is not allowed: loading it is unsafe, as it can run any code"
-            yield _unsafe(what, places.get(name.path, PICKLE))
+            fix = f"{SAVE}{FACTORY}" if name.path in written and not name.path.startswith(_LIBRARIES) else SAVE
+            yield _unsafe(what, places.get(name.path) or PICKLE, fix)
     for target in pickle.writes:
         what = shown(target.path) if isinstance(target, Global) else f"a {type(target).__name__}"
         yield _unsafe(f"the file writes into {what}: not allowed, unsafe")
@@ -76,5 +82,14 @@ def gets_initial_state(call: Call) -> bool:
     return False
 
 
-def _unsafe(what: str, where: str = PICKLE) -> Finding:
-    return Finding(UnsafeFileError.kind, "error", where, what, SAVE)
+def _objects(pickle: Pickle) -> set[str]:
+    """Names of classes of which the file holds objects with attributes of their own, as a user's modules are."""
+    return {
+        call.callable.path
+        for call in pickle.calls
+        if call.how == "new" and call.states and isinstance(call.callable, Global)
+    }
+
+
+def _unsafe(what: str, where: str = PICKLE, fix: str = SAVE) -> Finding:
+    return Finding(UnsafeFileError.kind, "error", where, what, fix)

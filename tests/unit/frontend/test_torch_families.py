@@ -1,6 +1,7 @@
-"""Every class of Norse's neurons, through a file of torch.save: what is traced is what the model itself gives, to the bit.
+"""Every class of Norse's neurons, through a file of torch.save: what is traced is what the model itself gives.
 
-Both are written as our own model file, which holds the graph, the spikes, the outputs and the final states.
+Both are, to the bit: they are written as our own model file, which holds the graph, the spikes, the outputs and the
+final states.
 """
 
 from __future__ import annotations

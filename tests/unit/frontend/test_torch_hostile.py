@@ -132,6 +132,16 @@ def test_all_findings_are_listed() -> None:
     assert [finding.where for finding in error.findings][:2] == ["0", "1"]
 
 
+def test_a_class_of_the_users_is_refused_with_both_ways_out() -> None:
+    users, torchs = refused(archive(module("mine.models Net"))), refused(archive(module("torch.nn.modules.rnn LSTM")))
+    command = refused(archive(call(RUN, "true")))
+    assert "mine.models.Net is not allowed" in users.what
+    assert "--factory module:function" in users.fix
+    for error in (users, torchs, command):
+        assert "norse_export.save(model, path, example_input)" in error.fix
+    assert "--factory" not in torchs.fix + command.fix
+
+
 def test_messages_stay_on_one_line_and_printable() -> None:
     error = refused(archive(value("__main__") + value("Net\n\x1b[2J" + "x" * 200) + b"\x93)R"))
     assert error.what.isprintable()
