@@ -22,11 +22,22 @@ from numpy.typing import NDArray
 
 from norse_export.errors import UnsupportedError
 from norse_export.program.laws import Law
-from norse_export.program.operations import STOCHASTIC, Op, Symbol, Tape, mul_shift, shift_left, shift_right
+from norse_export.program.operations import (
+    STOCHASTIC,
+    Op,
+    Symbol,
+    Tape,
+    mul_shift,
+    saturate,
+    shift_left,
+    shift_right,
+    wrap,
+)
 
 Floats = NDArray[np.float64]
 MAX_FACTOR_SHIFT = 31  # a program of 32 bits shifts by no more
-PRODUCT_BITS = 46  # of a product of two states: another product, of a factor of 16 bits, still fits in 64
+OPERAND_BITS = 31  # of a product of two numbers that are not known: 64 bits hold it
+PRODUCT_BITS = 46  # that are kept of it: another product, with a factor of 16 bits, still fits in 64
 FARTHEST = 2.0**46  # of a level: with the products that it takes part in, 64 bits hold no more
 ZERO = np.zeros(())
 FACTOR, LEVEL = "factor", "level"  # names of what follows from no parameter alone
@@ -142,10 +153,27 @@ class Arithmetic:
             label = a.label if b.name == LEVEL else b.name
             a = self.settled(a)
             return replace(a, unit=a.unit * b.value, counts=False, label=label)
-        a, b = self.settled(a), self.settled(b)
-        excess = max(0, 2 * (self.law.state_bits - 1) - PRODUCT_BITS)
+        a, b = self._operand(a), self._operand(b)
+        excess = max(0, 2 * (self._operand_bits - 1) - PRODUCT_BITS)
         product = self._divided(a.symbol, excess, b.symbol) if excess else a.symbol * b.symbol
         return Number(product, a.unit * b.unit, a.bits + b.bits - excess)
+
+    @property
+    def _operand_bits(self) -> int:
+        return min(self.law.state_bits + 2, OPERAND_BITS)
+
+    def _operand(self, a: Number) -> Number:
+        """A number as the multiplier takes it: with 2 bits more than a state, as far as there are so many."""
+        a, bits = self.settled(a), self._operand_bits
+        excess = self.law.state_bits + 2 - bits
+        whole = self._divided(a.symbol, excess) if excess else a.symbol
+        return replace(a, symbol=self.narrowed(whole, bits), bits=a.bits - excess)
+
+    def narrowed(self, whole: Symbol, bits: int) -> Symbol:
+        """The number in so many bits, as the law narrows."""
+        if self.law.overflow == "wrap":
+            return wrap(whole, bits)  # type: ignore[no-any-return]
+        return saturate(whole, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)  # type: ignore[no-any-return]
 
     def settled(self, a: Number) -> Number:
         """The same number, with its offset in the program."""

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from norse_export.errors import UnsupportedError
 from norse_export.passes.scaled import ZERO, Arithmetic, Floats, Known, Number, Value, computed
 from norse_export.program.laws import Law
-from norse_export.program.operations import Instruction, Op, Symbol, saturate, wrap
+from norse_export.program.operations import Instruction, Op, Symbol
 from norse_export.program.program import Program
 
 _MERGED = (Op.ADD, Op.SUB, Op.WHERE, Op.MIN, Op.MAX)  # what keeps a count a count
@@ -133,10 +133,9 @@ def joined_ports(program: Program) -> Mapping[str, str]:
         if len(taken) != 1 or (added := program.instructions[taken[0]]).op is not Op.ADD:
             continue
         other = added.operands[0] if added.operands[1] == number else added.operands[1]
-        before = ends.get(other) if uses[other] == taken else None
-        if before is None and other in numbers.values() and uses[other] == taken:
-            before = program.instructions[other].name
-        if before is not None and before != name:
+        if uses[other] == taken:
+            earlier = program.instructions[other].name if other < number else None  # ports come first, in their order
+            before = ends.get(other) or earlier or name
             found[name] = found[before]
         ends[taken[0]] = name
     return MappingProxyType(found)
@@ -270,10 +269,7 @@ class _Translation:
 
     def narrow(self, whole: Symbol | int) -> Symbol:
         symbol = self.write.tape.record(Op.CONSTANT, constants=(whole,)) if isinstance(whole, int) else whole
-        top = self.law.state_max
-        if self.law.overflow == "wrap":
-            return wrap(symbol, self.law.state_bits)  # type: ignore[no-any-return]
-        return saturate(symbol, -top - 1, top)  # type: ignore[no-any-return]
+        return self.write.narrowed(symbol, self.law.state_bits)
 
 
 _COMPARED = (Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL)
