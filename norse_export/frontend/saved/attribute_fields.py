@@ -36,8 +36,10 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"tensor"}
 
 
-def _list_of(value: Any, length: int, minimum: int) -> bool:
-    return isinstance(value, list) and len(value) == length and all(_is_whole(item, minimum) for item in value)
+def _list_of(value: Any, length: int, minimum: int | None) -> bool:
+    if not isinstance(value, list) or len(value) != length:
+        return False
+    return all(INTEGER.accepts(item) if minimum is None else _is_whole(item, minimum) for item in value)
 
 
 def whole(minimum: int, maximum: int | None = None) -> Field:
@@ -49,10 +51,10 @@ def whole(minimum: int, maximum: int | None = None) -> Field:
     )
 
 
-def sizes(length: int, minimum: int) -> Field:
+def sizes(length: int, minimum: int | None) -> Field:
     """As a convolution keeps them: one number for each axis."""
     return Field(
-        f"{length} whole numbers of {minimum} or more",
+        f"{length} whole numbers" + ("" if minimum is None else f" of {minimum} or more"),
         lambda value: _list_of(value, length, minimum),
     )
 

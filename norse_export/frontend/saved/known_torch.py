@@ -77,8 +77,18 @@ TORCH: Mapping[str, ModuleClass] = {
     f"{_M}.conv.Conv1d": convolution(1),
     f"{_M}.conv.Conv2d": convolution(2),
     f"{_M}.flatten.Flatten": ModuleClass(arguments={"start_dim": INTEGER, "end_dim": INTEGER}),
+    f"{_M}.padding.ZeroPad2d": ModuleClass(
+        arguments={"padding": sizes(4, None)},
+        derived={"value": choice(0.0)},
+    ),
     f"{_M}.activation.ReLU": ModuleClass(arguments={"inplace": FLAG}),
+    f"{_M}.activation.ReLU6": ModuleClass(
+        arguments={"inplace": FLAG}, derived={"min_val": choice(0.0), "max_val": choice(6.0)}
+    ),
+    f"{_M}.activation.Hardtanh": ModuleClass(arguments={"min_val": NUMBER, "max_val": NUMBER, "inplace": FLAG}),
+    f"{_M}.activation.LeakyReLU": ModuleClass(arguments={"negative_slope": NUMBER, "inplace": FLAG}),
     f"{_M}.pooling.AdaptiveAvgPool2d": ModuleClass(arguments={"output_size": size_or_sizes(1)}),
+    f"{_M}.pooling.AdaptiveMaxPool2d": ModuleClass(arguments={"output_size": size_or_sizes(1), "return_indices": FLAG}),
     f"{_M}.pooling.AvgPool1d": ModuleClass(
         arguments={
             "kernel_size": sizes(1, 1),
@@ -119,5 +129,6 @@ TORCH: Mapping[str, ModuleClass] = {
     f"{_M}.batchnorm.BatchNorm1d": _normalisation(),
     f"{_M}.batchnorm.BatchNorm2d": _normalisation(),
     f"{_M}.dropout.Dropout": _dropout(),
+    f"{_M}.dropout.Dropout1d": _dropout(),
     f"{_M}.dropout.Dropout2d": _dropout(),
 }
