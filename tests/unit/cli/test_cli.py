@@ -58,13 +58,19 @@ def test_export_hands_its_choices_on(run: Run, stub: Answering) -> None:
 
 
 def test_loading_choices_are_handed_on_by_every_command_that_loads(run: Run, stub: Answering) -> None:
-    options = "--dt 1e-3 --override --factory a.b:c --input-shape 3,28,28 --time inside --max-bytes 500M"
+    options = "--dt 1e-3 --order membrane-first --scheme exponential --threshold ge --reset subtract --as sinabs"
+    options += " --override --factory a.b:c --input-shape 3,28,28 --time inside --max-bytes 500M"
     options += " --max-objects 1 --max-depth 2 --max-edges 3 --max-name-bytes 4"
     for command in ("export", "check", "inspect", "run", "parity"):
         assert run(command, *ARGUMENTS[command], *options.split())[0] == 0
     for _, _, named in stub.calls:
         assert vars(named["loading"]) == {
             "dt": 1e-3,
+            "order": "membrane-first",
+            "scheme": "exponential",
+            "threshold": "ge",
+            "reset": "subtract",
+            "framework": "sinabs",
             "override": True,
             "factory": "a.b:c",
             "input_shape": (3, 28, 28),
@@ -108,7 +114,7 @@ def test_choices_fit_the_real_pipeline() -> None:
     from norse_export.cli import options
 
     given = dict.fromkeys(("inputs", "random", "rate", "samples", "seed"), 1)
-    loading = dict.fromkeys(("dt", "override", "factory", "input_shape", "time", *options._LIMITS), 1)
+    loading = dict.fromkeys(("override", *options._LOADED, *options._LIMITS), 1)
     assert options.input_choice(given).random_steps == 1
     assert options.load_choice(loading).limits.max_edges == 1
 

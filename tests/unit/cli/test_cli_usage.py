@@ -34,6 +34,8 @@ USAGE = [
     (["inspect", "a", "--max-name-bytes", "0"], "--max-name-bytes"),
     *((["inspect", "a", "--input-shape", s], "--input-shape") for s in ("", "3,", "3,0", "3x28", "-1")),
     (["inspect", "a", "--time", "sideways"], "--time"),
+    *((["inspect", "a", flag, "GT"], flag) for flag in ("--order", "--scheme", "--threshold", "--reset", "--as")),
+    (["inspect", "a", "--order", "synapse_first"], "--order"),
     (["run", "a", "--inputs", "x.npz", "--random", "5"], "--random"),
     (["run", "a", "--inputs", "x.npz", "--samples", "5"], "--samples"),
     (["run", "a", "--rate", "0.5"], "--rate"),
@@ -98,6 +100,7 @@ def test_help_names_every_command(run: Run, flag: str) -> None:
 def test_help_of_a_command_names_its_options(run: Run) -> None:
     out = run("export", "--help")[1]
     options = "--out --inputs --random --rate --samples --seed --dt --override --factory --input-shape --time --verify"
+    options += " --order --scheme --threshold --reset --as"
     options += " --no-verify --force --max-bytes --max-objects --max-depth --max-edges --max-name-bytes --json -q -v"
     assert [option for option in options.split() if option not in out] == []
 
