@@ -54,7 +54,7 @@ def identifier(name: str, taken: Iterable[str] = ()) -> str:
 class Told:
     """What a graph of `lower` says of a population beside its program.
 
-    scale: what 1 in the model's units is on the chip. late: steps behind the model.
+    scale: what 1 in the model's units is on the chip. late: steps behind the model. counts: see parameters.Mapped.
     """
 
     model: Model
@@ -62,6 +62,7 @@ class Told:
     shifts: tuple[int, int]
     scale: int
     late: int
+    counts: bool
 
 
 def told(graph: Graph[FixedNode]) -> dict[str, Told]:
@@ -74,7 +75,14 @@ def told(graph: Graph[FixedNode]) -> dict[str, Told]:
     try:
         entries = json.loads(graph.metadata[METADATA])
         found = {
-            name: Told(Model(entry["model"]), entry["readout"], tuple(entry["shifts"]), entry["scale"], entry["late"])
+            name: Told(
+                Model(entry["model"]),
+                entry["readout"],
+                tuple(entry["shifts"]),
+                entry["scale"],
+                entry["late"],
+                entry["counts"],
+            )
             for name, entry in entries.items()
         }
     except (KeyError, TypeError, ValueError) as error:
@@ -134,6 +142,7 @@ def _population(name: str, label: str, node: Population, own: Told, use: Use, ar
         "shifts": list(own.shifts),
         "scale": own.scale,
         "late": own.late,
+        "counts": own.counts,
         "dt": node.dt,
         "neurons_per_core": use.neurons_per_core,
         "words": list(WORDS[own.model]),

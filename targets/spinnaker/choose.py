@@ -14,10 +14,13 @@ from norse_export.errors import Finding, UnsupportedError
 from norse_export.ir.fixed import Synapses
 from norse_export.passes.linear import ConvWeights, as_sparse, with_rows_scaled
 from norse_export.passes.lowered import Lowered
+from norse_export.passes.synapse_first import constant_current
 
+from .counting import SHIFT, Arriving, Lowest, counted
 from .derive import FRACTION_BITS
 from .law import PORTS
 from .parameters import Mapped, mapped, never_firing, reach
+from .refusals import COUNTED, error, form
 from .schedule import Schedule
 from .weights import MARGIN, MOST, Rows, default_shift, largest_sum, one_sign, per_one, shift_for, sums_possible
 
@@ -46,49 +49,81 @@ class Weighed:
         return real, real - sum(int(np.count_nonzero(whole.weight)) for _, whole in made)
 
 
-def all_mapped(lowered: Lowered, plan: Schedule) -> tuple[dict[str, Mapped], list[Finding]]:
-    """Parameters of every population, and warnings.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the float model did on calibration inputs: what each source sent; lowest membranes of those that count."""
+
+    sent: Mapping[str, Array]
+    lowest: Mapping[str, Lowest]
+
+
+def all_chosen(
+    lowered: Lowered, plan: Schedule, seen: Seen | None
+) -> tuple[dict[str, Mapped], dict[str, Weighed], list[Finding]]:
+    """Parameters of every population, its weights and shifts, and what a user should know.
 
     Raises:
         UnsupportedError: one that the chip cannot hold; every one is a finding.
     """
-    made, findings = {}, []
+    chips, weighed = dict[str, Mapped](), dict[str, Weighed]()
+    findings: list[Finding] = []
     for name, node in lowered.populations.items():
-        made[name], found = mapped(name, node, _constant(lowered, name), plan.late[name])
+        if form(node).dynamics == COUNTED:
+            chips[name], found = _counting(lowered, plan, name, seen)
+        else:
+            chips[name], found = mapped(name, node, constant_current(lowered, name), plan.late[name])
         findings += found
+    if any(finding.severity == "error" for finding in findings):
+        raise UnsupportedError.of([finding for finding in findings if finding.severity == "error"])
+    for name, chip in chips.items():
+        if chip.counts:
+            weighed[name] = _on_scale(lowered, name, chip, seen)
+        else:
+            chips[name], weighed[name] = _leaky(lowered, plan, name, chip, seen)
+        if max(weighed[name].shifts.values()) > MOST:
+            message = "its sums of weights do not fit the chip, whose numbers end at 65536"
+            findings.append(error("range", name, message, "scale the layer's weights and threshold down"))
     if errors := [finding for finding in findings if finding.severity == "error"]:
         raise UnsupportedError.of(errors)
-    return made, findings
+    return chips, weighed, findings
 
 
-def all_weighed(
-    lowered: Lowered, plan: Schedule, chips: dict[str, Mapped], sent: Mapping[str, Array] | None
-) -> dict[str, Weighed]:
-    """Weights and shifts of every population; with calibration inputs `chips` become those of the scale that fits.
-
-    Raises:
-        UnsupportedError: sums beyond the chip's numbers; every one is a finding.
-    """
-    made, findings = {}, []
-    for name, chip in chips.items():
-        made[name] = _on_scale(lowered, name, chip, sent)
-        if sent is not None and (scale := _scale(made[name], chip)) > 1:
-            chips[name], _ = mapped(name, lowered.populations[name], _constant(lowered, name), plan.late[name], scale)
-            made[name] = _on_scale(lowered, name, chips[name], sent)
-        if chip.readout and _reach(made[name], chips[name]) <= LIMIT:
-            chips[name] = never_firing(chips[name])
-        if max(made[name].shifts.values()) > MOST:
-            message = "its sums of weights do not fit the chip, whose numbers end at 65536"
-            findings.append(Finding("range", "error", name, message, "scale the layer's weights and threshold down"))
-    if findings:
-        raise UnsupportedError.of(findings)
-    return made
+def _leaky(lowered: Lowered, plan: Schedule, name: str, chip: Mapped, seen: Seen | None) -> tuple[Mapped, Weighed]:
+    """A population with its weights; with calibration inputs on the largest scale on which both fit."""
+    weighed = _on_scale(lowered, name, chip, seen)
+    node, constant = lowered.populations[name], constant_current(lowered, name)
+    scale = 1 if seen is None else _scale(weighed, chip)
+    while scale >= 1:
+        chip, _ = mapped(name, node, constant, plan.late[name], scale)
+        weighed = _on_scale(lowered, name, chip, seen)
+        if max(weighed.shifts.values()) <= MOST:
+            break
+        scale //= 2
+    if chip.readout and _reach(weighed, chip) <= LIMIT:
+        chip = never_firing(chip)
+    return chip, weighed
 
 
-def _on_scale(lowered: Lowered, name: str, chip: Mapped, sent: Mapping[str, Array] | None) -> Weighed:
+def _counting(lowered: Lowered, plan: Schedule, name: str, seen: Seen | None) -> tuple[Mapped, list[Finding]]:
+    """A population without a leak: what it comes to has to be known before its counts are chosen."""
+    node = lowered.populations[name]
+    gain = np.broadcast_to(np.float64(node.parameters.get("gain", 1.0)), node.shape).reshape(-1)
+    rows = {port: _rows(lowered, name, gain, port) for port in PORTS}
+    largest = 0.0
+    for own in rows.values():
+        sums = largest_sum(own, seen.sent) if seen is not None and own else 0.0
+        largest = max([largest, MARGIN * sums or sums_possible(own), *(one.largest for one in own)])
+    weights = np.concatenate([one.weights.weight.reshape(-1) for own in rows.values() for one in own] or [np.zeros(1)])
+    arriving = Arriving(weights, largest, inhibited=bool(rows[INHIBITORY]))
+    lowest = None if seen is None else seen.lowest[name]
+    return counted(name, node, constant_current(lowered, name), plan.late[name], arriving, lowest)
+
+
+def _on_scale(lowered: Lowered, name: str, chip: Mapped, seen: Seen | None) -> Weighed:
     rows = {port: _rows(lowered, name, chip.factor, port) for port in PORTS}
-    seen = {port: largest_sum(rows[port], sent) for port in PORTS if sent is not None and rows[port]}
-    return Weighed(rows, {port: _shift(rows[port], seen.get(port)) for port in PORTS}, seen)
+    sums = {port: largest_sum(rows[port], seen.sent) for port in PORTS if seen is not None and rows[port]}
+    shifts = dict.fromkeys(PORTS, SHIFT) if chip.counts else {p: _shift(rows[p], sums.get(p)) for p in PORTS}
+    return Weighed(rows, shifts, sums)
 
 
 def _scale(weighed: Weighed, chip: Mapped) -> int:
@@ -107,11 +142,6 @@ def _reach(weighed: Weighed, chip: Mapped) -> float:
             filled = 2 * max(MARGIN * weighed.seen[port], *(one.largest for one in rows))
         sums.append(min(sums_possible(rows), filled))
     return reach(chip, (sums[0], sums[1]))
-
-
-def _constant(lowered: Lowered, name: str) -> Array:
-    total: Any = sum(lowered.constants.get(name, {}).values(), np.zeros(lowered.populations[name].shape))
-    return np.asarray(total)
 
 
 def _rows(lowered: Lowered, name: str, factor: Array, port: str) -> list[Rows]:

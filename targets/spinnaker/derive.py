@@ -33,6 +33,7 @@ _WORD = (1 << WORD_BITS) - 1
 # exp: arguments beyond which the result is 0, or the largest word; from the C text, in s16.15.
 EXP_LEAST, EXP_GREATEST = -340695, 363408
 INT_MAX = 2**31 - 1
+LEAK = 2  # ONE less the largest exp_tc below ONE: with its rounding, exp(-2^-15) is 1 - 2 / 2^15
 _POLYNOMIAL = (4293434720, 2081624032, 5294)  # 1 - exp(-y) for y below 1/16, about y (1 - y / 2), in u0.32
 _STEPS = 16  # of the table of exp(-i / 16) within a unit
 

@@ -39,7 +39,7 @@ from norse_export.ir.graph import Shape
 from norse_export.program.operations import FLOOR, mul_shift, shift_left, where, wrap
 from norse_export.program.program import Family, Step
 
-from .derive import FRACTION_BITS, UNIT_BITS, WORD_BITS, Model, derive, model_of
+from .derive import FRACTION_BITS, LEAK, UNIT_BITS, WORD_BITS, Model, derive, model_of
 
 PORTS = ("exc", "inh")  # receptor types: both take magnitudes
 RING_MAX = 65535  # of a cell of a ring buffer, and of a weight in a synaptic row
@@ -66,17 +66,19 @@ def population(
     dt: float,
     readout: bool = False,
     scale: int = 1,
+    counts: bool = False,
 ) -> Population:
     """Neurons with the given parameter words [N, W] (see derive), N in the C order of the shape; dt in seconds.
 
     shifts: by how many bits what the ring buffers hold is shifted to the left, exc and inh. readout: see `law`.
-    scale: what 1 in the model's units is on the chip.
+    scale: what 1 in the model's units is on the chip. counts: of membranes, that they are counts: see counting.py.
 
     Raises:
         UsageError: an unknown model, or words or shifts that the chip could not hold.
     """
     derived = derive(model, sdram_words)
     family = law(model, shifts, readout=readout)
+    units = dict.fromkeys(("v", "i_exc", "i_inh"), UNIT / scale) | ({"v": 1 / (LEAK * scale)} if counts else {})
     return Population(
         program=family.trace(),
         shape=shape,
@@ -84,7 +86,7 @@ def population(
         initial_state={name: derived[_INITIAL[name]].reshape(shape) for name in STATE},
         dt=dt,
         saturated=dict.fromkeys(PORTS, RING_MAX),
-        unit={name: np.full(shape, UNIT / scale) for name in ("v", "i_exc", "i_inh")},
+        unit={name: np.full(shape, unit) for name, unit in units.items()},
     )
 
 

@@ -22,16 +22,19 @@ from norse_export.passes import lower as generic
 from norse_export.passes.calibrate import some
 from norse_export.passes.linear import ConvWeights
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered
+from norse_export.passes.plain import plain
 from norse_export.passes.plans import offered
 from norse_export.passes.prices import Measured, layer_prices, measure
 from norse_export.passes.quantise import SEARCH_WORK, QuantiseChoice, Quantised
 from norse_export.passes.scales import WeightPrice
 from norse_export.program.laws import Law
 
-from .choose import Weighed, all_mapped, all_weighed
+from .choose import Seen, Weighed, all_chosen
+from .counting import lowest_of
 from .law import PORTS, RING_MAX, population
-from .parameters import Mapped, refusals
+from .parameters import Mapped
 from .projections import silent
+from .refusals import COUNTED, form, refusals
 from .saturation import saturated_cells
 from .schedule import LEAST_DELAY, Schedule, schedule
 from .weights import Rows, largest_possible, price
@@ -66,25 +69,25 @@ def lower(
     if calibration is not None:
         calibration = checked_inputs(graph, calibration)
         ranges = ranges or generic.input_ranges(calibration)
-    lowered = generic.lower(graph, ranges)
+    given = generic.lower(graph, ranges)
+    lowered = plain(given)
     refuse(lowered)
     plan = schedule(lowered)
-    sent = None if calibration is None or not choice.search else _sent(graph, lowered, calibration)
-    chips, findings = all_mapped(lowered, plan)
-    weighed = all_weighed(lowered, plan, chips, sent)
+    seen = None if calibration is None or not choice.search else _seen(graph, lowered, calibration)
+    chips, weighed, findings = all_chosen(lowered, plan, seen)
     fixed = _assembled(lowered, plan, chips, weighed)
     findings += [*_saturations(weighed), *_silences(weighed)]
     measured: Measured | None = None
     if calibration is not None:
-        measured = replace(measure(graph, lowered, fixed, calibration, _WIDE), skew=plan.sent)
+        measured = replace(measure(graph, given, fixed, calibration, _WIDE), skew=plan.sent)
         findings += _bursts(calibration, measured)
         sent = {**calibration, **measured.after.spikes}
         full = saturated_cells(fixed, some(sent, _work(lowered), SEARCH_WORK))
         fixed, found = _with_counts(fixed, full)
         findings += found
     prices = {name: (_prices(own), max(own.shifts.values()), inf) for name, own in weighed.items()}
-    table = layer_prices(lowered, fixed, prices, _WIDE, measured)
-    return Quantised(fixed, table, tuple(findings), lowered, measured, plan.sent)
+    table = layer_prices(given, fixed, prices, _WIDE, measured)
+    return Quantised(fixed, table, tuple(findings), given, measured, plan.sent)
 
 
 def check_choice(choice: QuantiseChoice) -> None:
@@ -130,10 +133,13 @@ def refuse(lowered: Lowered) -> None:
         raise UnsupportedError.of(findings)
 
 
-def _sent(graph: Graph[DiscreteNode], lowered: Lowered, calibration: Mapping[str, Array]) -> dict[str, Array]:
-    """What every source sends in the float model, on as many of the calibration inputs as take a bearable time."""
+def _seen(graph: Graph[DiscreteNode], lowered: Lowered, calibration: Mapping[str, Array]) -> Seen:
+    """What the float model does, on as many of the calibration inputs as take a bearable time."""
     few = some(calibration, _work(lowered), SEARCH_WORK)
-    return {**few, **interpret(graph, few).spikes}
+    counted = [name for name, node in lowered.populations.items() if form(node).dynamics == COUNTED]
+    run = interpret(graph, few, states=bool(counted))
+    lowest = {name: lowest_of(run.observables[name]["v"], run.spikes[name]) for name in counted}
+    return Seen({**few, **run.spikes}, lowest)
 
 
 def _work(lowered: Lowered) -> int:
@@ -156,7 +162,8 @@ def _assembled(
     for name, chip in chips.items():
         own, shape = weighed[name], lowered.populations[name].shape
         told[name] = {"model": str(chip.model), "readout": chip.readout, "shifts": list(own.shifts.values())}
-        told[name] |= {"scale": chip.scale, "late": plan.late[name], "seen": [own.seen.get(port) for port in PORTS]}
+        told[name] |= {"scale": chip.scale, "counts": chip.counts, "late": plan.late[name]}
+        told[name] |= {"seen": [own.seen.get(port) for port in PORTS]}
         told[name]["weights"] = [own.counts(port) for port in PORTS]
         nodes[name] = population(
             chip.model,
@@ -166,6 +173,7 @@ def _assembled(
             dt=lowered.populations[name].dt,
             readout=chip.readout,
             scale=chip.scale,
+            counts=chip.counts,
         )
         for port in PORTS:
             for one, synapses in own.synapses(port):

@@ -5,10 +5,13 @@
                                 a = R (exc - inh + i_offset) + v_rest
 
 A step of the model is one of 1 ms on the chip, whatever its dt: time constants enter by their ratio to it alone. So
-exp_tc = 1 - alpha, decay = 1 - beta, R = 1 (cm = tau_m), v_rest = v_leak, no refractory time, weights divided by init;
-v_thresh is the least number above v_th. Time constants are chosen so that the chip derives the decays nearest to these
-(derive.py): 15 bits of alpha, 32 of beta; currents make up for half of what alpha is off. A neuron without a synapse
-(LIFBox) is an IF_curr_delta.
+exp_tc = 1 - alpha, decay = 1 - beta, R = 1 (cm = tau_m), v_rest = v_leak, weights divided by init; v_thresh is the
+least number above v_th, or, where the model fires at its threshold, not below it. Time constants are chosen so that the
+chip derives the decays nearest to these (times.py): 15 bits of alpha, 32 of beta; currents make up for half of what
+alpha is off. A neuron without a synapse (LIFBox) is an IF_curr_delta; so is one without a leak (IAF): counting.py.
+
+Rest after a spike (LIFRefrac) is tau_refrac, a step of rest a step of the chip: in both the membrane is held, the
+current goes on, and nothing fires; the chip would, were its reset not below its threshold.
 
 A constant c that Norse adds to j in every step (the biases of the layers before) is i_offset = c / beta, less a current
 c (1 - beta) / beta in the first step that decays like any other: c, c (1 + (1 - beta)), ... as in Norse. A layer whose
@@ -21,9 +24,8 @@ chip rounds down to 2^-15, and in each step, which for a threshold of 1 would co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,19 +34,12 @@ from numpy.typing import NDArray
 from norse_export.errors import Finding
 from norse_export.ir.stages import Neuron
 
-from .derive import ONE, UNIT_BITS, WORDS, IntArray, Model, divided, expk, expulr
+from . import times
+from .derive import ONE, UNIT_BITS, WORDS, IntArray, Model
+from .refusals import MODELS, error, form
+from .times import LARGEST
 
 Floats = NDArray[np.float64]
-MODELS = {  # families that have the chip's step
-    "cuba_lif": Model.IF_CURR_EXP,
-    "cuba_lif_recurrent": Model.IF_CURR_EXP,
-    "cuba_li": Model.IF_CURR_EXP,
-    "lif": Model.IF_CURR_DELTA,
-    "li": Model.IF_CURR_DELTA,
-}
-LARGEST = 2**31 - 1  # raw, of a parameter
-_LEAST_TIME = ONE // 11  # a time constant with which both decays are 0: derive.EXP_LEAST
-_MOST_SYNAPTIC = ONE << 15  # tau_syn = 32768 dt: beyond, dt / tau_syn is 0, and so is the decay (expulr(0))
 # Of what the chip's alpha is off, currents take so much: all of it keeps the strength of an input, none of it the final
 # value of a membrane. Chosen: half of each; dense networks are best at 0.6 to 1, the digits and the tutorial's at 0.4.
 LIFT = 0.5
@@ -55,7 +50,8 @@ _COARSE = 0.01  # relative error of a coefficient that a user is told of
 class Mapped:
     """A population in the chip's terms: parameter words [N, W] as in derive.WORDS, what weights are multiplied by [N].
 
-    readout: v is read instead of spikes. scale: what 1 in the model's units is on the chip.
+    readout: v is read instead of spikes. scale: what 1 in the model's units is on the chip. counts: membranes are
+    counted in least units, of which 1 in the model's units is `scale`: see counting.py.
     """
 
     model: Model
@@ -63,87 +59,74 @@ class Mapped:
     factor: Floats
     readout: bool
     scale: int = 1
-
-
-def model_for(node: Neuron) -> Model | None:
-    """The chip's model of a family; None: it has none."""
-    return MODELS.get(_family(node))
-
-
-def refusals(name: str, node: Neuron) -> list[Finding]:
-    """Why the chip does not have these neurons: every reason."""
-    found = []
-    family = _family(node)
-    if family == "if":
-        message = "integrate-and-fire without a leak: the membranes of IF_curr_exp and IF_curr_delta always leak"
-        found.append(_error("no_leak", name, message, "use LIF neurons; a long tau_mem comes near"))
-    elif family not in MODELS:
-        message = f"neurons of family {node.family.name}: no model of the chip has their step"
-        found.append(_error("family", name, message, f"use one of: {', '.join(MODELS)}"))
-    for field, values in (*node.parameters.items(), *node.initial_state.items()):
-        if not np.all(np.isfinite(values)):
-            message = f"{field} holds NaN or infinite numbers"
-            found.append(_error("nan", name, message, "train again, or repair the model's parameters"))
-    if found:
-        return found
-    for field, tau in (("alpha", "tau_mem"), ("beta", "tau_syn")):
-        values = node.parameters.get(field, np.ones(1))
-        if np.any(values > 1) or np.any(values < 0):
-            message = f"{field} = dt/{tau} = {_worst(values):g}: a decay of the chip is 0 to 1"
-            found.append(_error(field, name, message, f"train with {tau} >= dt"))
-        elif field == "alpha" and np.any(_raw(1 - values.astype(np.float64)) >= ONE):
-            message = f"alpha = dt/tau_mem = {values.min():g}: below 2^-16, the chip's membrane stands still"
-            found.append(_error(field, name, message, "use tau_mem < 65536 dt"))
-        elif field == "beta" and np.any(1 - values.astype(np.float64) > _decay(_MOST_SYNAPTIC) / 2**UNIT_BITS):
-            message = f"beta = dt/tau_syn = {values.min():g}: from tau_syn = 32768 dt on the chip's currents vanish"
-            found.append(_error("tau_syn", name, message, "use tau_syn < 32768 dt"))
-    if np.any(node.parameters.get("gain", np.ones(1)) == 0):
-        message = "the gain of an input is 0: nothing that arrives changes the neuron"
-        found.append(_error("gain", name, message, "give a gain (r, w_in) other than 0, or remove the neurons"))
-    return found
+    counts: bool = False
 
 
 def mapped(name: str, node: Neuron, constant: Floats, hold: int, scale: int = 1) -> tuple[Mapped, list[Finding]]:
-    """The chip's parameters of neurons that `refusals` has nothing against.
+    """The chip's parameters of leaky neurons that `refusals` has nothing against.
 
-    constant: what arrives in every step beside spikes, [*shape], in the model's units. hold: the first steps, in which
-    the neurons wait. scale: what 1 in the model's units is on the chip.
+    constant: what the current is raised by in every step beside spikes, [*shape], in the model's units. hold: the first
+    steps, in which the neurons wait. scale: what 1 in the model's units is on the chip.
     """
-    model, flat = MODELS[_family(node)], {key: value.reshape(-1) for key, value in _real(node).items()}
-    tau_m = _each(_membrane_time, 1 - flat["alpha"])
+    own = form(node)
+    model, flat = MODELS[own.dynamics], {key: value.reshape(-1) for key, value in real_values(node).items()}
+    tau_m = times.each(times.membrane_time, 1 - flat["alpha"])
     lift = scale * _lift(flat["alpha"], tau_m, LIFT)
-    gain = flat.get("gain", np.ones(constant.size)) * lift
-    c = constant.reshape(-1) * gain
+    gain, c = flat.get("gain", np.ones(constant.size)) * lift, constant.reshape(-1) * lift
     flat |= {key: flat[key] * scale for key in ("v", "v_leak", "v_th", "v_reset") if key in flat}
     flat |= {key: flat[key] * lift for key in ("i",) if key in flat}
-    words: dict[str, Any] = {"v": _raw(flat["v"]), "v_rest": _raw(flat["v_leak"]), "tau_refrac": 0}
-    words |= {"tau_m": tau_m}
-    words |= {"cm": words["tau_m"], "dt": ONE, "dt_synapse": ONE, "dt_input": ONE}
-    words["v_thresh"] = np.floor(flat["v_th"] * ONE) + 1 if "v_th" in flat else LARGEST
+    words: dict[str, Any] = {"v": _raw(flat["v"]), "v_rest": _raw(flat["v_leak"])}
+    words |= {"tau_m": tau_m, "cm": tau_m, "dt": ONE, "dt_synapse": ONE, "dt_input": ONE}
+    words["v_thresh"] = least_firing(flat["v_th"] * ONE, own.rule.threshold) if "v_th" in flat else LARGEST
     words["v_reset"] = _raw(flat["v_reset"]) if "v_reset" in flat else words["v_rest"]
-    findings: list[Finding] = []
-    factor = gain
-    net = np.zeros(gain.size)
+    factor, net = gain, np.zeros(gain.size)
     if model is Model.IF_CURR_EXP:
-        tau = _each(_synaptic_time, 1 - flat["beta"])
-        keep = _each(_decay, tau) / 2**UNIT_BITS
-        factor = gain / (_each(_initial, tau) / 2**UNIT_BITS)
+        tau = times.each(times.synaptic_time, 1 - flat["beta"])
+        keep = times.each(times.decay, tau) / 2**UNIT_BITS
+        factor = gain / (times.each(times.initial, tau) / 2**UNIT_BITS)
         words |= {"tau_syn_exc": tau, "tau_syn_inh": tau}
         net = _held(flat["i"] - c * keep / (1 - keep), keep, hold)
         c = c / (1 - keep)
     words |= {"i_offset": _raw(c), "isyn_exc": _raw(np.maximum(net, 0)), "isyn_inh": _raw(np.maximum(-net, 0))}
-    at_rest = (words["v"] == words["v_rest"]) & (words["i_offset"] == 0) & (_raw(net) == 0)
-    at_rest &= words["v"] < words["v_thresh"]
-    words["refract_timer"] = np.where(at_rest, 0, hold)
-    findings += _out_of_range(name, words)
+    words["tau_refrac"] = flat.get("rho_reset", np.zeros(1)) * ONE
+    words["refract_timer"] = _waiting(words, flat.get("rho", np.zeros(1)), hold)
+    findings = [*_out_of_range(name, words), *firing_at_rest(name, words)]
+    if not findings:
+        findings += _coarse(name, flat["alpha"], tau_m)
+    return Mapped(model, table_of(model, words, gain.size), factor, not node.spikes, scale), findings
+
+
+def least_firing(threshold: Floats, rule: str) -> Floats:
+    """The least whole number that is past a threshold: above it, or, by the rule "ge", not below it."""
+    return np.ceil(threshold) if rule == "ge" else np.floor(threshold) + 1
+
+
+def table_of(model: Model, words: Mapping[str, Any], neurons: int) -> IntArray:
+    """The words [N, W] in the order of derive.WORDS; 0 for what is no number of the chip, which has been refused."""
+    table = np.stack([np.broadcast_to(np.float64(words[key]), neurons) for key in WORDS[model]], axis=1)
+    return np.where(np.isfinite(table) & (np.abs(table) <= LARGEST), table, 0).astype(np.int64)
+
+
+def _waiting(words: Mapping[str, Any], rest: Floats, hold: int) -> Any:
+    """Steps for which the membrane is held at first: until the input arrives, and as long as the model's own rests.
+
+    Where nothing moves before the input arrives, nothing has to be held.
+    """
+    still = (words["v"] == words["v_rest"]) & (words["v"] < words["v_thresh"]) & (words["i_offset"] == 0)
+    still &= (words["isyn_exc"] == 0) & (words["isyn_inh"] == 0) & (rest <= 0)
+    return np.where(still, 0, hold + np.ceil(np.maximum(rest, 0)))
+
+
+def firing_at_rest(name: str, words: Mapping[str, Any]) -> Iterator[Finding]:
+    """Refusals of neurons that the chip would have fire while they rest, for it compares then, too."""
     if np.any((words["v"] >= words["v_thresh"]) & (words["refract_timer"] > 0)):
         message = "an initial membrane potential above the threshold: it would fire while it waits for its input"
-        findings.append(_error("initial_state", name, message, "start the layer below its threshold"))
-    if not findings:
-        findings += _coarse(name, flat["alpha"], words["tau_m"])
-    table = np.stack([np.broadcast_to(words[key], gain.shape) for key in WORDS[model]], axis=1)
-    table = np.where(np.isfinite(table) & (np.abs(table) <= LARGEST), table, 0).astype(np.int64)
-    return Mapped(model, table, factor, not node.spikes, scale), findings
+        yield error("initial_state", name, message, "start the layer below its threshold")
+    if np.any((words["v_reset"] >= words["v_thresh"]) & (words["tau_refrac"] > 0)):
+        message = (
+            "a reset that is not below the threshold: the chip compares at rest, too, and would fire in every step"
+        )
+        yield error("refractory", name, message, "train with v_reset below v_th")
 
 
 def reach(chip: Mapped, sums: tuple[float, float]) -> float:
@@ -156,7 +139,7 @@ def reach(chip: Mapped, sums: tuple[float, float]) -> float:
     for port, largest in zip(("exc", "inh"), sums, strict=True):
         if chip.model is Model.IF_CURR_EXP:
             tau = words[f"tau_syn_{port}"]
-            largest = largest * _each(_initial, tau) / (2**UNIT_BITS - _each(_decay, tau))
+            largest = largest * times.each(times.initial, tau) / (2**UNIT_BITS - times.each(times.decay, tau))
         currents = currents + largest + words[f"isyn_{port}"] / ONE
     still = sum(np.abs(words[key]) / ONE for key in ("v", "v_rest", "i_offset", "v_reset"))
     held = np.abs(words["v_thresh"]) / ONE if not chip.readout else 0.0
@@ -177,22 +160,18 @@ def words_of(model: Model, parameters: Mapping[str, Any], initial: Mapping[str, 
     """The words [N, W] of neurons by what the chip derives from them: the least time constants that give it."""
     flat = {key: np.asarray(value).reshape(-1) for key, value in parameters.items()}
     words: dict[str, Any] = {key: flat[key] for key in ("v_rest", "i_offset", "v_reset", "v_thresh")}
-    words |= {"tau_m": _each(_least_membrane_time, flat["exp_tc"]), "tau_refrac": flat["t_refract"] * ONE}
+    words |= {"tau_m": times.each(times.least_membrane_time, flat["exp_tc"]), "tau_refrac": flat["t_refract"] * ONE}
     words |= {"cm": words["tau_m"], "dt": ONE, "dt_synapse": ONE, "dt_input": ONE}
     for key, state in (("v", "v"), ("refract_timer", "refractory"), ("isyn_exc", "i_exc"), ("isyn_inh", "i_inh")):
         words[key] = np.asarray(initial[state]).reshape(-1)
     for port in ("exc", "inh"):
         if f"{port}_decay" in flat:
-            words[f"tau_syn_{port}"] = _each(_least_synaptic_time, flat[f"{port}_decay"])
+            words[f"tau_syn_{port}"] = times.each(times.least_synaptic_time, flat[f"{port}_decay"])
     size = words["v"].size
     return np.stack([np.broadcast_to(words[key], size) for key in WORDS[model]], axis=1).astype(np.int64)
 
 
-def _family(node: Neuron) -> str:
-    return node.family.name.removesuffix("_gain")
-
-
-def _real(node: Neuron) -> dict[str, Floats]:
+def real_values(node: Neuron) -> dict[str, Floats]:
     """Parameters and initial states, in float64."""
     given = {**node.parameters, **node.initial_state}
     return {key: np.asarray(value).astype(np.float64) for key, value in given.items()}
@@ -200,7 +179,7 @@ def _real(node: Neuron) -> dict[str, Floats]:
 
 def _lift(alpha: Floats, tau_m: IntArray, power: float) -> Floats:
     """What currents are multiplied by because the chip's alpha, of 15 bits, is not the model's."""
-    got = 1 - _each(_kept, tau_m) / ONE
+    got = 1 - times.each(times.kept, tau_m) / ONE
     return np.asarray((alpha / got) ** power, np.float64)
 
 
@@ -215,81 +194,19 @@ def _raw(value: Floats) -> Floats:
     return np.rint(value * ONE)
 
 
-def _worst(values: Any) -> float:
-    return float(values.max() if values.max() > 1 else values.min())
-
-
-def _error(kind: str, where: str, message: str, fix: str) -> Finding:
-    return Finding(kind, "error", where, message, fix)
-
-
-def _out_of_range(name: str, words: dict[str, Any]) -> Iterator[Finding]:
+def _out_of_range(name: str, words: Mapping[str, Any]) -> Iterator[Finding]:
     for key, raw in words.items():
         values = np.asarray(raw, np.float64)
         if not np.all(np.abs(values) <= LARGEST):
             worst = float(np.max(np.abs(np.nan_to_num(values, nan=np.inf)))) / ONE
             message = f"{key} would be {worst:g}; a parameter of the chip is less than 65536"
-            yield _error("range", name, message, "scale the layer's weights, thresholds and biases down")
+            yield error("range", name, message, "scale the layer's weights, thresholds and biases down")
 
 
 def _coarse(name: str, alpha: Floats, tau: Any) -> Iterator[Finding]:
     """A warning where the chip's decay is far from the model's."""
-    got = 1 - _each(_kept, tau) / ONE
-    error = np.max(np.abs(got / alpha - 1))
-    if error > _COARSE:
-        message = f"alpha = dt/tau_mem differs by up to {100 * error:.1f} % on the chip, whose decays have 15 bits"
+    got = 1 - times.each(times.kept, tau) / ONE
+    off = np.max(np.abs(got / alpha - 1))
+    if off > _COARSE:
+        message = f"alpha = dt/tau_mem differs by up to {100 * off:.1f} % on the chip, whose decays have 15 bits"
         yield Finding("decay_coarse", "warning", name, message, "use a shorter tau_mem, or a longer dt")
-
-
-def _each(rule: Callable[[Any], int], values: Any) -> IntArray:
-    """The rule for each value; equal ones are looked up once."""
-    kinds, place = np.unique(np.asarray(values), return_inverse=True)
-    return np.array([rule(kind) for kind in kinds.tolist()], np.int64)[place].reshape(np.shape(values))
-
-
-@cache
-def _kept(tau_m: int) -> int:
-    return expk(-divided(ONE, tau_m))
-
-
-@cache
-def _decay(tau_syn: int) -> int:
-    return expulr(-divided(ONE, tau_syn))
-
-
-@cache
-def _initial(tau_syn: int) -> int:
-    mask = (1 << UNIT_BITS) - 1
-    return (divided(tau_syn, ONE) * (mask - _decay(tau_syn)) >> 15) & mask
-
-
-def _membrane_time(keep: float) -> int:
-    return _nearest(_kept, keep * ONE, LARGEST)
-
-
-def _synaptic_time(keep: float) -> int:
-    return _nearest(_decay, keep * 2**UNIT_BITS, _MOST_SYNAPTIC)
-
-
-def _least_membrane_time(exp_tc: int) -> int:
-    return _least(_kept, exp_tc, LARGEST)
-
-
-def _least_synaptic_time(decay: int) -> int:
-    return _least(_decay, decay, _MOST_SYNAPTIC)
-
-
-def _nearest(rule: Callable[[int], int], wanted: float, most: int) -> int:
-    """The least time constant that gives the number nearest to the one that is wanted."""
-    above = _least(rule, wanted, most)
-    below = max(above - 1, _LEAST_TIME)
-    return above if abs(rule(above) - wanted) <= abs(rule(below) - wanted) else _least(rule, rule(below), most)
-
-
-def _least(rule: Callable[[int], int], wanted: float, most: int) -> int:
-    """The least time constant for which a rule that rises with it gives at least what is wanted, or the most."""
-    low, high = _LEAST_TIME, most
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if rule(middle) >= wanted else (middle + 1, high)
-    return low

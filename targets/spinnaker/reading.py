@@ -23,6 +23,7 @@ from norse_export.ir.stages import FixedNode
 
 from .artefact import FORMAT, KEY
 from .choose import MOST_SCALE
+from .counting import MOST_BITS
 from .derive import WORDS, model_of
 from .law import PORTS, RING_MAX, population
 from .listing import as_run
@@ -141,11 +142,13 @@ def _neurons(entry: Any, arrays: Mapping[str, Array], limits: Limits, where: str
     if entry["words"] != list(WORDS[model]) or words.dtype != np.int32 or words.shape[0] not in (1, prod(shape)):
         raise corrupt(f"population {entry['name'][:40]!r} has other parameter words than {model}", where)
     table = np.broadcast_to(words, (prod(shape), words.shape[1]))
-    readout, shifts, scale = entry["readout"], entry["shifts"], entry["scale"]
+    readout, shifts, scale, counts = entry["readout"], entry["shifts"], entry["scale"], entry.get("counts", False)
     whole = all(type(number) is int for number in (*shifts, scale))
-    if type(readout) is not bool or not whole or not 1 <= scale <= MOST_SCALE:
+    most = 1 << MOST_BITS if counts else MOST_SCALE
+    if type(readout) is not bool or type(counts) is not bool or not whole or not 1 <= scale <= most:
         raise corrupt(f"population {entry['name'][:40]!r} has shifts, a scale or a readout that are none", where)
-    return population(model, table, shifts, shape=shape, dt=float(entry["dt"]), readout=readout, scale=scale)
+    dt = float(entry["dt"])
+    return population(model, table, shifts, shape=shape, dt=dt, readout=readout, scale=scale, counts=counts)
 
 
 def _connect(

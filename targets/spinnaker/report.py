@@ -61,7 +61,8 @@ def _one(told: Any, key: str, number: int) -> Any:
 def _layers(graph: Graph[FixedNode]) -> dict[str, Any]:
     """Of each population its shifts, least weight, sums in its ring buffers, and how near it comes to wrapping.
 
-    scale: what 1 in the model's units is on the chip; weights are on that scale. largest_sum_seen, saturated_cells: on
+    scale: what 1 in the model's units is on the chip; weights are on that scale. counts: membranes are counts, LEAK
+    times as many of the chip's least units as the scale says (counting.py). largest_sum_seen, saturated_cells: on
     the calibration inputs, of the float model and of what was exported. weights: those of a convolution are shared, and
     count once; zeroed_weights: so many of them are 0 on the chip. wrap_margin_bits: the bits of 32 that no value of a
     step uses, whatever spikes arrive; None: a value may wrap.
@@ -98,6 +99,7 @@ def _layers(graph: Graph[FixedNode]) -> dict[str, Any]:
             "model": str(own.model),
             "read": "membrane" if own.readout else "spikes",
             "scale": own.scale,
+            "counts": own.counts,
             "late_steps": own.late,
             "receptor_types": ports,
             "wrap_margin_bits": 32 - bits if proven else None,

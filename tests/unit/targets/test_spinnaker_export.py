@@ -113,9 +113,9 @@ def test_without_a_search_the_shifts_are_spynnaker_s_own(recurrent: Path, tmp_pa
 
 
 def test_what_the_chip_lacks_ends_with_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = snn.SequentialState(torch.nn.Linear(4, 3), snn.IAFCell())
+    model = snn.SequentialState(torch.nn.Linear(4, 3), snn.LSNNCell())
     path = tmp_path / "m.pt"
     norse_export.save(model, path, np.ones((20, 1, 4), np.float32))
     assert cli.main([str(path), "--target", "spinnaker", "-o", str(tmp_path / "out")]) == UnsupportedError.exit_code
-    assert "without a leak" in capsys.readouterr().err
+    assert "a threshold that rises with every spike" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

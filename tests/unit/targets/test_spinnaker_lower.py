@@ -19,7 +19,7 @@ from norse_export.interpret.fixed import emulate
 from norse_export.ir.fixed import Population
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Input, Linear, Output, Pool
-from norse_export.ir.neurons import IF, LI, LIF
+from norse_export.ir.neurons import LI, LIF
 from norse_export.passes.discretise import discretise
 from norse_export.passes.quantise import QuantiseChoice, Quantised
 from norse_export.program.laws import Law
@@ -308,13 +308,7 @@ def one(neurons: Any) -> Graph[Any]:
     return discrete_chain((4,), weights(1, 4, 3), neurons)
 
 
-def numbers(value: float) -> Any:
-    return np.full(3, value, np.float32)
-
-
 def test_what_the_chip_does_not_have_is_refused_by_name() -> None:
-    leaky = IF(shape=(3,), dt=1e-3, v_th=numbers(1.0), v_reset=numbers(0.0))
-    assert refused(one(leaky)) == {("no_leak", "1")}
     assert refused(one(cuba_lif((3,), tau_mem=0.9e-3))) == {("alpha", "1")}
     assert refused(one(cuba_lif((3,), tau_mem=100.0))) == {("alpha", "1")}
     assert refused(one(cuba_lif((3,), tau_syn=0.9e-3))) == {("beta", "1")}

@@ -1,0 +1,195 @@
+"""Neurons of all frameworks in the terms of a few families, where their steps are the same: what chips are asked for.
+
+In real numbers, spike for spike; the order of additions and what is recorded of a state may be another. What stays is
+what has no such form, and a chip refuses it by its name. With x what arrives, and alpha = 1 - decay_v:
+
+| family | its step | is |
+|---|---|---|
+| lif_quotient, lif_share | v + (x - (v - v_leak)) alpha | lif |
+| lif_quotient_whole, lif_share_whole | v - (v - v_leak) alpha + x | lif of x / alpha |
+| leaky_decayed, leaky_..._now | decay_v v + x, reset to 0 before the next | lif of x / alpha; if, where decay_v is 1 |
+| leaky_zero | the same, 0 in the step after a spike, whose x is lost | lif_refrac, beta = 1, one step of rest |
+| synaptic_zero_now | decay_v v + (decay_i i + x), reset to 0 at once | cuba_lif of x / alpha |
+| synaptic_zero | the same, 0 in the step after a spike | lif_refrac, one step of rest |
+| threshold | x | lif with alpha = 1 |
+| all with a reset "zero" | | the same with v_reset = 0 |
+
+snnTorch's (leaky, synaptic) need a threshold of 0 or more, and a membrane that begins at or below it: then nothing but
+a spike brings it above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from norse_export.ir.stages import Neuron
+from norse_export.passes.linear import with_rows_scaled
+from norse_export.passes.lowered import Lowered, Projection
+from norse_export.passes.synapse_first import synapse_first
+from norse_export.program.forms import Form, form_of
+
+Floats = NDArray[np.float64]
+Values = Mapping[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class _Same:
+    """A neuron in other terms: its dynamics, parameters and initial state, and what arrives is multiplied by."""
+
+    dynamics: str
+    values: Mapping[str, Any]
+    factor: Floats | None = None
+
+
+def plain(lowered: Lowered) -> Lowered:
+    """The same network with every population in those terms, none of them membrane first; see synapse_first.py."""
+    made = {name: _plain(node) for name, node in lowered.populations.items()}
+    factors = {name: factor.reshape(-1) for name, (_, factor) in made.items() if factor is not None}
+    populations = MappingProxyType({name: node for name, (node, _) in made.items()})
+    projections = tuple(_scaled(lowered, p, factors) for p in lowered.projections)
+    constants = {
+        name: {
+            port: value * factors[name].reshape(value.shape) if name in factors else value for port, value in at.items()
+        }
+        for name, at in lowered.constants.items()
+    }
+    return synapse_first(replace(lowered, populations=populations, projections=projections, constants=constants))
+
+
+def peculiarity(node: Neuron) -> str:
+    """What a population that has no plain form has, in words; the chips have neurons with a leak and a reset alone."""
+    form = form_of(node.family)
+    if form is None:
+        return "a step of their own"
+    if form.rule.reset == "subtract":
+        return _BY_SUBTRACTION
+    return next((what for start, what in _PECULIAR.items() if form.dynamics.startswith(start)), "a step of their own")
+
+
+def _scaled(lowered: Lowered, projection: Projection, factors: Mapping[str, Floats]) -> Projection:
+    if projection.target not in factors:
+        return projection
+    weights = with_rows_scaled(projection.weights, factors[projection.target], lowered.shape(projection.source))
+    return replace(projection, weights=weights)
+
+
+def _plain(node: Neuron) -> tuple[Neuron, Floats | None]:
+    """The population, and by what that arrives is multiplied, [*shape]."""
+    form = form_of(node.family)
+    if form is None:
+        return node, None
+    given = {**node.parameters, **node.initial_state}
+    values = {name: value.astype(np.float64) for name, value in given.items() if name not in node.family.matrices}
+    rule = _RULES.get(form.dynamics)
+    same = rule(values) if rule is not None else None
+    zero = form.rule.reset == "zero"
+    if same is None and not zero:
+        return node, None
+    same = same or _Same(form.dynamics, given)
+    if zero:
+        form = replace(form, rule=replace(form.rule, reset="value"))
+        same = replace(same, values={**same.values, "v_reset": np.zeros(())})
+    return _made(node, form, same), same.factor
+
+
+def _made(node: Neuron, form: Form, same: _Same) -> Neuron:
+    family = replace(form, dynamics=same.dynamics).family
+
+    def spread(names: tuple[str, ...]) -> dict[str, Any]:
+        return {name: np.broadcast_to(np.asarray(same.values[name]), node.shape) for name in names}
+
+    return replace(node, family=family, parameters=spread(family.parameters), initial_state=spread(family.state))
+
+
+def _share(values: Values) -> _Same:
+    alpha = values["alpha"] if "alpha" in values else 1 / values["tau_steps"]
+    return _Same("lif", {**values, "alpha": alpha})
+
+
+def _whole(values: Values) -> _Same:
+    same = _share(values)
+    return replace(same, factor=1 / same.values["alpha"])
+
+
+def _leaky(values: Values) -> _Same | None:
+    """snnTorch's membrane, reset to 0 before it moves again."""
+    alpha = 1 - values["decay_v"]
+    if not _below_threshold(values):
+        return None
+    if not np.any(alpha):
+        return _Same("if", {**values, **_AT_ZERO})
+    return None if np.any(alpha == 0) else _Same("lif", {**values, "alpha": alpha, **_AT_ZERO}, 1 / alpha)
+
+
+def _leaky_late(values: Values) -> _Same | None:
+    """The same, held at 0 in the step after its spike."""
+    same = _leaky(values)
+    if same is None or same.factor is None:
+        return None
+    return replace(same, dynamics="lif_refrac", values={**same.values, **_ONE_STEP, **_NO_CURRENT})
+
+
+def _synaptic(values: Values) -> _Same | None:
+    """With a current: jump is snnTorch's i, of which a step leaves decay_i to the next."""
+    same = _leaky(values)
+    if same is None or same.factor is None:
+        return None
+    current = values["decay_i"] * values["i"] * same.factor
+    beta = 1 - values["decay_i"]
+    return replace(same, dynamics="cuba_lif", values={**same.values, "beta": beta, "i": current})
+
+
+def _synaptic_late(values: Values) -> _Same | None:
+    same = _synaptic(values)
+    return same and replace(same, dynamics="lif_refrac", values={**same.values, **_ONE_STEP})
+
+
+def _threshold(values: Values) -> _Same:
+    return _Same("lif", {**values, "alpha": np.ones(()), "v": np.zeros(()), **_AT_ZERO})
+
+
+def _below_threshold(values: Values) -> bool:
+    return bool(np.all(values["v_th"] >= 0) and np.all(values["v"] <= values["v_th"]))
+
+
+_BY_SUBTRACTION = "a reset by subtraction"
+_NO_PLAIN_FORM = "a threshold below 0, a membrane that begins above it, or no leak beside a delayed reset"
+_PECULIAR = {  # by how the name of the dynamics begins, the longer ones first
+    "lsnn": "a threshold that rises with every spike",
+    "lif_refrac": "a rest after every spike",
+    "lif_ex": "a membrane that is driven by an exponential of itself",
+    "lif_adex": "a membrane that is driven by an exponential of itself, and an adaptation current",
+    "lif_mc": "membranes that are coupled to one another",
+    "izhikevich": "a quadratic membrane, and a recovery variable",
+    "coba_lif": "conductances",
+    "integrator": "a membrane without a leak that is read and never reset",
+    "leaky_subtract": _BY_SUBTRACTION,
+    "leaky_none": "no reset",
+    "leaky": _NO_PLAIN_FORM,
+    "synaptic_subtract": _BY_SUBTRACTION,
+    "synaptic_none": "no reset",
+    "synaptic": _NO_PLAIN_FORM,
+    "alpha": "two currents of one input, whose difference the membrane is",
+}
+_AT_ZERO = {"v_leak": np.zeros(()), "v_reset": np.zeros(())}
+_ONE_STEP = {"rho_reset": np.ones(()), "rho": np.zeros(())}
+_NO_CURRENT = {"beta": np.ones(()), "i": np.zeros(())}  # nothing of it is kept
+_RULES: Mapping[str, Callable[[Values], _Same | None]] = {
+    "lif_quotient": _share,
+    "lif_share": _share,
+    "lif_quotient_whole": _whole,
+    "lif_share_whole": _whole,
+    "leaky_decayed": _leaky,
+    "leaky_decayed_now": _leaky,
+    "leaky_zero_now": _leaky,
+    "leaky_zero": _leaky_late,
+    "synaptic_zero_now": _synaptic,
+    "synaptic_zero": _synaptic_late,
+    "threshold": _threshold,
+}
