@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding
 
+BESIDE = "norse_export"  # name of the text beside the graph, in the file
 Value = NDArray[Any] | int | float | bool | str
 # Names of `Metadata` are text without '/'; groups nest.
 Metadata = Mapping[str, "Value | Metadata"]
@@ -40,7 +41,8 @@ class NIRDocument:
     """A graph: nodes and edges in the order of the file, metadata, and sub-graphs as documents among the nodes.
 
     `version` is NIR's, of the file ("" where the file has none, and in sub-graphs). `warnings` holds what a reader
-    should be told although the file was accepted.
+    should be told although the file was accepted. `beside` is what norse-export wrote into the file outside of the
+    graph, where no tool that reads graphs meets it: see `entries`.
     """
 
     version: str
@@ -48,6 +50,7 @@ class NIRDocument:
     edges: tuple[tuple[str, str], ...]
     metadata: Metadata = field(default_factory=dict)
     warnings: tuple[Finding, ...] = ()
+    beside: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))

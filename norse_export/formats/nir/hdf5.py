@@ -21,7 +21,7 @@ from norse_export.formats.hdf5_prescan import prescan
 
 from .checks import problems_of
 from .declared import MAX_INTEGERS, Declared, DeclaredGraph, DeclaredNode, NodePath, Problem, place, problem
-from .document import Metadata, NIRDocument, NIRNode, Value
+from .document import BESIDE, Metadata, NIRDocument, NIRNode, Value
 from .packed import Packed, pack, unpack
 from .primitives import GRAPH
 from .values import value_problems
@@ -50,9 +50,10 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[Packed, dict[str, NDArray[Any
         reader.problems += problems_of(declared)
         document = reader.document(root, declared, (), {node for p in reader.problems for node in p.nodes})
         version, warnings = reader.version(tree)
+        beside = reader.beside(tree)
     if problems := [*reader.problems, *value_problems(document)]:
         raise GraphError.of(_capped([p.finding for p in problems]))
-    return pack(NIRDocument(version, document.nodes, document.edges, document.metadata, warnings))
+    return pack(NIRDocument(version, document.nodes, document.edges, document.metadata, warnings, beside))
 
 
 def document_of(parsed: Packed, arrays: Mapping[str, NDArray[Any]]) -> NIRDocument:
@@ -112,7 +113,7 @@ class _Reader:
         version = self._text(stored) if isinstance(stored, Dataset) and _is_text(stored) else ""
         warnings = [
             Finding("ignored", "warning", at(f"/{name}"), "not part of NIR; it is not read", "remove it")
-            for name in sorted(tree.members.keys() - {"node", "version"})
+            for name in sorted(tree.members.keys() - {"node", "version", BESIDE})
         ]
         major = re.match(r"\d{1,9}", version)
         if major is None or int(major[0]) not in KNOWN_MAJOR_VERSIONS:
@@ -120,6 +121,11 @@ class _Reader:
             fix = "compare the outcome with the framework that wrote the file"
             warnings.append(Finding("version", "warning", at("/version"), message, fix))
         return version, tuple(warnings)
+
+    def beside(self, tree: Group) -> str:
+        """Give what norse-export wrote beside the graph."""
+        stored = tree.members.get(BESIDE)
+        return self._text(stored) if isinstance(stored, Dataset) and _is_text(stored) else ""
 
     def _fields(self, node: Group) -> dict[str, Declared]:
         return {

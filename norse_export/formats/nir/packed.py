@@ -37,6 +37,7 @@ def unpack(packed: Packed, arrays: Mapping[str, NDArray[Any]]) -> NIRDocument:
         tuple((names[a], names[b]) for a, b in arrays[packed["edges"]].tolist()),
         unpack_metadata(packed["metadata"], arrays),
         tuple(Finding(*parts) for parts in packed["warnings"]),
+        packed["beside"],
     )
 
 
@@ -54,6 +55,7 @@ def _pack_graph(document: NIRDocument, arrays: dict[str, NDArray[Any]]) -> Packe
         "ports": ports,
         "edges": _store(edges, arrays),
         "metadata": pack_metadata(document.metadata, arrays),
+        "beside": document.beside,
         "warnings": [[f.kind, f.severity, f.where, f.message, f.fix] for f in document.warnings],
     }
 

@@ -11,8 +11,8 @@ from norse_export.ir.layers import Conv
 
 from .conv_form import original_form
 from .document import NIRDocument, NIRNode
+from .fields import conv_fields
 from .notes import PREFIX, Notes
-from .to_document import conv_fields
 
 _ORIGINAL, _ROLE = f"{PREFIX}original", f"{PREFIX}role"
 

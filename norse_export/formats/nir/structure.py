@@ -2,7 +2,8 @@
 
 NIR's nodes and edges have no order: `nir.read` gives them alphabetically. The order taken here: topological, ties by
 name in natural order ("2" before "10"); edges into one node are summed in that order. A loop takes one step: the delay
-stands on the edge out of the last neuron before the loop closes, as found depth-first from the inputs.
+stands on the edge out of the last neuron before the loop closes, as found depth-first from the inputs. A loop through a
+Delay takes as long as that, and at least one step.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ _Successors = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """Node names in their order, and edges with their delays, in the order of summation."""
+    """Node names in their order, and edges with their delays, in the order of summation.
+
+    lasting: nodes of type Delay whose cells last at least a step, since a loop closes through them.
+    """
 
     names: tuple[str, ...]
     edges: tuple[Edge, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...] = ()
+    lasting: frozenset[str] = frozenset()
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -38,23 +43,54 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def structure_of(
-    names: Iterable[str], links: Iterable[Link], inputs: Collection[str], neurons: Collection[str]
+    names: Iterable[str],
+    links: Iterable[Link],
+    inputs: Collection[str],
+    neurons: Collection[str],
+    delays: Mapping[str, bool] | None = None,
 ) -> Structure:
-    """Find order and delays; a loop without a neuron is a finding."""
+    """Find order and delays; a loop without a neuron and without a delay is a finding.
+
+    delays: nodes of type Delay, and whether all of their cells take a step or more.
+    """
     ranked = {name: rank for rank, name in enumerate(sorted(names, key=natural_key))}
     successors: dict[str, list[str]] = {name: [] for name in ranked}
     for source, target in sorted(links, key=lambda link: (ranked[link[0]], ranked[link[1]])):
         successors[source].append(target)
-    findings = tuple(_stateless_loops(successors, neurons))
     roots = sorted(ranked, key=lambda name: (name not in inputs, ranked[name]))
-    finished, closing = _depth_first(roots, successors)
-    order = _topological(successors, closing, ranked)
-    delayed = set() if findings else _delayed(order, successors, finished, closing, neurons)
+    waiting = {name for name, waits in (delays or {}).items() if waits}
+    instant = _cut(roots, successors, waiting)
+    findings = tuple(_stateless_loops(instant, neurons))
+    lasting = _looped(roots, instant, set(delays or ()) - waiting)
+    instant = _cut(roots, instant, lasting)
+    finished, closing = _depth_first(roots, instant)
+    order = _topological(instant, closing, ranked)
+    delayed = set() if findings else _delayed(order, instant, finished, closing, neurons)
     position = {name: number for number, name in enumerate(order)}
     links = [(source, target) for source in order for target in successors[source]]
     links.sort(key=lambda link: (position[link[1]], position[link[0]]))
     edges = tuple(Edge(*link, delay_steps=LOOP_DELAY_STEPS if link in delayed else 0) for link in links)
-    return Structure(order, edges, findings)
+    return Structure(order, edges, findings, frozenset(lasting))
+
+
+def _cut(roots: Sequence[str], successors: _Successors, delays: Collection[str]) -> _Successors:
+    """The edges without those that close a loop through one of the delays."""
+    if not delays:
+        return successors
+    component = _components(successors, _depth_first(roots, successors)[0])
+    return {
+        name: [target for target in targets if target not in delays or component[name] != component[target]]
+        for name, targets in successors.items()
+    }
+
+
+def _looped(roots: Sequence[str], successors: _Successors, delays: Collection[str]) -> set[str]:
+    """Those of the delays that a loop goes through."""
+    if not delays:
+        return set()
+    component = _components(successors, _depth_first(roots, successors)[0])
+    inner = {(name, target) for name, targets in successors.items() for target in targets if target in delays}
+    return {target for name, target in inner if component[name] == component[target]}
 
 
 def _depth_first(roots: Iterable[str], successors: _Successors) -> tuple[list[str], set[Link]]:
@@ -158,4 +194,4 @@ def _stateless_loops(successors: _Successors, neurons: Collection[str]) -> Itera
             looped[component[name]].append(name)
     for members in looped.values():
         message = f"a cycle without a neuron: the loop through {', '.join(map(repr, members))} has no defined value"
-        yield Finding("loop", "error", members[0], message, "put a neuron into the loop")
+        yield Finding("loop", "error", members[0], message, "put a neuron into the loop, or a Delay of a step or more")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
+
+import numpy as np
 
 from norse_export.errors import ExportError, Finding, GraphError, UnsupportedError, locating
 from norse_export.ir.graph import Edge, Graph, Shape
@@ -13,15 +16,19 @@ from norse_export.ir.stages import ContinuousNode
 from norse_export.ir.step_choice import StepChoice
 
 from .document import NIRDocument, NIRNode
-from .foreign import FOREIGN_KEY, Foreign
-from .notes import FORMAT, LOOP_DELAY_STEPS, Notes
+from .edge_delays import taken_out
+from .entries import FOREIGN_KEY, Entries
+from .kept import KEPT_KEY, kept
+from .notes import FORMAT, LOOP_DELAY_STEPS, PREFIX, Notes
 from .rewritten import with_originals
 from .steps import Steps, unknown_words
 from .structure import Structure, structure_of
+from .subgraphs import PORT, laid_open
 from .to_layers import LAYERS, layer_of
-from .to_neurons import NEURONS, changed, neuron_of, shape_of_neuron, step_of
+from .to_neurons import NEURONS, changed, delay_of, neuron_of, shape_of_neuron, step_of
 
 _ASSUMED = "assumed_"
+_DELAY = "Delay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +57,41 @@ def graph_of_document(document: NIRDocument, **said: Any) -> LoadedGraph:
             the framework as which the file is read does not take.
         GraphError: an impossible graph. Each error carries every finding.
     """
+    original, document = document, _with_notes(laid_open(document).document, document.beside)
     notes = Notes.of(document.metadata, "the graph")
     steps = Steps(StepChoice(**said), notes)
     ours = notes.integer("format") is not None
     if findings := [*_unknown_rules(notes), *_unknown_types(document)]:
         raise UnsupportedError.of(findings)
     document, warnings = with_originals(document)
-    noted = _noted_structure(document, notes) if ours else None
-    structure = noted or _found_structure(document)
+    edges_only, late = taken_out(document)
+    if noted := _noted_structure(edges_only, late, notes) if ours else None:
+        document = edges_only
+    structure = noted or _found_structure(document, steps)
     build = _Build(document, structure, steps, ports=noted is not None)
     build.run()
     metadata, assumptions = _metadata(document, notes, build)
     if ours and noted is None:
         message = "nodes or edges were changed after norse-export wrote the file: order and delays are found anew"
         warnings += (Finding("metadata", "warning", "the graph", message, "export the model again"),)
+    if f"{PREFIX}format" not in original.metadata:
+        metadata[KEPT_KEY] = kept(original, build.made)
     graph = Graph({name: build.made[name] for name in structure.names}, structure.edges, metadata)
     told = (*document.warnings, *warnings, *build.warnings, *steps.warnings(), *_told(assumptions))
     return LoadedGraph(graph, told, assumptions)
+
+
+def _with_notes(document: NIRDocument, beside: str) -> NIRDocument:
+    """The document with the notes that stand beside it among its metadata."""
+    if not beside:
+        return document
+    notes = Entries.beside(beside)
+    nodes = {
+        name: NIRNode(node.type, node.fields, {**node.metadata, **notes.nodes.get(name, {})})
+        for name, node in document.nodes.items()
+        if isinstance(node, NIRNode)
+    }
+    return replace(document, nodes=nodes, metadata={**document.metadata, **notes.graph})
 
 
 def _told(assumptions: Mapping[str, str]) -> Iterator[Finding]:
@@ -90,14 +115,17 @@ def _unknown_rules(notes: Notes) -> Iterator[Finding]:
 def _unknown_types(document: NIRDocument) -> Iterator[Finding]:
     for name, node in document.nodes.items():
         kind = node.type if isinstance(node, NIRNode) else "NIRGraph"
-        if kind not in LAYERS and kind not in NEURONS:
+        if kind not in (*LAYERS, *NEURONS, _DELAY):
             message = f"NIR's primitive {kind} is not supported"
-            known = ", ".join(sorted(LAYERS | NEURONS))
+            known = ", ".join(sorted((LAYERS | NEURONS | {_DELAY}) - {PORT}))
             yield Finding("primitive", "error", name, message, f"build the model of: {known}")
 
 
-def _noted_structure(document: NIRDocument, notes: Notes) -> Structure | None:
-    """Order, ports and delays as the metadata tells them; None where it does not fit the file's nodes and edges."""
+def _noted_structure(document: NIRDocument, late: Counter[tuple[str, str, int]], notes: Notes) -> Structure | None:
+    """Order, ports and delays as the metadata tells them; None where it does not fit the file's nodes and edges.
+
+    late: the edges with a delay that stand in the file as nodes, which are taken out of the document.
+    """
     index = {name: Notes.of(node.metadata, name).integer("index") for name, node in document.nodes.items()}
     listed = notes.json("edges")
     if sorted(index.values(), key=lambda k: -1 if k is None else k) != list(range(len(index))):
@@ -109,18 +137,35 @@ def _noted_structure(document: NIRDocument, notes: Notes) -> Structure | None:
                 edges.append(Edge(source, target, port, delay))
             case _:
                 return None
-    links = {(edge.source, edge.target) for edge in edges}
-    if len(links) != len(edges) or links != set(document.edges):
+    direct = Counter((edge.source, edge.target, edge.delay_steps) for edge in edges)
+    if late - direct:
+        return None
+    links = [(source, target) for source, target, _ in (direct - late).elements()]
+    if sorted(links) != sorted(document.edges):
         return None
     names = sorted(document.nodes, key=lambda name: index[name] or 0)
     return Structure(tuple(names), tuple(edges), ())
 
 
-def _found_structure(document: NIRDocument) -> Structure:
+def _found_structure(document: NIRDocument, steps: Steps) -> Structure:
     kinds = {name: node.type for name, node in document.nodes.items() if isinstance(node, NIRNode)}
     inputs = {name for name, kind in kinds.items() if kind == "Input"}
     neurons = {name for name, kind in kinds.items() if kind in NEURONS}
-    return structure_of(kinds, document.edges, inputs, neurons)
+    delays = {
+        name: _waits(node, Notes.of(node.metadata, name), steps)
+        for name, node in document.nodes.items()
+        if isinstance(node, NIRNode) and node.type == _DELAY
+    }
+    return structure_of(kinds, document.edges, inputs, neurons, delays)
+
+
+def _waits(node: NIRNode, notes: Notes, steps: Steps) -> bool:
+    """Whether every cell of a delay takes a step or more. What is wrong with it is told where it is made."""
+    try:
+        dt = steps.of(_DELAY, notes, resets_to_zero=True).dt
+    except ExportError:
+        return True
+    return float(np.min(np.asarray(node.fields["delay"]))) >= dt / 2
 
 
 def _metadata(document: NIRDocument, notes: Notes, build: _Build) -> tuple[dict[str, str], dict[str, str]]:
@@ -128,11 +173,13 @@ def _metadata(document: NIRDocument, notes: Notes, build: _Build) -> tuple[dict[
     stored = notes.json("metadata") or {}
     if not (isinstance(stored, dict) and all(isinstance(value, str) for value in stored.values())):
         raise GraphError("the metadata is no list of texts", where="the graph", fix="export again", kind="metadata")
-    if FOREIGN_KEY in stored:  # never written there; it would stand for metadata that the file does not hold
-        message = f"the metadata of the model holds {FOREIGN_KEY!r}, a name of norse-export's own"
+    if own := {FOREIGN_KEY, KEPT_KEY} & set(
+        stored
+    ):  # never written there: they would stand for what is not in the file
+        message = f"the metadata of the model holds {min(own)!r}, a name of norse-export's own"
         raise GraphError(message, where="the graph", fix="export again", kind="metadata")
     metadata: dict[str, str] = dict(stored)
-    if (foreign := Foreign.of(document).packed()) is not None:
+    if (foreign := Entries.of_others(document).packed()) is not None:
         metadata[FOREIGN_KEY] = foreign
     ours = notes.integer("format") is not None
     assumptions = build.steps.assumptions(ours=ours)
@@ -202,6 +249,10 @@ class _Build:
                     raise _unsized(node)
                 self.sent[name] = shape
                 step = step_of(node, notes, self.steps)
+                if node.type == _DELAY:
+                    lasting = name in self.structure.lasting
+                    self.made[name] = delay_of(node, notes, shape, step, lasting=lasting)
+                    return
                 self.made[name], told = neuron_of(node, notes, shape, step, ports=self.ports)
                 self.warnings += (*told, *changed(node, notes))
         except ExportError as error:
@@ -218,9 +269,9 @@ class _Build:
 
 
 def _knows_its_size(node: NIRNode) -> bool:
-    if node.type in NEURONS:
+    if node.type in NEURONS or node.type == _DELAY:
         return shape_of_neuron(node) is not None
-    return node.type in ("Input", "Output", "Linear", "Affine")
+    return node.type in ("Input", "Output", PORT, "Linear", "Affine")
 
 
 def _unsized(node: NIRNode) -> GraphError:

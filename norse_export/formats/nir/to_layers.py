@@ -14,6 +14,7 @@ from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, 
 
 from .document import NIRNode, Value
 from .notes import Notes
+from .subgraphs import PORT
 
 _AXES = {"Conv1d": 1, "Conv2d": 2}
 _EXACT = 2**53  # float64 holds every integer up to here
@@ -58,6 +59,10 @@ def _input(node: NIRNode, notes: Notes, _: Shape | None) -> Input:
 
 def _output(node: NIRNode, _notes: Notes, _: Shape | None) -> Output:
     return Output(_shape(node))
+
+
+def _port(node: NIRNode, _notes: Notes, _: Shape | None) -> Sum:
+    return Sum(_shape(node))
 
 
 def _shape(node: NIRNode) -> Shape:
@@ -182,6 +187,7 @@ def _rank(node: NIRNode, arriving: Shape | None, axes: int, where: str) -> Graph
 _RULES: Mapping[str, Callable[[NIRNode, Notes, Shape | None], Layer]] = {
     "Input": _input,
     "Output": _output,
+    PORT: _port,
     "Linear": _linear,
     "Affine": _linear,
     "Scale": _scale,

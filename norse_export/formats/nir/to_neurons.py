@@ -9,8 +9,9 @@ import numpy as np
 
 from norse_export.errors import Finding
 from norse_export.ir.arrays import FloatArray
+from norse_export.ir.delay import Delay, whole_steps
 from norse_export.ir.graph import Shape
-from norse_export.ir.neurons import IF, KINDS, NeuronModel
+from norse_export.ir.neurons import IF, KINDS, Integrator, NeuronModel, Threshold
 from norse_export.ir.schemes import EULER
 
 from .document import NIRNode
@@ -19,7 +20,7 @@ from .notes import Notes
 from .steps import Step, Steps
 from .to_layers import numbers
 
-NEURONS = frozenset({"CubaLIF", "CubaLI", "LIF", "LI", "IF"})
+NEURONS = frozenset({"CubaLIF", "CubaLI", "LIF", "LI", "IF", "I", "Threshold"})
 
 
 def step_of(node: NIRNode, notes: Notes, steps: Steps) -> Step:
@@ -70,12 +71,15 @@ def _population(
         values[tau_name] = tau
         values[name] = coefficient(tau, step.dt, dtype, step.scheme) if noted is None else noted
 
+    kind, values["recurrent"] = KINDS[node.type], ports and notes.integer("recurrent") == 1
+    if kind is Threshold:
+        values.pop("v0")
+        return kind(**values, v_th=fields["threshold"])
     if "v_threshold" in fields:
         values["v_th"] = fields["v_threshold"]
         v_reset = fields.get("v_reset", np.zeros((), fields["v_threshold"].dtype))  # as nir takes it
         values["v_reset"] = np.zeros_like(v_reset) if step.rule.reset == "zero" else v_reset
-    kind, values["recurrent"] = KINDS[node.type], ports and notes.integer("recurrent") == 1
-    if kind is IF:
+    if kind in (IF, Integrator):
         return kind(**values, r=_rate(fields["r"], notes, step))
     values |= {"v_leak": fields["v_leak"], "r": fields["r"]}
     if "tau_syn" not in kind.rates.values():
@@ -84,6 +88,18 @@ def _population(
     add_coefficient(fields["tau_mem"], "tau_mem", "alpha")
     add_coefficient(fields["tau_syn"], "tau_syn", "beta")
     return kind(**values, w_in=_w_in(fields, notes, step), i0=notes.array("i0", dtype))
+
+
+def delay_of(node: NIRNode, notes: Notes, shape: Shape, step: Step, *, lasting: bool) -> Delay:
+    """Give a node as a delay of `shape`. lasting: its cells take at least a step, since a loop closes through it.
+
+    Raises:
+        GraphError: a delay is no whole number of steps.
+    """
+    delay, least = np.asarray(node.fields["delay"]), notes.integer("least_steps") or 0
+    if delay.dtype == np.float16:  # too coarse for the rounding of a float32 to be told from a fraction of a step
+        delay = whole_steps(delay, step.dt) * step.dt
+    return Delay(np.broadcast_to(numbers(delay, notes.where), shape), step.dt, max(least, int(lasting)))
 
 
 def changed(node: NIRNode, notes: Notes) -> Iterator[Finding]:

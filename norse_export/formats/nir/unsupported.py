@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 
 import numpy as np
@@ -16,19 +16,21 @@ from norse_export.ir.shaping import Elementwise, Pad, Slice
 from norse_export.ir.stages import ContinuousNode
 
 from .conv_form import MAX_WRITTEN_NUMBERS, too_large, written_numbers
-from .notes import LOOP_DELAY_STEPS
+from .edge_delays import written_as_nodes
 from .to_neurons import NEURONS
 
-_TARGETS_IN_A_SWEEP = 4096  # bits for each node: 50 MB for 100,000 nodes
 
+def unsupported(graph: Graph[ContinuousNode], *, as_it_was: bool = False) -> tuple[Finding, ...]:
+    """Give all that stands in the way of writing the graph as NIR; empty: it can be written.
 
-def unsupported(graph: Graph[ContinuousNode]) -> tuple[Finding, ...]:
-    """Give all that stands in the way of writing the graph as NIR; empty: it can be written."""
+    as_it_was: as the document that it was read from, with nothing rewritten.
+    """
+    late = written_as_nodes(graph)
     return (
         *_missing_ends(graph),
-        *chain.from_iterable(_node_findings(name, node) for name, node in graph.nodes.items()),
-        *_parallel_edges(graph),
-        *_delays(graph),
+        *chain.from_iterable(_node_findings(name, node, as_it_was) for name, node in graph.nodes.items()),
+        *_parallel_edges(graph, late),
+        *_delays(late),
     )
 
 
@@ -40,7 +42,7 @@ def _missing_ends(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
             yield Finding(f"no_{end}", "error", "the graph", message, f"let the model have an {end}")
 
 
-def _node_findings(name: str, node: ContinuousNode) -> Iterator[Finding]:
+def _node_findings(name: str, node: ContinuousNode, as_it_was: bool) -> Iterator[Finding]:
     if fault := name_fault(name):
         message = f"the name {name!r} cannot stand in a .nir file: {fault}"
         yield Finding("name", "error", name, message, "rename the module in the model")
@@ -51,7 +53,7 @@ def _node_findings(name: str, node: ContinuousNode) -> Iterator[Finding]:
         case Pool(kind="max"):
             message = "max pooling: NIR has no primitive for it"
             yield Finding("pool_max", "error", name, message, "use average or sum pooling")
-        case Conv() if too_large(node):
+        case Conv() if not as_it_was and too_large(node):
             message = (
                 f"the convolution would be written with {written_numbers(node):,} numbers instead of "
                 f"{node.weight.size:,}: NIR needs square kernels without groups"
@@ -93,9 +95,9 @@ def _infinite(name: str, **taus: np.ndarray) -> Iterator[Finding]:
             yield Finding("tau", "error", name, message, fix)
 
 
-def _parallel_edges(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
+def _parallel_edges(graph: Graph[ContinuousNode], late: Mapping[Edge, float | None]) -> Iterator[Finding]:
     ports: dict[tuple[str, str], list[Edge]] = {}
-    for edge in graph.edges:
+    for edge in (edge for edge in graph.edges if not edge.delay_steps or edge not in late):
         ports.setdefault((edge.source, edge.target), []).append(edge)
     for (source, target), edges in ports.items():
         if len(edges) > 1:
@@ -104,35 +106,13 @@ def _parallel_edges(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
             yield Finding("edge_parallel", "error", f"{source} -> {target}", message, fix)
 
 
-def _delays(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
-    """NIR's edges have no delay. That a loop takes one step is understood; any other delay would be lost."""
-    closing = _closing(graph)
-    for edge in graph.edges:
-        if edge.delay_steps and edge not in closing:
+def _delays(late: Mapping[Edge, float | None]) -> Iterator[Finding]:
+    """A delay is written in seconds, so that it needs a time step; one step on a loop is understood."""
+    for edge, dt in late.items():
+        if dt is None:
             message = (
-                f"a delay of {edge.delay_steps} steps from {edge.source!r} to {edge.target!r}: "
-                "in NIR only a loop takes time, and one step"
+                f"a delay of {edge.delay_steps} steps from {edge.source!r} to {edge.target!r}: NIR's delays are in "
+                "seconds, and no population of the graph says how long a step is"
             )
-            fix = "remove the delay, or leave one step on each loop"
+            fix = "remove the delay, or let the model have a population of neurons"
             yield Finding("delay", "error", f"{edge.source} -> {edge.target}", message, fix)
-
-
-def _closing(graph: Graph[ContinuousNode]) -> set[Edge]:
-    """Edges of one step whose target leads back to their source without any further delay.
-
-    Two nodes of one strongly connected component may be joined by loops of several steps only, so components alone do
-    not tell. One sweep in the graph's order finds, as bits, which of many targets lead to each node.
-    """
-    delayed = [edge for edge in graph.edges if edge.delay_steps == LOOP_DELAY_STEPS]
-    targets = list(dict.fromkeys(edge.target for edge in delayed))
-    closing: set[Edge] = set()
-    for first in range(0, len(targets), _TARGETS_IN_A_SWEEP):
-        bit = {name: 1 << k for k, name in enumerate(targets[first : first + _TARGETS_IN_A_SWEEP])}
-        led: dict[str, int] = {}
-        for name in graph.order:
-            led[name] = bit.get(name, 0)
-            for edge in graph.incoming(name):
-                if not edge.delay_steps:
-                    led[name] |= led[edge.source]
-        closing.update(edge for edge in delayed if led[edge.source] & bit.get(edge.target, 0))
-    return closing

@@ -1,7 +1,8 @@
 """Writes a document as a .nir file: the same document, the same bytes, laid out as nir 1.0.8 lays it out.
 
-Nodes are sorted by name, edges and fields are sorted; nothing is compressed, and nothing of the time, the path or the
-machine goes in. Arrays are written from where they are, without a copy. Plain `nir.read` reads the file.
+Nodes and fields are sorted by name, edges stand in the document's order; nothing is compressed, and nothing of the
+time, the path or the machine goes in. Arrays are written from where they are, without a copy. Plain `nir.read` reads
+the file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from norse_export.formats.hdf5_output import writing_hdf5
 
 from .checks import problems_of
 from .declared import NodePath, declare, place
-from .document import Metadata, NIRDocument, Value
+from .document import BESIDE, Metadata, NIRDocument, Value
 from .primitives import GRAPH
 from .values import value_problems
 
@@ -44,11 +45,13 @@ def write(path: Path, document: NIRDocument) -> None:
         _write_graph(hdf5.create_group("node"), document)
         if document.version:
             _write_value(hdf5, "version", document.version)
+        if document.beside:
+            _write_value(hdf5, BESIDE, document.beside)
 
 
 def _write_graph(group: h5py.Group, document: NIRDocument) -> None:
     # nir.write: pairs of variable-length UTF-8, shape [n, 2]
-    edges = np.array(sorted(document.edges), dtype=object).reshape(-1, 2)
+    edges = np.array(document.edges, dtype=object).reshape(-1, 2)
     group.create_dataset("edges", data=edges, dtype=_TEXT, track_times=False)
     if document.metadata:
         _write_metadata(group.create_group("metadata"), document.metadata)

@@ -17,13 +17,15 @@ from nir_graphs import F32, chain, lif, ones, read, round_trip, written
 from norse_export.errors import ExportError, GraphError, UnsupportedError, UsageError
 from norse_export.files.limits import Limits
 from norse_export.formats.nir.document import NIRDocument, NIRNode
-from norse_export.formats.nir.foreign import Foreign
+from norse_export.formats.nir.entries import Entries
+from norse_export.formats.nir.kept import KEPT_KEY
 from norse_export.formats.nir.load import load_nir
 from norse_export.formats.nir.to_document import document_of_graph
 from norse_export.formats.nir.to_graph import graph_of_document
 from norse_export.interpret import interpret
 from norse_export.ir.graph import Edge
 from norse_export.ir.layers import Linear, Scale
+from norse_export.ir.step_choice import StepChoice
 from norse_export.passes.discretise import discretise
 
 
@@ -78,7 +80,8 @@ def test_what_is_assumed_is_named(tmp_path: Path) -> None:
     taken = {"dt": "0.0001", "scheme": "euler", "order": "synapse-first", "threshold": "gt", "reset": "value",
              "loop_delay_steps": "1"}  # fmt: skip
     assert loaded.assumptions == taken
-    assert loaded.graph.metadata == {f"assumed_{name}": value for name, value in taken.items()}
+    told = {name: text for name, text in loaded.graph.metadata.items() if name != KEPT_KEY}
+    assert told == {f"assumed_{name}": value for name, value in taken.items()}
     (note,) = loaded.findings
     assert (note.severity, note.kind) == ("note", "assumed")
     assert "dt 0.0001" in note.message
@@ -198,19 +201,6 @@ def test_integers_and_halves_keep_their_values(tmp_path: Path) -> None:
     nodes["c"] = nir.Linear(np.array([[2**53 + 1]]))
     with pytest.raises(GraphError, match="which no float64 holds exactly"):
         graph_of_document(by_nir(tmp_path / "n.nir", nodes, edges))
-
-
-def test_primitives_that_are_not_taken_are_all_named(tmp_path: Path) -> None:
-    inner = nir.NIRGraph(ends(), [("in", "out")], type_check=False)
-    nodes = {**ends(), "i": nir.I(ones(3)), "t": nir.Threshold(ones(3)), "d": nir.Delay(ones(3)), "sub": inner}
-    edges = [("in", "i"), ("i", "t"), ("t", "d"), ("d", "sub"), ("sub", "out")]
-    with pytest.raises(UnsupportedError) as caught:
-        graph_of_document(by_nir(tmp_path / "m.nir", nodes, edges))
-    found = {finding.where: finding.message for finding in caught.value.findings}
-    assert set(found) == {"i", "t", "d", "sub"}
-    assert "primitive Delay" in found["d"]
-    assert "NIRGraph" in found["sub"]
-    assert caught.value.exit_code == 3
 
 
 def document(edges: str, **nodes: tuple[str, dict[str, Any]]) -> NIRDocument:
@@ -359,13 +349,13 @@ def test_kept_metadata_that_no_file_can_hold_is_refused(text: str, tmp_path: Pat
 
 
 def test_groups_are_kept_to_the_depth_of_a_file() -> None:
-    assert Foreign.unpacked(nested(32)).graph.keys() == {"a"}
+    assert Entries.unpacked(nested(32)).graph.keys() == {"a"}
 
 
 def test_arrays_of_every_kind_are_kept() -> None:
     arrays = {name: np.zeros((2, 0, 3), name) for name in ("b1", "i1", "u8", "f2", ">f4")}
     arrays |= {f"{name}s": np.arange(2).astype(name) for name in arrays}
-    kept = Foreign.unpacked(Foreign(arrays, {"n": {"x": np.array(1.5)}}).packed())
+    kept = Entries.unpacked(Entries(arrays, {"n": {"x": np.array(1.5)}}).packed())
     assert kept.graph.keys() == arrays.keys()
     assert all(same(kept.graph[name], array) for name, array in arrays.items())
     assert same(kept.nodes["n"]["x"], np.array(1.5))
@@ -396,7 +386,7 @@ def test_norses_own_recording_is_reproduced(recordings: Path) -> None:
     columns = np.loadtxt(recordings / "lif_norse.csv", delimiter=",")
     path = recordings / "lif_norse.nir"
     with path.open("rb") as file:
-        graph, _ = load_nir(file, name=path.name, limits=Limits(), dt=1e-4)
+        graph, _ = load_nir(file, name=path.name, limits=Limits(), choice=StepChoice(dt=1e-4))
     run = interpret(discretise(graph), {"input": columns[:, :1, np.newaxis]}, states=True)
     (population,) = run.spikes
     assert columns.shape == (1000, 3)

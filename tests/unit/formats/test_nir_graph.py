@@ -20,6 +20,7 @@ from norse_export.formats.nir.to_graph import graph_of_document
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import IF, LI, LIF, SAME_DT, CubaLI, CubaLIF, NeuronModel
+from norse_export.ir.shaping import Elementwise
 
 # What is written
 
@@ -211,32 +212,39 @@ def test_everything_nir_cannot_express_is_named_at_once() -> None:
         "lif": lif(tau_mem=inf, tau_syn=inf),
         "li": LI(shape=(3,), dt=1e-3, tau_mem=np.array(np.inf), v_leak=F32(0)),
         "max": Pool("max", (1, 2, 2), (1, 1), (1, 1)),
+        "both": Elementwise("product", (1, 2, 2)),
         "out": Output((3,)),
         "seen": Output((1, 2, 2)),
     }
     edges = (
         Edge("input", "a/b"), Edge("a/b", ""), Edge("", "lif"), Edge("lif", "li", delay_steps=2), Edge("li", "out"),
         Edge("lif", "out"), Edge("lif", "out", delay_steps=1), Edge("input", "max"), Edge("max", "seen"),
+        Edge("input", "both"), Edge("input", "both", "y"), Edge("both", "seen"),
     )  # fmt: skip
     with pytest.raises(UnsupportedError) as caught:
         document_of_graph(Graph(nodes, edges))
     assert caught.value.exit_code == 3
     assert [(finding.kind, finding.where) for finding in caught.value.findings] == [
         ("name", "a/b"), ("name", ""), ("tau", "lif"), ("tau", "lif"), ("tau", "li"), ("pool_max", "max"),
-        ("edge_parallel", "lif -> out"), ("delay", "lif -> li"), ("delay", "lif -> out"),
+        ("layer", "both"), ("edge_parallel", "input -> both"),
     ]  # fmt: skip
     messages = [finding.message for finding in caught.value.findings]
     assert "tau_mem[1] is infinite" in messages[2]
     assert all(finding.fix for finding in caught.value.findings)
 
 
-def test_a_loop_of_two_steps_is_refused() -> None:
+def test_a_loop_of_two_steps_has_nodes_that_delay(tmp_path: Path) -> None:
     nodes = {"input": Input((3,)), "a": lif(), "b": lif(), "output": Output((3,))}
     edges = [Edge("input", "a"), Edge("a", "b"), Edge("b", "a", delay_steps=1), Edge("b", "output")]
     assert document_of_graph(Graph(nodes, tuple(edges)))
     edges[1] = Edge("a", "b", delay_steps=1)
-    with pytest.raises(UnsupportedError, match="a delay of 1 steps from 'a' to 'b'"):
-        document_of_graph(Graph(nodes, tuple(edges)))
+    two = Graph(nodes, tuple(edges))
+    document = document_of_graph(two)
+    late = {name: node for name, node in document.nodes.items() if name not in two.nodes}
+    assert {name: node.fields["delay"].tolist() for name, node in late.items()} == {  # type: ignore[union-attr]
+        "a.delay": [1e-3] * 3, "b.delay": [1e-3] * 3,
+    }  # fmt: skip
+    assert differences(two, round_trip(two, tmp_path / "m.nir").graph) == []
 
 
 def test_a_graph_without_ends_or_axes_is_refused() -> None:

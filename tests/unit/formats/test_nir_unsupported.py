@@ -13,7 +13,7 @@ import pytest
 from nir_graphs import lif
 
 from norse_export.errors import UnsupportedError
-from norse_export.formats.nir import unsupported as module
+from norse_export.formats.nir import edge_delays as module
 from norse_export.formats.nir.conv_form import (
     MAX_GROWTH,
     MAX_WRITTEN_NUMBERS,
@@ -77,10 +77,17 @@ def test_only_a_delay_that_closes_an_instant_way_back_is_understood(
         Edge("2", "2", delay_steps=1), Edge("0", "2", delay_steps=1), Edge("2", "3", delay_steps=1),
         Edge("3", "0", delay_steps=1), Edge("3", "3", delay_steps=2),
     ]  # fmt: skip
-    found = unsupported(graph(4, *edges))
+    found = module.written_as_nodes(graph(4, *edges))
     # "2 -> 3 -> 0 -> ..." is one component with the rest, but each loop through 3 takes two steps
     expected = ["0 -> 2", "2 -> 3", "3 -> 0", "3 -> 3"]
-    assert [(finding.kind, finding.where) for finding in found] == [("delay", where) for where in expected]
+    assert {f"{edge.source} -> {edge.target}": dt for edge, dt in found.items()} == dict.fromkeys(expected, 1e-3)
+
+
+def test_a_delay_without_a_population_has_no_length_in_seconds() -> None:
+    nodes = {"input": Input((1,)), "output": Output((1,))}
+    (finding,) = unsupported(Graph(nodes, (Edge("input", "output", delay_steps=2),)))
+    assert (finding.kind, finding.where) == ("delay", "input -> output")
+    assert "no population of the graph says how long a step is" in finding.message
 
 
 def finding_of(conv: Conv) -> list[tuple[str, str]]:
@@ -171,7 +178,7 @@ def of_kind(kind: Kind, **changes: Any) -> NeuronModel:
     return kind(**{"shape": (2,), "dt": 1e-3, **values, **changes})
 
 
-NIR_HAS = ("CubaLIF", "CubaLI", "LIF", "LI", "IF")
+NIR_HAS = ("CubaLIF", "CubaLI", "LIF", "LI", "IF", "I", "Threshold")
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "CobaLIF"])
