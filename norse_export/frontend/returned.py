@@ -22,7 +22,7 @@ class Returned:
 def split_result(result: Any, outputs: int = 1) -> tuple[tuple[Any, ...], Any]:
     """Outputs and state of what a model returned: one value, (output, state), several outputs, or (outputs, state).
 
-    Several outputs are a tuple, list or dict of tensors. The output of a stateful Lift at the end of a SequentialState
+    Several outputs are a tuple, list or dict of tensors; behind the only one stand states. The output of a stateful Lift at the end of a SequentialState
     is (raster, state) again; its raster is the output.
     """
     if outputs > 1:
@@ -32,7 +32,9 @@ def split_result(result: Any, outputs: int = 1) -> tuple[tuple[Any, ...], Any]:
             if several is not None and len(several) == outputs:
                 return tuple(several.values()), state
         return (result,), None
-    sent, state = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    sent, state = result, None
+    if isinstance(result, tuple) and not hasattr(result, "_asdict") and len(result) > 1:
+        sent, state = result if len(result) == 2 else (result[0], result[1:])
     if isinstance(sent, list) and len(sent) == 1:
         (sent,) = sent
     while isinstance(sent, tuple) and len(sent) == 2:
@@ -50,6 +52,10 @@ def returned(recording: Recording, result: Any, *, stateful: bool) -> Returned |
     alone = all(_of_population(recording, tensor) for tensor in tensors_in(beside))  # ((raster, state), states)
     if isinstance(sent, torch.Tensor) and alone and _is_state(recording, state, sent, stateful=stateful):
         return Returned({"": sent}, state)
+    if isinstance(result, tuple) and len(result) > 2 and isinstance(result[0], torch.Tensor):
+        others = tensors_in(result[1:])  # the states of a population, one by one: (spikes, current, membrane)
+        if len(others) == len(result) - 1 and all(_of_population(recording, tensor) for tensor in others):
+            return Returned({"": result[0]}, result[1:])
     pair = [result] if isinstance(result, tuple) and len(result) == 2 else []
     for sent, beside in ((result, None), *pair):
         several = _tensors(sent)
