@@ -87,8 +87,8 @@ class Readable(Protocol):
     def holds(self, path: Path) -> bool:
         """Whether a file or folder is an artefact of this target, by its content; never raises."""
 
-    def read(self, path: Path, limits: Limits) -> Graph[FixedNode]:
-        """What an artefact holds.
+    def read(self, path: Path, limits: Limits) -> Graph[Any]:
+        """What an artefact holds: a graph of the target's stage.
 
         Raises:
             InputFileError, LimitError, GraphError: it is damaged.

@@ -1,4 +1,4 @@
-"""parity where one side is an artefact of whole numbers: a price against a model or another chip, equality else."""
+"""parity where one side is an artefact: whole numbers have a price against a model or another chip, else equality."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 from norse_export.compare import Comparison, compare
 from norse_export.errors import Finding, UsageError
 from norse_export.interpret import checked_inputs
-from norse_export.ir.fixed import FixedInput
 from norse_export.ir.run import Run
 from norse_export.pipeline.artefacts import Held, choose_rasters, read_artefact, target_of
 from norse_export.pipeline.choices import InputChoice, LoadChoice
@@ -61,7 +60,11 @@ def compare_artefact(a: Path, b: Path, inputs: InputChoice, loading: LoadChoice)
     chosen = choose(model, inputs, loading.limits)
     done = held.run(chosen.rasters)
     _require_same_layers(chosen.truth.run, done, held)
-    comparison = price(chosen.truth.run, done, chosen.labels, held.skew)
+    if held.floats:
+        bounds = model.bounds(chosen.rasters)
+        comparison = compare(chosen.truth.run, done, rung=1, bounds=bounds, labels=chosen.labels)
+    else:
+        comparison = price(chosen.truth.run, done, chosen.labels, held.skew)
     return ArtefactParity(comparison, chosen.summary, chosen.searched, model.findings)
 
 
@@ -117,8 +120,10 @@ def _recorded(held: Held, recording: Recording, path: Path, *, first: bool) -> A
     own = held.run(rasters, states=True)
     recorded = fitted(recording.run, own)
     states = {name: recorded.observables.get(name, {}) for name in recorded.spikes} | dict(recording.values)
-    common = in_common(own, replace(recorded, observables={name: _whole(held) for name, held in states.items()}))
-    _require_comparable(common.second, path)
+    if not held.floats:
+        states = {name: _whole(values) for name, values in states.items()}
+    common = in_common(own, replace(recorded, observables=states))
+    _require_comparable(common.second, path, floats=held.floats)
     if recording.rung is None:
         common = _probed(common)
     pair = (common.first, common.second) if first else (common.second, common.first)
@@ -157,7 +162,7 @@ def _probed(common: Common) -> Common:
     return replace(common, second=replace(common.second, observables=observables), findings=findings)
 
 
-def _require_comparable(trace: Run, path: Path) -> None:
+def _require_comparable(trace: Run, path: Path, *, floats: bool) -> None:
     """Refuse a trace that shares nothing with the artefact, or holds states in other units."""
     if not (trace.spikes or trace.outputs or any(trace.observables.values())):
         raise UsageError(
@@ -165,7 +170,8 @@ def _require_comparable(trace: Run, path: Path) -> None:
             where=path.name,
             fix="compare a trace with the artefact that it was recorded from",
         )
-    if any(raster.dtype.kind == "f" for states in trace.observables.values() for raster in states.values()):
+    values = (raster for states in trace.observables.values() for raster in states.values())
+    if not floats and any(raster.dtype.kind == "f" for raster in values):
         raise UsageError(
             "the trace holds states of floats, and the artefact has whole numbers in units of its own",
             where=path.name,
@@ -175,7 +181,7 @@ def _require_comparable(trace: Run, path: Path) -> None:
 
 def _played(held: Held, recording: Recording, path: Path) -> Rasters:
     """The rasters that a trace was recorded on, under the artefact's own names and in its shapes."""
-    nodes = {name: node for name, node in held.graph.nodes.items() if isinstance(node, FixedInput)}
+    nodes = held.inputs
     given = dict(recording.inputs)
     if not given:
         raise UsageError("the trace holds no input raster", where=path.name, fix="record what went in, too")

@@ -21,7 +21,7 @@ from norse_export.interpret import checked_inputs
 from norse_export.ir.fixed import FixedInput, Population
 from norse_export.ir.graph import Graph
 from norse_export.ir.run import Run
-from norse_export.ir.stages import FixedNode
+from norse_export.ir.stages import Input, Neuron
 from norse_export.pipeline.choices import InputChoice, LoadChoice
 from norse_export.pipeline.model import Rasters
 from norse_export.pipeline.rasters import (
@@ -39,7 +39,7 @@ from norse_export.pipeline.rasters import (
 from norse_export.pipeline.staging import with_states
 from norse_export.pipeline.written import artefact_of
 from norse_export.report.results import EdgeSummary, InputSummary, InspectResult, NodeSummary
-from norse_export.target import ReadableTarget
+from norse_export.target import ReadableTarget, Stage
 
 Array = NDArray[Any]
 # Files of these kinds are no artefact of any target, and no target is loaded to say so.
@@ -48,11 +48,11 @@ _NEVER = (Kind.SAVED, Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.NPZ, Kind.NPY, Kin
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An artefact that was read: its file or folder, the target that it is of, and the whole numbers in it."""
+    """An artefact that was read: its file or folder, the target that it is of, and its graph: fixed, or discrete."""
 
     path: Path
     target: ReadableTarget
-    graph: Graph[FixedNode]
+    graph: Graph[Any]
 
     @property
     def name(self) -> str:
@@ -62,12 +62,23 @@ class Held:
     @property
     def law(self) -> str:
         """The arithmetic, in words."""
-        return self.graph.metadata.get("law", "whole numbers; the artefact says no more")
+        unknown = "floats: the framework's own steps" if self.floats else "whole numbers; the artefact says no more"
+        return self.graph.metadata.get("law", unknown)
 
     @property
-    def populations(self) -> dict[str, Population]:
+    def floats(self) -> bool:
+        """Whether it computes in floats, as the model does."""
+        return self.target.stage is Stage.DISCRETE
+
+    @property
+    def inputs(self) -> dict[str, FixedInput | Input]:
+        """Every input, by name."""
+        return {name: node for name, node in self.graph.nodes.items() if isinstance(node, FixedInput | Input)}
+
+    @property
+    def populations(self) -> dict[str, Population | Neuron]:
         """Every population, by name."""
-        return {name: node for name, node in self.graph.nodes.items() if isinstance(node, Population)}
+        return {name: node for name, node in self.graph.nodes.items() if isinstance(node, Population | Neuron)}
 
     @property
     def skew(self) -> dict[str, int]:
@@ -134,7 +145,7 @@ def choose_rasters(held: Held, choice: InputChoice, limits: Limits) -> tuple[Ras
     Raises:
         UsageError: they do not fit the artefact's inputs.
     """
-    shapes = {name: node.shape for name, node in held.graph.nodes.items() if isinstance(node, FixedInput)}
+    shapes = {name: node.shape for name, node in held.inputs.items()}
     if choice.file is not None:
         given = read_rasters(choice.file, limits)
         rasters: Rasters = checked_inputs(held.graph, matched(shapes, given))
@@ -200,16 +211,17 @@ def _node(name: str, node: Any) -> NodeSummary:
             arrays[field.name] = value
         elif field.name == "parameters":
             arrays |= value
-    details = {key: _described(value, population=isinstance(node, Population)) for key, value in arrays.items()}
+    population = isinstance(node, Population | Neuron)
+    details = {key: _described(value, population=population) for key, value in arrays.items()}
     weights = arrays.get("weight")
-    stored = sum(_distinct(value) for value in node.parameters.values()) if isinstance(node, Population) else 0
+    stored = sum(_distinct(value) for value in node.parameters.values()) if population else 0
     return NodeSummary(
         name=name,
         type=type(node).__name__,
         input_shape=node.input_shape,
         output_shape=node.output_shape,
         parameters=stored if weights is None else int(weights.size),
-        dt=node.dt if isinstance(node, Population) else None,
+        dt=node.dt if population else None,
         details=details,
     )
 
@@ -222,5 +234,5 @@ def _distinct(value: Array) -> int:
 def _described(value: Array, *, population: bool) -> str:
     if not population:
         return f"{value.dtype} {list(value.shape)}"
-    low, high = int(value.min()), int(value.max())
-    return f"{low}" if low == high else f"{low} .. {high}"
+    low, high = value.min(), value.max()
+    return f"{low:g}" if low == high else f"{low:g} .. {high:g}"

@@ -80,8 +80,13 @@ def run_models(path: Path, step: StepGraph, inputs: Mapping[str, Array], runner:
             finals.setdefault(population, {})[variable] = given[state.before]
             if states:
                 observed.setdefault(population, {})[variable] = probes[state.after]
+    for (population, name), value in step.observed.items() if states else ():
+        observed.setdefault(population, {})[name] = probes[value]
     return Run(
-        spikes={name: probes[name] != 0 for name in step.spiking},
+        spikes={
+            name: probes[value].astype(np.int32) if name in step.graded else probes[value] != 0
+            for name, value in step.spiking.items()
+        },
         outputs={name: given[name] for name in step.outputs},
         ran_by=f"{runner.name} ({step.dtype})",
         observables=observed,

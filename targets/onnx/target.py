@@ -26,7 +26,8 @@ from .runner import installed, run_models, runner_for
 class OnnxTarget:
     """ONNX: each neuron a local function with its program as body; one step, and that step under a Scan over time.
 
-    opset: version of the standard operators. states: `run` records every state after every step.
+    opset: version of the standard operators. states: `run` records every state after every step. fixed: whole numbers,
+    as `sim` computes them; the stage is then that of fixed graphs.
     """
 
     name: str = "onnx"
@@ -36,8 +37,10 @@ class OnnxTarget:
     description: str = "ONNX, IR 10: neurons as local functions; a model of one step, and a Scan over time"
     opset: int = LEAST_OPSET
     states: bool = False
+    fixed: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stage", Stage.FIXED if self.fixed else Stage.DISCRETE)
         if not LEAST_OPSET <= self.opset <= LARGEST_OPSET:
             fix = f"use {LEAST_OPSET} to {LARGEST_OPSET}"
             raise UsageError(f"opset {self.opset} is not supported", where="--opset", fix=fix, kind="opset")

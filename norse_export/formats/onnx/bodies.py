@@ -18,7 +18,7 @@ from norse_export.program.program import Family, Program
 
 DOMAIN = "norse_export"  # of local functions
 DOMAIN_VERSION = 1
-_OPERATORS = {
+OPERATORS = {
     Op.ADD: "Add",
     Op.SUB: "Sub",
     Op.MUL: "Mul",
@@ -102,8 +102,8 @@ class _Writer:
                 turned = self.fresh(f"transposed_{number}")
                 self.add("Transpose", (matrix,), turned, perm=[1, 0])
                 self.add("MatMul", (values, turned), name)
-            case _ if step.op in _OPERATORS:
-                self.add(_OPERATORS[step.op], [self.names[operand] for operand in step.operands], name)
+            case _ if step.op in OPERATORS:
+                self.add(OPERATORS[step.op], [self.names[operand] for operand in step.operands], name)
             case _:
                 raise TypeError(f"{step.op} is no operation of floats")
 

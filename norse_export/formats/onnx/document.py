@@ -1,4 +1,4 @@
-"""A discrete graph <-> its description as JSON, which stands in the metadata of a model and names its initializers.
+"""A graph <-> its description as JSON, which stands in the metadata of a model and names its initializers.
 
 The description says what the ONNX nodes compute; a reader makes these of it anew, and takes it only where they are the
 same (read.py).
@@ -6,7 +6,7 @@ same (read.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.errors import locating
+from norse_export.formats.fixed_codec import decode_fixed, encode_fixed
 from norse_export.formats.graph_file import Form
 from norse_export.formats.node_codec import corrupt, decode_node, encode_node
 from norse_export.ir.arrays import compact
+from norse_export.ir.fixed import FixedInput, Population, SparseSynapses
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Linear
 from norse_export.ir.rasters import model_dtype
-from norse_export.ir.stages import DiscreteNode, Neuron
+from norse_export.ir.stages import DiscreteNode, FixedNode, Neuron
 from norse_export.program.families import Rule, family
 from norse_export.program.forms import form_of
 
@@ -115,16 +117,48 @@ FORM: Form[DiscreteNode] = Form(
 )
 
 
-def described(graph: Graph[DiscreteNode], tensors: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-    """The description of a graph, in which tensors have the names of initializers: by node and field."""
-    names = list(graph.nodes)
+FIXED: Form[FixedNode] = Form(
+    key="graph",
+    number=FORMAT,
+    graph="fixed graph",
+    parser="norse_export.formats.onnx.parse:parse",
+    fix="export the model again",
+    encode=encode_fixed,
+    decode=decode_fixed,
+)
+
+
+def described(graph: Graph[Any], tensors: Mapping[tuple[str, str], str]) -> tuple[dict[str, Any], Arrays]:
+    """The description of a graph, its tensors named as the initializers are; and tensors that no step holds, by name.
+
+    tensors: initializers by node and field.
+    """
+    nodes = list(graph.nodes.items())
+    fixed = is_fixed(graph)
     arrays: Arrays = {}
-    encoded = FORM.encode_graph(graph, arrays)
-    known: dict[str, str] = {}
-    for key in arrays:
+    encoded = (FIXED if fixed else FORM).encode_graph(graph, arrays)
+    known, others = dict[str, str](), Arrays()
+    for key, value in arrays.items():
         _, number, *field = key.split(".")
-        known[key] = tensors[names[int(number)], ".".join(field)]
-    return {"format": FORMAT, "graph": _renamed(encoded, known)}
+        name, node = nodes[int(number)]
+        found = tensors.get((name, _field(node, field)))
+        known[key] = key if found is None else found
+        others |= {key: value} if found is None else {}
+    return {"format": FORMAT, "fixed": fixed, "graph": _renamed(encoded, known)}, others
+
+
+def is_fixed(graph: Graph[Any]) -> bool:
+    """Whether a graph is one of whole numbers."""
+    return any(isinstance(node, FixedInput | Population) for node in graph.nodes.values())
+
+
+def _field(node: Any, field: Sequence[str]) -> str:
+    """The field of an initializer, for that of a tensor in a description."""
+    if isinstance(node, Population) and field[0] == "parameters":
+        return f"parameters.{list(node.parameters)[int(field[1])]}"
+    if isinstance(node, Population) and field[0] == "initial_state":
+        return f"{list(node.initial_state)[int(field[1])]}.initial"
+    return "" if isinstance(node, SparseSynapses) and field[0] == "targets" else ".".join(field)
 
 
 def _renamed(encoded: Any, known: Mapping[str, str]) -> Any:

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
-from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Layer, Linear, Pool, Scale
 from norse_export.ir.shaping import Pad, Slice
 
-
-class Writes(Protocol):
-    """What a layer writes into: nodes of one step, and constants beside them."""
-
-    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
-        """Add one node."""
-
-    def constant(self, field: str, value: NDArray[Any]) -> str:
-        """Add an initializer of the module that is being written, and give its name."""
-
-    def between(self, what: str) -> str:
-        """A name for a value inside that module."""
+from .windows import Gathers, gathered, products, shaped, window_cells
 
 
-def write_layer(node: Layer, name: str, x: str, graph: Writes, dtype: str) -> None:
+def write_layer(node: Layer, name: str, x: str, graph: Gathers, dtype: str) -> None:
     """Write what the layer makes of x, [B, *input_shape], under its name; see ir/layers.py for each."""
     match node:
         case Scale():
             graph.add("Mul", (x, graph.constant("scale", node.scale)), name)
         case Linear():
-            graph.add("Gemm", (x, *_weights(node, name, graph, dtype)), name, transB=1)
+            graph.add("Gemm", (x, *_weights(node, graph)), name, transB=1)
         case Conv():
             _convolution(node, name, x, graph, dtype)
         case Pool():
@@ -51,34 +38,46 @@ def write_layer(node: Layer, name: str, x: str, graph: Writes, dtype: str) -> No
             graph.add("Identity", (x,), name)
 
 
-def _weights(node: Linear | Conv, name: str, graph: Writes, dtype: str) -> list[str]:
+def _weights(node: Linear | Conv, graph: Gathers) -> list[str]:
     weight = graph.constant("weight", node.weight)
     return [weight] if node.bias is None else [weight, graph.constant("bias", node.bias)]
 
 
-def _convolution(node: Conv, name: str, x: str, graph: Writes, dtype: str) -> None:
-    graph.add(
-        "Conv",
-        (x, *_weights(node, name, graph, dtype)),
-        name,
-        kernel_shape=list(node.kernel),
-        strides=list(node.stride),
-        pads=[*node.padding, *node.padding],
-        dilations=list(node.dilation),
-        group=node.groups,
-    )
+def _convolution(node: Conv, name: str, x: str, graph: Gathers, dtype: str) -> None:
+    """A Conv; of float64, which onnxruntime's Conv is not for, a product of gathered windows."""
+    weight, *bias = _weights(node, graph)
+    if dtype == "float32":
+        window = _window(node.kernel, node.stride, node.padding)
+        graph.add("Conv", (x, weight, *bias), name, **window, dilations=list(node.dilation), group=node.groups)
+        return
+    cells = window_cells(node.input_shape, node.kernel, node.stride, node.padding, node.dilation, node.groups)
+    kernels = (node.groups, node.weight.shape[0] // node.groups, prod(node.weight.shape[1:]))
+    total = products(gathered(x, prod(node.input_shape), cells, graph), weight, kernels, graph)
+    made = shaped(total, node.output_shape, graph.between("map") if bias else name, graph)
+    if bias:
+        spread = graph.constant("spread", np.array([-1, *(1,) * len(node.size)], np.int64))
+        graph.add("Add", (made, graph.add("Reshape", (bias[0], spread), graph.between("bias_map"))), name)
 
 
-def _pool(node: Pool, name: str, x: str, graph: Writes, dtype: str) -> None:
+def _pool(node: Pool, name: str, x: str, graph: Gathers, dtype: str) -> None:
     """Average and sum are a sum over each window, padding included; the average is divided once, as torch's is."""
-    window = {"kernel_shape": list(node.kernel), "strides": list(node.stride), "pads": [*node.padding, *node.padding]}
+    window = _window(node.kernel, node.stride, node.padding)
     if node.kind == "max":
         graph.add("MaxPool", (x,), name, **window)
         return
-    channels = node.shape[0]
-    ones = graph.constant("window", np.ones((channels, 1, *node.kernel), dtype))
-    total = name if node.kind == "sum" else graph.between("sum")
-    graph.add("Conv", (x, ones), total, **window, group=channels)
+    channels, total = node.shape[0], name if node.kind == "sum" else graph.between("sum")
+    if dtype == "float32":
+        ones = graph.constant("window", np.ones((channels, 1, *node.kernel), dtype))
+        graph.add("Conv", (x, ones), total, **window, group=channels)
+    else:
+        cells = window_cells(node.shape, node.kernel, node.stride, node.padding, groups=channels)
+        axes = graph.constant("axes", np.array([3], np.int64))
+        windows = gathered(x, prod(node.shape), cells, graph)
+        sums = graph.add("ReduceSum", (windows, axes), graph.between("sums"), keepdims=0)
+        shaped(sums, node.output_shape, total, graph)
     if node.kind == "avg":
-        cells = graph.constant("cells", np.array(prod(node.kernel), dtype))
-        graph.add("Div", (total, cells), name)
+        graph.add("Div", (total, graph.constant("cells", np.array(prod(node.kernel), dtype))), name)
+
+
+def _window(kernel: Shape, stride: Shape, padding: Shape) -> dict[str, list[int]]:
+    return {"kernel_shape": list(kernel), "strides": list(stride), "pads": [*padding, *padding]}

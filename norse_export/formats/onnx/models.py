@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, StringStringEntryProto, ValueInfoProto, helper
 
 from norse_export.ir.graph import Shape
 
 from .bodies import DOMAIN, DOMAIN_VERSION
 from .names import Names
-from .step import StepGraph, renamed
+from .step import Signal, StepGraph, renamed
 
 IR_VERSION = 10
 PRODUCER = "norse-export"
@@ -40,12 +40,11 @@ class Model:
 
 def step_model(step: StepGraph, metadata: Mapping[str, str]) -> Model:
     """One step: frames [batch, *shape] and states in, outputs and states out; metadata say what states start from."""
-    kind = _type(step)
     graph = helper.make_graph(
         step.nodes,
         "step",
-        [*_infos(kind, step.inputs), *_infos(kind, {state.before: state.shape for state in step.states})],
-        [*_infos(kind, step.outputs), *_infos(kind, {state.after: state.shape for state in step.states})],
+        [*_infos(step.inputs), *_infos({state.before: state.signal for state in step.states})],
+        [*_infos(step.outputs), *_infos({state.after: state.signal for state in step.states})],
     )
     initial = {f"initial.{state.before}": json.dumps(state.initial.tolist()) for state in step.states}
     return Model(_model(graph, step, {**metadata, **initial}), step.constants)
@@ -56,19 +55,14 @@ def scan_model(step: StepGraph, metadata: Mapping[str, str]) -> Model:
 
     Rasters and outputs have the names that they have in one step; a final state has that of the state.
     """
-    kind, names = _type(step), Names(step.names.taken)
+    names = Names(step.names.taken)
     inner = {name: names.fresh(f"{name}.step") for name in (*step.inputs, *step.outputs)}
     inner |= {state.before: names.fresh(f"{state.before}.step") for state in step.states}
-    states = {state.before: state.shape for state in step.states}
-    body = helper.make_graph(
-        renamed(step.nodes, inner),
-        "step",
-        _infos(kind, {inner[name]: shape for name, shape in (*states.items(), *step.inputs.items())}),
-        _infos(
-            kind,
-            {s.after: s.shape for s in step.states} | {inner[name]: shape for name, shape in step.outputs.items()},
-        ),
-    )
+    states = {state.before: state.signal for state in step.states}
+    taken = {inner[name]: signal for name, signal in (*states.items(), *step.inputs.items())}
+    given = {state.after: state.signal for state in step.states}
+    given |= {inner[name]: signal for name, signal in step.outputs.items()}
+    body = helper.make_graph(renamed(step.nodes, inner), "step", _infos(taken), _infos(given))
     nodes, starts, constants = _starts(step, names)
     scan = helper.make_node(
         "Scan",
@@ -81,8 +75,8 @@ def scan_model(step: StepGraph, metadata: Mapping[str, str]) -> Model:
     graph = helper.make_graph(
         [*nodes, scan],
         "model",
-        _infos(kind, step.inputs, "time"),
-        [*_infos(kind, step.outputs, "time"), *_infos(kind, states)],
+        _infos(step.inputs, "time"),
+        [*_infos(step.outputs, "time"), *_infos(states)],
     )
     model = _model(graph, step, metadata)
     return Model(model, constants, (model.graph.node[-1].attribute[0].g, step.constants))
@@ -112,12 +106,13 @@ def _starts(step: StepGraph, names: Names) -> tuple[list[NodeProto], list[str], 
     return nodes, starts, constants
 
 
-def _type(step: StepGraph) -> int:
-    return int(TensorProto.DOUBLE if step.dtype == "float64" else TensorProto.FLOAT)
-
-
-def _infos(kind: int, shapes: Mapping[str, Shape], *leading: str) -> list[ValueInfoProto]:
-    return [helper.make_tensor_value_info(n, kind, [*leading, "batch", *shape]) for n, shape in shapes.items()]
+def _infos(signals: Mapping[str, Signal], *leading: str) -> list[ValueInfoProto]:
+    return [
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(np.dtype(signal.dtype)), [*leading, "batch", *signal.shape]
+        )
+        for name, signal in signals.items()
+    ]
 
 
 def _model(graph: GraphProto, step: StepGraph, metadata: Mapping[str, str]) -> ModelProto:

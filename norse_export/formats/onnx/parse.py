@@ -30,7 +30,7 @@ from .models import PRODUCER
 
 _FIX = "get the file again from its source, or export the model again"
 _PLACE_KEYS = {"location", "offset", "length", "checksum"}
-_RAW = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32, TensorProto.INT8}
+_RAW = {getattr(TensorProto, name) for name in ("FLOAT", "DOUBLE", "INT64", "INT32", "INT16", "INT8")}
 _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16}
 _MAX_DIMENSIONS = 16
 Array = NDArray[Any]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
@@ -27,11 +28,13 @@ def probed(path: Path, step: StepGraph, *, states: bool) -> Probed:
     """The model in a file, with probes; the numbers beside it stay there."""
     model: ModelProto = onnx.load(str(path), load_external_data=False)
     scan = next(node for node in model.graph.node if node.op_type == "Scan")
-    kind = model.graph.input[0].type.tensor_type.elem_type
+    kinds = step.dtypes | {state.after: state.signal.dtype for state in step.states}
     body = next(attribute for attribute in scan.attribute if attribute.name == "body").g
-    wanted = list(step.spiking) + ([state.after for state in step.states if state.of] if states else [])
+    wanted = list(dict.fromkeys(step.spiking.values()))
+    wanted += [*(state.after for state in step.states if state.of), *step.observed.values()] if states else []
     outputs = {value: f"probe.{number}" for number, value in enumerate(wanted)}
     for value, name in outputs.items():
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(kinds.get(value, step.dtype)))
         copy = f"{name}.step"
         body.node.append(NodeProto(op_type="Identity", name=copy, input=[value], output=[copy]))
         body.output.append(_info(copy, kind))

@@ -1,4 +1,4 @@
-"""ONNX files -> discrete graph: those that norse-export wrote; others are refused by name, once they are known sound.
+"""ONNX files that norse-export wrote -> discrete or fixed graph; others, once known to be sound, are refused by name.
 
 What a model of ours describes is written anew, and taken only where that gives the same model: nodes, functions,
 initializers. So a file that was edited is told from one that was not.
@@ -22,11 +22,11 @@ from norse_export.files.checked import open_input
 from norse_export.files.child import parse_in_child
 from norse_export.files.kind import Kind, kind_of
 from norse_export.files.limits import Limits
+from norse_export.formats.graph_file import Form
 from norse_export.ir.arrays import first_non_finite
 from norse_export.ir.graph import Graph
-from norse_export.ir.stages import DiscreteNode
 
-from .document import FORM, FORMAT
+from .document import FIXED, FORM, FORMAT
 from .files import GRAPH_KEY, LARGEST_OPSET, LEAST_OPSET, SCAN, STEP, models_of
 from .models import PRODUCER, Model
 from .parse import skeleton
@@ -59,7 +59,7 @@ def is_ours(path: Path) -> bool:
         return False
 
 
-def read_onnx(path: Path, limits: Limits) -> tuple[Graph[DiscreteNode], int]:
+def read_onnx(path: Path, limits: Limits) -> tuple[Graph[Any], int]:
     """The graph in a folder that `write_folder` wrote, or in its `model.onnx` alone; and the opset.
 
     Raises:
@@ -137,7 +137,7 @@ def _outside(model: Path, name: str, place: Mapping[str, Any]) -> Array:
     return value
 
 
-def _graph(held: Held, limits: Limits) -> tuple[Graph[DiscreteNode], Mapping[str, Model]]:
+def _graph(held: Held, limits: Limits) -> tuple[Graph[Any], Mapping[str, Model]]:
     """The graph that a model describes, and the models that it is written as."""
     if held.metadata.get("form") != "scan" or GRAPH_KEY not in held.metadata:
         message = "a model of single steps: the whole is in model.onnx, beside it"
@@ -149,7 +149,8 @@ def _graph(held: Held, limits: Limits) -> tuple[Graph[DiscreteNode], Mapping[str
         if document["format"] != FORMAT:
             message = f"its format is {str(document['format'])[:40]!r}, this version reads {FORMAT}"
             raise FORM.corrupt(message, held.name)
-        graph = FORM.decode_graph(document["graph"], held.arrays, held.name, limits)
+        form: Form[Any] = FIXED if document["fixed"] is True else FORM
+        graph = form.decode_graph(document["graph"], held.arrays, held.name, limits)
         return graph, models_of(graph, opset=held.opset)[1]
 
 

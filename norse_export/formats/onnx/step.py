@@ -1,4 +1,4 @@
-"""A discrete graph -> the nodes of one time step: inputs and states in, outputs and states out.
+"""One time step as ONNX nodes, while it is being written: inputs and states in, outputs and states out.
 
 Every value keeps the user's name: a signal that of the module which sends it, a weight or parameter that and its own
 ("fc.weight", "lif.alpha"). The state `v` of population `lif` enters as "lif.v" and leaves as "lif.v.next". What an edge
@@ -7,7 +7,7 @@ holds back is a state, too: "lif.delay1" is what `lif` sent one step ago.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,27 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, StringStringEntryProto, helper
 
-from norse_export.ir.arrays import compact
 from norse_export.ir.graph import Edge, Graph, Shape
-from norse_export.ir.layers import Input, Output
-from norse_export.ir.neurons import KINDS
-from norse_export.ir.rasters import model_dtype
-from norse_export.ir.shaping import Elementwise
-from norse_export.ir.stages import DiscreteNode, Neuron
-from norse_export.program.program import Family
 
-from .bodies import DOMAIN, Body, float_body
-from .document import few
-from .layers import write_layer
+from .bodies import DOMAIN, Body
 from .names import Names
 
 Array = NDArray[Any]
-_TAUS = {rate: tau for kind in KINDS.values() for rate, tau in kind.rates.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What enters or leaves a step: feature shape and dtype."""
+
+    shape: Shape
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A value that is carried from step to step. of: population and variable; None for what an edge holds back.
+    """A value that is carried from step to step. of: population and variable; None for what is held back or counted.
 
     initial: before the first step, one number or [*shape]; `start` is its name as an initializer.
     """
@@ -47,11 +45,19 @@ class State:
     initial: Array
     of: tuple[str, str] | None = None
 
+    @property
+    def signal(self) -> Signal:
+        """Its shape and dtype."""
+        return Signal(self.shape, self.initial.dtype.name)
+
 
 @dataclass(slots=True)
 class StepGraph:
-    """One step. inputs: by their names, the shape of a frame; outputs likewise. spiking: populations that spike.
+    """One step. dtype: of what flows between its nodes. inputs, outputs: by their names.
 
+    spiking: of each population that spikes, the value that says so; graded: of these, those that may send more than one
+    spike in a step. observed: of populations, further values by name.
+    values: of nodes whose signal has another name than they. dtypes: of values that have another than `dtype`.
     tensors: initializers by module and field. module, notes: of what is being written.
     """
 
@@ -60,18 +66,23 @@ class StepGraph:
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     functions: dict[str, Body] = field(default_factory=dict)
-    inputs: dict[str, Shape] = field(default_factory=dict)
-    outputs: dict[str, Shape] = field(default_factory=dict)
+    inputs: dict[str, Signal] = field(default_factory=dict)
+    outputs: dict[str, Signal] = field(default_factory=dict)
     states: list[State] = field(default_factory=list)
-    spiking: list[str] = field(default_factory=list)
+    spiking: dict[str, str] = field(default_factory=dict)
+    graded: set[str] = field(default_factory=set)
+    observed: dict[tuple[str, str], str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)
     tensors: dict[tuple[str, str], str] = field(default_factory=dict)
     names: Names = field(default_factory=Names)
     module: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
 
-    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
-        """Add a node of the module that is being written."""
+    def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Add a node of the module that is being written; gives the name of what it makes."""
         self._append(helper.make_node(operator, list(inputs), [output], **attributes))
+        return output
 
     def call(self, body: Body, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Add a call of a local function."""
@@ -79,7 +90,7 @@ class StepGraph:
         self._append(helper.make_node(body.function.name, list(inputs), list(outputs), domain=DOMAIN))
 
     def constant(self, field: str, value: Array) -> str:
-        """Add an initializer of the module, numbers in the type of the model, and give its name."""
+        """Add an initializer of the module, floats in the type of the model, and give its name."""
         name = self.tensors[self.module, field] = self.names.fresh(f"{self.module}.{field}")
         self.constants[name] = value.astype(self.dtype, copy=False) if value.dtype.kind == "f" else value
         return name
@@ -88,8 +99,13 @@ class StepGraph:
         """A name for a value inside the module."""
         return self.names.fresh(f"{self.module}.{what}")
 
+    @staticmethod
+    def kind(dtype: Any) -> int:
+        """ONNX's number for a dtype."""
+        return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
     def state(self, variable: str, shape: Shape, initial: Array, of: tuple[str, str] | None = None) -> State:
-        """A state of the module."""
+        """A state of the module; it has to be added to `states` with what it becomes."""
         before = f"{self.module}.{variable}"
         start = self.tensors[self.module, f"{variable}.initial"] = self.names.fresh(f"{before}.initial")
         return State(self.names.fresh(before), self.names.fresh(f"{before}.next"), start, shape, initial, of)
@@ -101,98 +117,45 @@ class StepGraph:
         self.nodes.append(node)
 
 
-def step_of(graph: Graph[DiscreteNode], *, opset: int) -> StepGraph:
-    """Write a discrete graph, as document.computed gives it, as one step."""
-    step = StepGraph(model_dtype(graph), opset, names=Names(graph.nodes))
-    held = _held_back(graph, step)
-    for name in graph.order:
-        node = graph.nodes[name]
-        step.module, step.notes = name, {}
-        arriving = [_arriving(graph, name, port, step, held) for port in node.ports]
-        match node:
-            case Input():
-                step.inputs[name] = node.shape
-            case Neuron():
-                _population(node, name, arriving, step)
-            case Elementwise():
-                body = _body(node.family, step)
-                parameters = [step.constant(key, few(value)) for key, value in node.parameters.items()]
-                step.call(body, (*arriving, *parameters), (name,))
-            case _:
-                write_layer(node, name, arriving[0], step, step.dtype)
-                if isinstance(node, Output):
-                    step.outputs[name] = node.shape
-    _hold_back(held, step)
-    return step
+class HeldBack:
+    """What the late edges of a graph hold back, as states: silence before the first step."""
 
+    def __init__(self, graph: Graph[Any], step: StepGraph, dtypes: Mapping[str, str]) -> None:
+        """dtypes: of what each node sends."""
+        self.step = step
+        latest: dict[str, int] = {}
+        for edge in graph.edges:
+            if edge.delay_steps:
+                latest[edge.source] = max(latest.get(edge.source, 0), edge.delay_steps)
+        self.states: dict[str, list[State]] = {}
+        for source, steps in latest.items():
+            step.module, shape = source, graph.nodes[source].output_shape
+            silence = np.zeros((), dtypes[source])
+            self.states[source] = [step.state(f"delay{k}", shape, silence) for k in range(1, steps + 1)]
 
-def _body(family: Family, step: StepGraph) -> Body:
-    known = step.functions.get(family.name)
-    return float_body(family, step.dtype, step.opset) if known is None else known
-
-
-def _population(node: Neuron, name: str, arriving: Sequence[str], step: StepGraph) -> None:
-    body = _body(node.family, step)
-    step.notes = dict(_physics(node))
-    states = [step.state(v, node.shape, few(value), (name, v)) for v, value in node.initial_state.items()]
-    parameters = [
-        step.constant(key, value if key in node.family.matrices else few(value))
-        for key, value in node.parameters.items()
-    ]
-    step.call(body, (*arriving, *(s.before for s in states), *parameters), (name, *(s.after for s in states)))
-    step.states += states
-    if node.spikes:
-        step.spiking.append(name)
-
-
-def _physics(node: Neuron) -> Iterator[tuple[str, str]]:
-    """dt, and the time constants that coefficients stand for, in seconds, where all neurons share them."""
-    yield "dt", repr(node.dt)
-    for rate, value in node.parameters.items():
-        few = compact(value)
-        if rate in _TAUS and few.size == 1:
-            coefficient = float(few.reshape(-1)[0])
-            yield _TAUS[rate], repr(node.dt / coefficient if coefficient else float("inf"))
-
-
-def _arriving(
-    graph: Graph[DiscreteNode], name: str, port: str, step: StepGraph, held: Mapping[str, list[State]]
-) -> str:
-    """What arrives at a port: the sum of what its edges carry, added in their order."""
-    first, *others = (_carried(edge, held) for edge in graph.incoming(name, port))
-    for other in others:
-        total = step.between(port)
-        step.add("Add", (first, other), total)
-        first = total
-    return first
-
-
-def _carried(edge: Edge, held: Mapping[str, list[State]]) -> str:
-    return edge.source if not edge.delay_steps else held[edge.source][edge.delay_steps - 1].before
-
-
-def _held_back(graph: Graph[DiscreteNode], step: StepGraph) -> dict[str, list[State]]:
-    """Of each source with late edges, what it sent one, two, ... steps ago: silence before the first step."""
-    latest: dict[str, int] = {}
-    for edge in graph.edges:
+    def carried(self, edge: Edge) -> str:
+        """What an edge carries in this step."""
         if edge.delay_steps:
-            latest[edge.source] = max(latest.get(edge.source, 0), edge.delay_steps)
-    held: dict[str, list[State]] = {}
-    for source, steps in latest.items():
-        step.module, shape = source, graph.nodes[source].output_shape
-        held[source] = [step.state(f"delay{k}", shape, np.zeros((), step.dtype)) for k in range(1, steps + 1)]
-    return held
+            return self.states[edge.source][edge.delay_steps - 1].before
+        return self.step.values.get(edge.source, edge.source)
+
+    def move_on(self) -> None:
+        """What was held back for some steps is held back for one more."""
+        for source, states in self.states.items():
+            self.step.module, self.step.notes = source, {}
+            before = self.step.values.get(source, source)
+            for state in states:
+                self.step.add("Identity", (before,), state.after)
+                before = state.before
+            self.step.states += states
 
 
-def _hold_back(held: Mapping[str, list[State]], step: StepGraph) -> None:
-    """Move what is held back on by one step."""
-    for source, states in held.items():
-        step.module, step.notes = source, {}
-        before = source
-        for state in states:
-            step.add("Identity", (before,), state.after)
-            before = state.before
-        step.states += states
+def arriving(graph: Graph[Any], name: str, port: str, step: StepGraph, held: HeldBack) -> str:
+    """What arrives at a port: the sum of what its edges carry, added in their order."""
+    first, *others = (held.carried(edge) for edge in graph.incoming(name, port))
+    for other in others:
+        first = step.add("Add", (first, other), step.between(port))
+    return first
 
 
 def renamed(nodes: Sequence[NodeProto], names: Mapping[str, str]) -> list[NodeProto]:
@@ -205,6 +168,3 @@ def renamed(nodes: Sequence[NodeProto], names: Mapping[str, str]) -> list[NodePr
         copy.output[:] = [names.get(value, value) for value in node.output]
         made.append(copy)
     return made
-
-
-__all__ = ["State", "StepGraph", "renamed", "step_of"]
