@@ -21,7 +21,8 @@ Shape = tuple[int, ...]
 class Call:
     """One call of a known module: its path in the model, its input, and what it returned.
 
-    start: the state that the model passed in at the first step; None: the module's own.
+    start: the state that the model passed in at the first step; None: the module's own. lead: leading axes of what a
+    layer of one step takes: 2 where it goes over a raster by itself, batch and time as one axis.
     """
 
     module: Any
@@ -32,6 +33,7 @@ class Call:
     x_dtype: str = "float32"
     weights: Weights = field(default_factory=Weights)
     start: Any = None
+    lead: int = 1
 
     @property
     def features(self) -> Shape:

@@ -97,7 +97,7 @@ def flatten(name: str, x: Value, shape: tuple[int, ...], axes: tuple[int, int], 
 
 
 def _zero_pad(call: Call, builder: Builder) -> Value:
-    if call.x.lead != 1:
+    if call.x.lead != call.lead:
         return check_spatial(call, builder, 2) or Value(None, call.x.lead)
     sides = pad_sides(call.features, call.module.padding)
     if sides is None:
@@ -118,7 +118,7 @@ def _batch_norm(call: Call, builder: Builder) -> Value:
     if module.training or module.running_mean is None:
         message = f"{name} would use the statistics of the batch"
         return refused(call, builder, "training", message, f"{_EVAL}; use track_running_stats=True")
-    if x.lead != 1:
+    if x.lead != call.lead:
         return refused(call, builder, "time_axis", f"{name} on a raster with a time axis", LIFT)
     if x.node is None:
         return Value(None, x.lead)

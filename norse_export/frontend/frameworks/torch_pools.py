@@ -31,7 +31,7 @@ def rules() -> dict[type, Rule]:
 
 def check_spatial(call: Call, builder: Builder, axes: int) -> Value | None:
     """Convolutions and pooling take [batch, channels, *space]; another number of axes would be misread by torch."""
-    if call.x.lead != 1:
+    if call.x.lead != call.lead:
         message = (
             f"{type(call.module).__name__} on a raster with a time axis: time would be taken for batch or channels"
         )
