@@ -29,18 +29,25 @@ from norse_export.ir.stages import DiscreteNode, FixedNode, Neuron
 from norse_export.passes import lower as generic
 from norse_export.passes.linear import as_sparse
 from norse_export.passes.lowered import InputRange, Lowered
+from norse_export.passes.plain import plain
 from norse_export.passes.prices import layer_prices, measure
 from norse_export.passes.quantise import QuantiseChoice, Quantised
 from norse_export.passes.scales import WeightPrice
+from norse_export.passes.synapse_first import constant_current
 from norse_export.program.laws import Law
 
 from .chip2_file import METADATA, document, network
 from .chip2_law import LARGEST_WEIGHT, NEVER, fields
 from .lower import refuse
+from .refusals import error, form
 from .schedule import Schedule, schedule
 
 Array = NDArray[Any]
-KINDS = {"cuba_lif": "CubaLIF", "cuba_lif_recurrent": "CubaLIF", "cuba_li": "CubaLIF", "lif": "LIF", "li": "LIF"}
+KINDS = {"cuba_lif": "CubaLIF", "cuba_li": "CubaLIF", "lif": "LIF", "li": "LIF"}  # of NIR, by dynamics
+_NOT_HERE = {  # what SpiNNaker 1 has
+    "lif_refrac": "a rest after every spike: the reader has no refractory time",
+    "if": "no leak: what the reader makes of an IF node is not documented",
+}
 MOST_PAIRS = 1 << 26  # of neurons between two populations: the reader takes matrices. Chosen
 _WIDE = Law(state_bits=32)
 
@@ -60,10 +67,11 @@ def lower(
     if calibration is not None:
         calibration = checked_inputs(graph, calibration)
         ranges = ranges or generic.input_ranges(calibration)
-    lowered = generic.lower(graph, ranges)
+    given = generic.lower(graph, ranges)
+    lowered = plain(given)
     refuse(lowered)
     plan = schedule(lowered, recorded_late=0)
-    _refuse(lowered, plan)
+    _refuse(given, lowered, plan)
     made = {name: _real(lowered, name) for name in lowered.populations}
     scales = {name: _scale([weight for _, weight in real]) for name, real in made.items()}
     whole = {
@@ -75,45 +83,51 @@ def lower(
     fixed = _told_by(network(document(told, whole), where="graph", limits=Limits()).graph, told, lowered)
     measured = None
     if calibration is not None:
-        measured = replace(measure(graph, lowered, fixed, calibration, _WIDE), skew=plan.sent)
+        measured = replace(measure(graph, given, fixed, calibration, _WIDE), skew=plan.sent)
     prices = {
         name: (tuple(_price(source, name, weight, scales[name]) for source, weight in real), 0, inf)
         for name, real in made.items()
     }
-    table = layer_prices(lowered, fixed, prices, _WIDE, measured)
-    return Quantised(fixed, table, _notes(lowered), lowered, measured, plan.sent)
+    table = layer_prices(given, fixed, prices, _WIDE, measured)
+    return Quantised(fixed, table, _notes(lowered), given, measured, plan.sent)
 
 
-def _refuse(lowered: Lowered, plan: Schedule) -> None:
+def _refuse(given: Lowered, lowered: Lowered, plan: Schedule) -> None:
+    """What SpiNNaker 1 has and SpiNNaker 2 has not. given: the network before its neurons became plain ones."""
     found = []
     for name, node in lowered.populations.items():
+        own = form(node)
+        if own.dynamics in _NOT_HERE:
+            message = f"neurons of family {node.family.name}, {_NOT_HERE[own.dynamics]}"
+            found.append(error("family", name, message, "export to spinnaker1"))
+            continue
+        if own.rule.threshold == "ge":
+            message = "it fires at its threshold; that of the chip's neurons is taken to be above it"
+            found.append(error("threshold", name, message, "export to spinnaker1"))
         values = {**node.parameters, **node.initial_state}
         rest = values["v_reset"] if node.spikes else 0
-        if np.any(values["v"] != rest) or np.any(values.get("i", 0) != 0):
+        current = given.populations[name].initial_state.get("i", np.zeros(1))
+        if np.any(values["v"] != rest) or np.any(current != 0):
             message = "it does not begin at its reset potential without a current: the chip's neurons all do"
-            found.append(_error("initial_state", name, message, "start the layer at v_reset, or export to spinnaker1"))
+            found.append(error("initial_state", name, message, "start the layer at v_reset, or export to spinnaker1"))
         for key, tau in (("alpha", "tau_mem"), ("beta", "tau_syn")):
             if np.any(values.get(key, np.ones(1)) <= 0):
-                found.append(_error(key, name, f"{key} = dt/{tau} is 0", f"use a finite {tau}"))
+                found.append(error(key, name, f"{key} = dt/{tau} is 0", f"use a finite {tau}"))
     for p in lowered.projections:
         if plan.delays[p.name] != 1:
             message = f"it arrives {plan.delays[p.name]} steps later; the reader takes one delay, 1, for all"
-            found.append(_error("delay", p.name, message, "use layers in one chain, or export to spinnaker1"))
+            found.append(error("delay", p.name, message, "use layers in one chain, or export to spinnaker1"))
         pairs = prod(lowered.shape(p.source)) * prod(lowered.shape(p.target))
         if pairs > MOST_PAIRS:
             message = f"a matrix of {pairs} weights; at most {MOST_PAIRS} are written"
-            found.append(_error("pairs", p.name, message, "make the layers smaller"))
+            found.append(error("pairs", p.name, message, "make the layers smaller"))
     for name, layer in lowered.host.items():
         sources = [edge.source for edge in lowered.host_edges if edge.target == name]
         if not isinstance(layer, Output) or len(sources) != 1 or sources[0] not in lowered.populations:
             message = "a layer behind the last neurons: a NIR file for this chip has no host"
-            found.append(_error("host_layer", name, message, "end the model with neurons (LIF or LI)"))
+            found.append(error("host_layer", name, message, "end the model with neurons (LIF or LI)"))
     if found:
         raise UnsupportedError.of(found)
-
-
-def _error(kind: str, where: str, message: str, fix: str) -> Finding:
-    return Finding(kind, "error", where, message, fix)
 
 
 def _gain(node: Neuron) -> Array:
@@ -154,7 +168,7 @@ def _told(lowered: Lowered, plan: Schedule, scales: Mapping[str, float]) -> dict
         "metadata": {},
     }
     for name, node in lowered.populations.items():
-        kind, scale = KINDS[node.family.name.removesuffix("_gain")], scales[name]
+        kind, scale = KINDS[form(node).dynamics], scales[name]
         real = {key: np.asarray(value).astype(np.float64).reshape(-1) for key, value in node.parameters.items()}
         rest = real.get("v_reset", 0.0)
         values = {
@@ -165,8 +179,7 @@ def _told(lowered: Lowered, plan: Schedule, scales: Mapping[str, float]) -> dict
             "v_threshold": scale * (real["v_th"] - rest) if node.spikes else np.full(prod(node.shape), NEVER),
         }
         told["neurons"][name] = [kind, {key: _few(value) for key, value in fields(kind, values).items()}]
-        constant: Any = sum(lowered.constants.get(name, {}).values(), np.zeros(node.shape))
-        told["bias"][name] = _few(constant.reshape(-1) * _gain(node) * scale)
+        told["bias"][name] = _few(constant_current(lowered, name).reshape(-1) * scale)
     return told
 
 

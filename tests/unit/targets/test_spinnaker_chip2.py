@@ -19,11 +19,13 @@ from norse_export.errors import ExportError, InputFileError, UsageError
 from norse_export.files.limits import Limits
 from norse_export.formats.nir.write import write
 from norse_export.interpret import interpret
+from norse_export.interpret.fixed import emulate
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output
-from norse_export.ir.neurons import LI, LIF
+from norse_export.ir.neurons import IF, LI, LIF
 from norse_export.passes.discretise import discretise
 from norse_export.passes.quantise import QuantiseChoice
+from norse_export.program.families import Rule
 from norse_export.program.operations import Op
 from norse_export.targets.spinnaker import SpinnakerTarget
 from norse_export.targets.spinnaker.artefact import identifier
@@ -281,6 +283,30 @@ def test_what_the_reader_does_not_take_is_refused_by_name() -> None:
 
 
 @pytest.mark.bulk
+@pytest.mark.parametrize(
+    ("layer", "kind"),
+    [
+        (IF(shape=(6,), dt=1e-3, v_th=np.float32(1), v_reset=np.float32(0)), "family"),
+        (cuba_lif((6,), rule=Rule(threshold="ge")), "threshold"),
+        (cuba_lif((6,), rule=Rule(reset="subtract")), "family"),
+    ],
+    ids=["no leak", "at the threshold", "by subtraction"],
+)
+def test_neurons_whose_step_the_reader_does_not_document_are_refused_by_name(layer: Any, kind: str) -> None:
+    assert refused(discrete_chain((8,), weights(1, 8, 6), layer)) == {(kind, "1")}
+
+
+def test_membrane_first_arrives_with_the_one_delay_that_the_reader_has() -> None:
+    first = Rule(order="membrane_first")
+    model = discrete_chain((8,), weights(1, 8, 6), cuba_lif((6,), v_th=0.5, rule=first))
+    made = TARGET.lower(model, CHIP2, raster())
+    assert made.skew == {"1": 0, "output": 0}
+    expected, actual = (run.spikes["1"] for run in (interpret(model, raster()), emulate(made.graph, raster())))
+    assert expected.sum() > 50
+    assert np.count_nonzero(expected != actual) < expected.sum() / 4
+    assert np.count_nonzero(expected[:-1] != actual[1:]) > expected.sum() / 2
+
+
 def test_convolutions_become_matrices(tmp_path: Path) -> None:
     kernel = np.random.default_rng(3).normal(size=(2, 1, 3, 3)).astype(np.float32)
     nodes = {
