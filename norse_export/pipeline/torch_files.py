@@ -72,10 +72,17 @@ def _module(parsed: Parsed, name: str, choice: LoadChoice) -> Any:
 
 
 def _example(module: Any, choice: LoadChoice, inputs: InputChoice, name: str) -> NDArray[Any]:
-    """A raster to trace with: the given one, or a random one of the given shape."""
+    """A raster to trace with: the given one, or a random one of the given shape.
+
+    A model that begins with an encoder takes no time axis, [B, ...]; rasters are what the encoder would give.
+    """
+    given = None
     if inputs.file is not None:
-        return next(iter(read_rasters(inputs.file, choice.limits).rasters.values())).astype(np.float32)
-    shape = choice.input_shape or _linear_input(module)
+        given = next(iter(read_rasters(inputs.file, choice.limits).rasters.values())).astype(np.float32)
+    encoded = _begins_with_encoder(module)
+    if given is not None and not encoded:
+        return given
+    shape = choice.input_shape or (_linear_input(module) if given is None else given.shape[2:])
     if shape is None:
         raise UsageError(
             "the file does not say which input the model takes",
@@ -83,7 +90,17 @@ def _example(module: Any, choice: LoadChoice, inputs: InputChoice, name: str) ->
             fix="pass --inputs x.npz with a raster [T, B, ...], or --input-shape C,H,W",
             kind="input_shape",
         )
+    if encoded:
+        return np.random.default_rng(inputs.seed).random((inputs.samples, *shape), dtype=np.float32)
     return random_raster(shape, inputs.random_steps or 100, inputs.samples, inputs.rate, inputs.seed)
+
+
+def _begins_with_encoder(module: Any) -> bool:
+    """Whether the first layer is an encoder that adds the time axis."""
+    from norse_export.frontend.encoders import is_encoder
+
+    first = next((layer for layer in module.modules() if not any(layer.children())), module)
+    return is_encoder(first) and hasattr(first, "seq_length")
 
 
 def _linear_input(module: Any) -> tuple[int, ...] | None:
