@@ -78,7 +78,7 @@ def rules() -> dict[type, Rule]:
 
 
 def _given(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], x: Any) -> Any:
-    """The state that a call starts from: what is passed in, else what the module keeps; zeros where that does not fit."""
+    """The state that a call starts from: what is passed in, else what is kept; zeros where that does not fit."""
     found = _classes()[type(module)]
     passed = dict(zip(found.keeps, args[1:], strict=False)) | {k: v for k, v in kwargs.items() if k in found.keeps}
     held = {name: getattr(module, name) if passed.get(name) is None else passed[name] for name in found.keeps}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pkgutil import iter_modules
 from typing import Any
 
@@ -88,7 +89,10 @@ class Framework:
     @property
     def version(self) -> str:
         """Of the package that is loaded."""
-        return str(getattr(sys.modules.get(self.package), "__version__", "of unknown version"))
+        try:
+            return version(self.package)
+        except PackageNotFoundError:
+            return "of unknown version"
 
     def load(self) -> None:
         """Import the package.
