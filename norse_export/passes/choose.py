@@ -26,7 +26,7 @@ from norse_export.ir.stages import DiscreteNode
 from norse_export.passes.agreement import apart, cells, rank, silenced, surely_nearer
 from norse_export.passes.calibrate import response, search, smaller, some, work_of
 from norse_export.passes.integers import PROVEN_ENOUGH
-from norse_export.passes.lowered import ANY_SPIKE
+from norse_export.passes.lowered import is_between
 from norse_export.passes.plans import (
     MAX_STATE_BITS,
     Built,
@@ -137,7 +137,7 @@ def chosen(
     if searching and len(judges) > 1:
         taken = _together(seen, taken, measure_on(some(few, sum(work.values()), SEARCH_WORK // 4)))
     made = {name: built(plan, taken[name].factor, loosened=taken[name].loosened) for name, plan in seen.items()}
-    unreached = [plan for plan in plans if plan.name not in judges and plan.node.family is not ANY_SPIKE]
+    unreached = [plan for plan in plans if plan.name not in judges and not is_between(plan.node)]
     return made | {plan.name: _unreached(made[plan.name], plan.name) for plan in unreached}
 
 
@@ -149,15 +149,15 @@ def _roomy(plan: Plan) -> Built:
 def _judges(
     graph: Graph[DiscreteNode], plans: Sequence[Plan], few: Mapping[str, Array], first: Mapping[str, Built]
 ) -> dict[str, Judge]:
-    """Of each population that anything reaches on the calibration inputs, pools left out."""
+    """Of each population that anything reaches on the calibration inputs; pools and functions left out."""
     float_run = interpret(graph, few, states=True)
     sent: dict[str, Array] = {**few, **float_run.spikes}
     for plan in plans:
-        if plan.node.family is ANY_SPIKE:
+        if is_between(plan.node):
             sent[plan.name] = response(first[plan.name].population, list(first[plan.name].links.values()), sent)
     found = {}
     for plan in plans:
-        if plan.node.family is ANY_SPIKE or not any(sent[p.source].any() for p in plan.projections):
+        if is_between(plan.node) or not any(sent[p.source].any() for p in plan.projections):
             continue
         states = dict(float_run.observables[plan.name])
         seen = replace(plan, observed=observed_of(plan.node, states))

@@ -2,8 +2,9 @@
 
 Between two populations, or an input and a population, stand layers: weights, pooling, sums, delays. All that is linear
 in them becomes one `Projection` for each path, its biases a constant at the port. Max pooling over spikes is a
-population without a state, which spikes where any cell of its window did. What stands behind the last spikes and ends
-in an output stays as it is: the host computes it.
+population without a state, which spikes where any cell of its window did. A function of each cell that is not linear,
+as relu, is a population without a state that sends numbers, for targets that take such. What stands behind the last
+spikes and ends in an output stays as it is: the host computes it.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, S
 from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import DiscreteNode, Neuron
 from norse_export.passes.linear import composed
-from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered, Projection
+from norse_export.passes.lowered import ANY_SPIKE, IN_FLOATS, InputRange, Lowered, Projection
 
 Array = NDArray[Any]
 MAX_PATHS = 1024  # from spikes to one port
-_LINEAR = ("offset", "quotient")  # functions that are weights and biases
+_LINEAR = ("offset", "quotient", "difference")  # functions that are weights and biases
 ENCODE = "encode the input into spikes, or give whole numbers"
 
 
@@ -53,22 +54,26 @@ def input_ranges(inputs: Mapping[str, Array]) -> dict[str, InputRange]:
     return ranges
 
 
-def lower(graph: Graph[DiscreteNode], ranges: Mapping[str, InputRange] | None = None) -> Lowered:
+def lower(
+    graph: Graph[DiscreteNode], ranges: Mapping[str, InputRange] | None = None, *, functions: bool = False
+) -> Lowered:
     """Find populations, projections and constants.
 
-    ranges: of inputs; one that is not named takes 0 and 1.
+    ranges: of inputs; one that is not named takes 0 and 1. functions: those of each cell become populations that send
+    numbers; else they are refused.
 
     Raises:
         UnsupportedError: whatever the spikes alone cannot carry: membrane values that reach neurons, max pooling over
             anything but spikes, loops without neurons, a delay behind a bias. Every one is a finding.
     """
-    walk = _Walk(graph, dict(ranges or {}))
+    walk = _Walk(graph, dict(ranges or {}), functions=functions)
     neurons = [name for name in graph.order if isinstance(graph.nodes[name], Neuron)]
     if not neurons:
         walk.refuse("no_neurons", "graph", "the model has no neurons", "export a model of spiking neurons")
     walk.follow()
     pools = {name for name in walk.pools if walk.reaches_neuron(name)}
-    populations = {name: walk.population(name) for name in graph.order if name in pools or name in neurons}
+    between = pools | {name for name in walk.functions if walk.reaches_neuron(name)}
+    populations = {name: walk.population(name) for name in graph.order if name in between or name in neurons}
     projections = [made for name in populations for made in walk.onto(name)]
     constants = {name: walk.constants(name) for name in populations if name not in pools}
     host = walk.host(set(populations))
@@ -88,18 +93,21 @@ def lower(graph: Graph[DiscreteNode], ranges: Mapping[str, InputRange] | None = 
 
 @dataclass(frozen=True, slots=True)
 class _Path:
-    """From the spikes of a source through layers."""
+    """From the spikes of a source through layers. minus: what arrives is subtracted."""
 
     source: str
     delay_steps: int = 0
     layers: tuple[str, ...] = ()
+    minus: bool = False
 
 
 class _Walk:
     """What every node sends, as paths from spikes and a constant; problems found on the way."""
 
-    def __init__(self, graph: Graph[DiscreteNode], ranges: dict[str, InputRange]) -> None:
+    def __init__(self, graph: Graph[DiscreteNode], ranges: dict[str, InputRange], *, functions: bool) -> None:
         self.graph, self.ranges = graph, ranges
+        nodes = graph.nodes.items() if functions else ()
+        self.functions = [n for n, node in nodes if isinstance(node, Elementwise) and node.function not in _LINEAR]
         self.findings: list[Finding] = []
         self.paths: dict[str, tuple[_Path, ...]] = {}
         self.constant: dict[str, Array | None] = {}
@@ -149,17 +157,20 @@ class _Walk:
         return (_Path(name),)
 
     def _of_layer(self, name: str) -> tuple[_Path, ...]:
-        arriving = self.arriving(name, self.graph.nodes[name].ports[0])
+        node = self.graph.nodes[name]
+        arriving = self.arriving(name, node.ports[0])
         if name in self.pools:
             self._check_pool(name, arriving)
             return (_Path(name),)
-        node = self.graph.nodes[name]
+        if name in self.functions:
+            self._check_function(name)
+            return (_Path(name),)
         if isinstance(node, Elementwise) and node.function not in _LINEAR:
-            message = (
-                f"the function {node.function} between spikes and neurons: whole numbers know sums of weights only"
-            )
-            self.refuse("function", name, message, "put the function behind the last neurons, or leave it out")
+            message = f"the function {node.function} between spikes and neurons: the chip knows sums of weights only"
+            self.refuse("function", name, message, f"put the function behind the last neurons; or {IN_FLOATS}")
             return ()
+        for port in node.ports[1:]:  # of a difference
+            arriving += tuple(replace(path, minus=not path.minus) for path in self.arriving(name, port))
         if len(arriving) > MAX_PATHS:
             message = f"more than {MAX_PATHS} paths lead from spikes to this layer"
             self.refuse("paths", name, message, "put neurons between the branches")
@@ -174,9 +185,23 @@ class _Walk:
             for path in self.paths[edge.source]
         )
 
+    def _check_function(self, name: str) -> None:
+        """A function that an output reads, too, would be computed twice: in whole numbers, and by the host."""
+        found, seen = [name], {name}
+        while found:
+            for edge in self.graph.outgoing(found.pop()):
+                node = self.graph.nodes[edge.target]
+                if isinstance(node, Output):
+                    message = f"the output {edge.target!r} reads the function that neurons read, too"
+                    self.refuse("function", name, message, "compute the function twice, in a module for each")
+                    return
+                if not isinstance(node, Neuron) and edge.target not in (*seen, *self.functions, *self.pools):
+                    seen.add(edge.target)
+                    found.append(edge.target)
+
     def _check_pool(self, name: str, arriving: tuple[_Path, ...]) -> None:
         shaping = all(isinstance(self.graph.nodes[n], Flatten | Sum) for path in arriving for n in path.layers)
-        counts = [path.source for path in arriving if self._range(path.source) != InputRange()]
+        counts = [p.source for p in arriving if self._range(p.source) != InputRange() or p.source in self.functions]
         if len(arriving) != 1 or not shaping or counts or self._constant_of(name) is not None:
             message = "max pooling over anything but the spikes of one layer"
             self.refuse("max_pool", name, message, "pool the spikes of neurons, or use average pooling")
@@ -187,13 +212,15 @@ class _Walk:
     def _constant_of(self, name: str) -> Array | None:
         """What a layer sends while everything before it is silent, [*shape]; None for zeros."""
         node: Any = self.graph.nodes[name]
-        total = self._arriving_constant(name, "x")
+        if name in self.functions:  # it sends all that it makes of them
+            return None
+        totals = [self._arriving_constant(name, port) for port in node.ports]
         biased = isinstance(node, Linear | Conv) and node.bias is not None and bool(np.any(node.bias))
         biased = biased or (isinstance(node, Elementwise) and node.function == "offset")
-        if total is None and not biased:
+        if all(total is None for total in totals) and not biased:
             return None
-        x = np.zeros(node.input_shape) if total is None else total
-        return np.asarray(layers.apply(node, x[np.newaxis])[0])
+        given = [np.zeros(node.input_shape) if total is None else total for total in totals]
+        return np.asarray(layers.apply(node, *(x[np.newaxis] for x in given))[0])
 
     def _arriving_constant(self, name: str, port: str) -> Array | None:
         total: Array | None = None
@@ -212,6 +239,8 @@ class _Walk:
         if isinstance(node, Neuron):
             return node
         dt = next(n.dt for n in self.graph.nodes.values() if isinstance(n, Neuron))
+        if isinstance(node, Elementwise):
+            return Neuron(family=node.family, shape=node.shape, parameters=node.parameters, initial_state={}, dt=dt)
         return Neuron(family=ANY_SPIKE, shape=node.output_shape, parameters={}, initial_state={}, dt=dt)
 
     def onto(self, name: str) -> list[Projection]:
@@ -227,8 +256,9 @@ class _Walk:
                 if isinstance(node, Pool):
                     chain, names = [*chain, replace(node, kind="sum")], (*names, name)
                 unit, source = self._range(path.source).unit, self.graph.nodes[path.source]
-                if unit != 1:
-                    chain = [Scale(np.full(source.output_shape, unit)), *chain]
+                factor = -unit if path.minus else unit
+                if factor != 1:
+                    chain = [Scale(np.full(source.output_shape, factor)), *chain]
                 weights = composed(chain, source.output_shape)  # type: ignore[arg-type]  # layers: paths have no neurons
                 made.append(Projection("+".join(names), path.source, name, port, path.delay_steps, names, weights))
         return made

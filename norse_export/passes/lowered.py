@@ -11,6 +11,7 @@ from norse_export.ir.graph import Edge, Shape
 from norse_export.ir.layers import Input, Layer
 from norse_export.ir.stages import Neuron
 from norse_export.passes.linear import Weights
+from norse_export.program.elementwise import FUNCTIONS
 from norse_export.program.program import Family, Step
 
 
@@ -72,3 +73,18 @@ def any_spike(x: Any) -> Step:
 
 
 ANY_SPIKE = Family("any_spike", any_spike, ports=("x",), state=())
+# What to do with a step that whole numbers do not have.
+IN_FLOATS = (
+    "run the saved model itself (norse-export run, parity), or export to a target that computes with floats and carries"
+    " the step (norse-export targets lists them)"
+)
+
+
+def is_function(node: Neuron) -> bool:
+    """Whether a population is a function between neurons: it has no state, and sends a number in every step."""
+    return FUNCTIONS.get(node.family.name) is node.family
+
+
+def is_between(node: Neuron) -> bool:
+    """Whether a population is max pooling or a function between neurons, and not neurons of the model."""
+    return node.family is ANY_SPIKE or is_function(node)

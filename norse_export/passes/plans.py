@@ -19,7 +19,7 @@ from norse_export.passes import integers, steps
 from norse_export.passes.calibrate import Link, search
 from norse_export.passes.integers import Drive, Observed
 from norse_export.passes.linear import with_rows_scaled
-from norse_export.passes.lowered import ANY_SPIKE, Lowered, Projection
+from norse_export.passes.lowered import ANY_SPIKE, Lowered, Projection, is_between, is_function
 from norse_export.passes.scales import (
     Scales,
     WeightPrice,
@@ -130,10 +130,56 @@ class Built:
         return bool(self.links) and not any(link.synapses.weight.any() for link in self.links.values())
 
 
-def plan_of(lowered: Lowered, name: str, choice: QuantiseChoice, key: int) -> Plan:
-    """What is known of a population from the float model; key: of its random numbers."""
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """Numbers that a function between neurons sends: their range, and what a 1 of them stands for."""
+
+    low: int
+    high: int
+    unit: float
+
+
+def planned(lowered: Lowered, choice: QuantiseChoice) -> list[Plan]:
+    """Every population, before its scale is chosen; functions, whose scale is not searched, tell what they send."""
+    plans: dict[str, Plan] = {}
+    graded: dict[str, Graded] = {}
+    keys = {name: key for key, name in enumerate(lowered.populations)}
+
+    def plan(name: str) -> None:
+        if name in plans:
+            return
+        for p in lowered.onto(name):
+            if p.source in lowered.populations and is_function(lowered.populations[p.source]):
+                plan(p.source)
+        plans[name] = made = plan_of(lowered, name, choice, keys[name], graded)
+        if is_function(made.node):
+            population, (low, high) = steps.function(made.node, _drive(made, unclipped(made)), made.law)
+            graded[name] = Graded(low, high, float(population.unit["spike"].reshape(-1)[0]))
+
+    for name in lowered.populations:
+        plan(name)
+    return list(plans.values())
+
+
+def _drive(plan: Plan, base: Floats) -> steps.Reached:
+    """What drives a population whose step is translated, for factors of its scales."""
+    _, _, reach = _links(plan, plan.scales.largest * base, priced=False)
+    return _reached(plan, plan.scales.largest * base, reach)
+
+
+def plan_of(
+    lowered: Lowered, name: str, choice: QuantiseChoice, key: int, graded: Mapping[str, Graded] | None = None
+) -> Plan:
+    """What is known of a population from the float model; key: of its random numbers; graded: what functions send."""
+    graded = graded or {}
     node, projections = lowered.populations[name], lowered.onto(name)
-    if node.family is not ANY_SPIKE and (signs := integers.signs(node)) is not None:
+    projections = tuple(
+        replace(p, weights=replace(p.weights, weight=p.weights.weight * graded[p.source].unit))
+        if p.source in graded
+        else p
+        for p in projections
+    )
+    if not is_between(node) and (signs := integers.signs(node)) is not None:
         projections = tuple(
             replace(p, weights=with_rows_scaled(p.weights, signs, lowered.shape(p.source))) for p in projections
         )
@@ -143,13 +189,14 @@ def plan_of(lowered: Lowered, name: str, choice: QuantiseChoice, key: int) -> Pl
         arriving[arrived] = arriving.get(arrived, np.zeros(())) + value.astype(np.float64)
     bits = {p.name: _bits_of(p, choice) for p in projections}
     pool = node.family is ANY_SPIKE
-    count = channels(projections, node.shape, per_channel=choice.per_channel and not pool)
+    count = channels(projections, node.shape, per_channel=choice.per_channel and not is_between(node))
     if pool:
         scales = Scales(np.ones(1), dict.fromkeys(bits, 0), True, (1.0, 1.0))
         bits = dict.fromkeys(bits, 2)
     else:
         scales = find_scales(projections, bits, count, prod(node.shape))
-    sources = {p.source: (lowered.shape(p.source), _sends(lowered, p.source, choice.law)) for p in projections}
+        scales = replace(scales, exact=scales.exact or is_function(node))  # none is searched
+    sources = {p.source: (lowered.shape(p.source), _sends(lowered, p.source, choice.law, graded)) for p in projections}
     return Plan(name, node, projections, sources, arriving, bits, scales, choice.law, choice.seed, key)
 
 
@@ -174,7 +221,9 @@ def _bits_of(projection: Projection, choice: QuantiseChoice) -> int:
     return next(given, choice.law.weight_bits)
 
 
-def _sends(lowered: Lowered, source: str, law: Law) -> tuple[int, int]:
+def _sends(lowered: Lowered, source: str, law: Law, graded: Mapping[str, Graded]) -> tuple[int, int]:
+    if source in graded:
+        return graded[source].low, graded[source].high
     if source in lowered.inputs:
         given = lowered.inputs[source][1]
         return given.low, given.high
@@ -218,6 +267,10 @@ def built(plan: Plan, factor: Floats, *, loosened: int = 0, priced: bool = True)
         node = plan.node
         pool = Population(program=ANY_SPIKE.trace(), shape=node.shape, parameters={}, initial_state={}, dt=node.dt)
         return Built(pool, links, prices, 0, 0.0, 0, ())
+    if is_function(plan.node):
+        links, prices, reach = _links(plan, base, priced=priced)
+        function, _ = steps.function(plan.node, _reached(plan, base, reach), plan.law, key=plan.key)
+        return Built(function, links, prices, steps.FUNCTION_BITS, 0.0, 0, ())
     if not has_own_law(plan.node):
         return _translated(plan, base, loosened, priced=priced)
     coarser = 0
@@ -246,10 +299,7 @@ def built(plan: Plan, factor: Floats, *, loosened: int = 0, priced: bool = True)
 def _translated(plan: Plan, base: Floats, loosened: int, *, priced: bool) -> Built:
     """A population whose step is translated from that of its family."""
     links, prices, reach = _links(plan, base, priced=priced)
-    scale = np.repeat(base, plan.cells // plan.channels).reshape(plan.node.shape)
-    sign = integers.signs(plan.node)
-    turned = 1.0 if sign is None else np.broadcast_to(sign, plan.node.shape)
-    drive = steps.Reached(scale, {port: value * turned for port, value in plan.arriving.items()}, reach)
+    drive = _reached(plan, base, reach)
     observed = None if isinstance(plan.observed, Observed) else plan.observed
     try:
         made = steps.population(plan.node, drive, plan.law, observed, loosened=loosened, seed=plan.seed, key=plan.key)
@@ -257,6 +307,13 @@ def _translated(plan: Plan, base: Floats, loosened: int, *, priced: bool) -> Bui
         raise UnsupportedError(error.what, where=plan.name, fix=error.fix) from None
     findings = tuple(replace(finding, where=plan.name) for finding in made.findings)
     return Built(made.population, links, prices, made.bits, made.bound, 0, findings)
+
+
+def _reached(plan: Plan, base: Floats, reach: Floats) -> steps.Reached:
+    scale = np.repeat(base, plan.cells // plan.channels).reshape(plan.node.shape)
+    sign = integers.signs(plan.node)
+    turned = 1.0 if sign is None else sign.reshape(plan.node.shape)
+    return steps.Reached(scale, {port: value * turned for port, value in plan.arriving.items()}, reach)
 
 
 def wider(law: Law, bits: int) -> str:

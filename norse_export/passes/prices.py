@@ -19,7 +19,7 @@ from norse_export.ir.layers import Output
 from norse_export.ir.run import Run
 from norse_export.ir.stages import DiscreteNode, FixedNode
 from norse_export.passes.calibrate import run_fixed
-from norse_export.passes.lowered import ANY_SPIKE, Lowered
+from norse_export.passes.lowered import Lowered, is_between, is_function
 from norse_export.passes.scales import WeightPrice
 from norse_export.program.laws import Law
 from norse_export.program.operations import Op
@@ -109,7 +109,9 @@ def modelled(graph: Graph[DiscreteNode], lowered: Lowered, inputs: Mapping[str, 
 
 
 def _taps(lowered: Lowered) -> dict[str, str]:
-    return {_TAP + name: name for name, node in lowered.populations.items() if not node.spikes}
+    return {
+        _TAP + name: name for name, node in lowered.populations.items() if not node.spikes and not is_function(node)
+    }
 
 
 def _tapped(graph: Graph[Any], taps: Mapping[str, str]) -> Graph[Any]:
@@ -134,13 +136,13 @@ def layer_prices(
     """The table, in the order of the populations. prices: of each its weights', its shift, and the bound of its states.
 
     overflows: of those that were counted.
-    Max pooling costs nothing and is left out.
+    Max pooling and functions between neurons are left out: what they cost is seen in the neurons behind them.
     """
     ranges = all_ranges(fixed)
     table = []
     for name, node in lowered.populations.items():
         population = fixed.nodes[name]
-        if node.family is ANY_SPIKE or not isinstance(population, Population):
+        if is_between(node) or not isinstance(population, Population):
             continue
         weights, shift, bound = prices[name]
         proven, needed = held(population, ranges[name])

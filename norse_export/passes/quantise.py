@@ -27,7 +27,7 @@ from norse_export.passes.plans import (
     built,
     has_own_law,
     offered,
-    plan_of,
+    planned,
 )
 from norse_export.passes.prices import LayerPrice, Measured, layer_prices, measure, modelled
 from norse_export.program.laws import Law
@@ -75,10 +75,10 @@ def quantise(
     if calibration is not None:
         calibration = checked_inputs(graph, calibration)
         ranges = ranges or input_ranges(calibration)
-    lowered = lower(graph, ranges)
+    lowered = lower(graph, ranges, functions=True)
     _refuse(lowered, choice.law)
     _check_names(lowered, choice)
-    plans = [plan_of(lowered, name, choice, key) for key, name in enumerate(lowered.populations)]
+    plans = planned(lowered, choice)
     if calibration is None:
         taken = all_heard(plans, None, searching=choice.search)
         made = {plan.name: built(plan, taken[plan.name].factor) for plan in plans}

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from norse_export.errors import Finding, UnsupportedError
 from norse_export.ir.fixed import Population
 from norse_export.ir.stages import Neuron
+from norse_export.passes.lowered import IN_FLOATS
 from norse_export.passes.scaled import Floats
 from norse_export.passes.translate import (
     Translated,
@@ -34,7 +35,7 @@ from norse_export.program.evaluate import evaluate
 from norse_export.program.laws import Law
 from norse_export.program.operations import Op
 from norse_export.program.program import Program
-from norse_export.program.ranges import state_ranges
+from norse_export.program.ranges import intervals, state_ranges
 
 Array = NDArray[Any]
 ENOUGH = 16  # bits for what is usual: rounding is then far below that of weights
@@ -42,7 +43,8 @@ MOST_BITS = 30  # below a weight of 1
 _MARGIN, _OBSERVED_MARGIN, _ASSUMED = 2, 4, 1 / 16
 _TRIAL = Law(state_bits=32, decay_bits=16)
 _TRIAL_BITS = 8
-_WHERE_TAKEN = "run it as it is: `norse-export run` and `parity` take the saved model"
+SENT_BITS = 31  # of numbers in the place of spikes
+FUNCTION_BITS = 4  # below a weight of 1: biases of what arrives at a function, and its own levels, round to a 16th
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +79,7 @@ def refusals(name: str, node: Neuron, law: Law) -> list[Finding]:
     """Why a population has no integer form."""
     program, family = node.family.trace(), node.family.name
     found = [
-        Finding("family", "error", name, f"neurons of family {family}: {reason}", _WHERE_TAKEN)
+        Finding("family", "error", name, f"neurons of family {family}: {reason}", IN_FLOATS)
         for _, reason in dict(obstacles(program)).items()
     ]
     usual = Law()
@@ -152,6 +154,33 @@ def population(
     largest = [float(np.max(bounds[name] / units.of(name))) for name in bits] if bounds is not None else [np.inf]
     least = min(bits.values(), default=units.free)
     return Made(whole, least, max(largest, default=0.0), tuple(_lost(node, law, made)))
+
+
+def function(node: Neuron, reached: Reached, law: Law, *, key: int = 0) -> tuple[Population, tuple[int, int]]:
+    """A function between neurons as a population that sends numbers, and their range.
+
+    `unit["spike"]` says what a 1 of them stands for.
+    """
+    units = Units(reached.base, {}, free=min(FUNCTION_BITS, _free_bits(reached, law)))
+    most, bits = ceil(float(np.max(reached.reach))), min(SENT_BITS, law.state_bits)
+    while True:
+        made = translated(node.family.trace(), _real(node), reached.arriving, law, units, graded=bits)
+        given = {name: (int(value.min()), int(value.max())) for name, value in made.parameters.items()}
+        given |= dict.fromkeys(made.program.ports, (-most, most))
+        low, high = intervals(made.program, given)[made.program.output]
+        if bits <= (needed := max(high, -low - 1).bit_length() + 1):
+            break
+        bits = needed  # what it never sends, those behind it need not hold
+    whole = Population(
+        program=made.program,
+        shape=node.shape,
+        parameters={name: _spread(value, node) for name, value in made.parameters.items()},
+        initial_state={},
+        dt=node.dt,
+        key=key,
+        unit={"spike": _spread(made.sent, node)},
+    )
+    return whole, (min(0, low), max(0, high))
 
 
 def _real(node: Neuron) -> dict[str, Floats]:

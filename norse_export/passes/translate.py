@@ -148,7 +148,7 @@ class _Translation:
         self.program, self.parameters, self.arriving = program, parameters, arriving
         self.values: list[Value | Symbol] = []
 
-    def run(self, law: Law, units: Units) -> Translated:
+    def run(self, law: Law, units: Units, graded: int | None) -> Translated:
         """Translate it."""
         self.law, self.units = law, units
         self.write = Arithmetic(law, units.base, units.working)
@@ -159,7 +159,7 @@ class _Translation:
         sent = units.of("v") if "v" in units.bits else units.base * 2.0**-units.working
         if spike is None:
             v = dict(self.states()).get("v")
-            made = stored[v] if v == output and v in stored else self.sent(output, sent)
+            made = stored[v] if v == output and v in stored else self.sent(output, sent, graded)
         else:
             made = self.truth(spike)
             if output != spike:
@@ -167,9 +167,8 @@ class _Translation:
                     "neurons that spike, and send something else, have no integer form", where="step", fix="send spikes"
                 )
         state = tuple(stored[number].number for _, number in self.states())
-        program = _ordered(
-            self.write.tape.instructions, state, None if spike is None else made.number, made.number, self.program
-        )
+        fired = None if spike is None and graded is None else made.number
+        program = _ordered(self.write.tape.instructions, state, fired, made.number)
         kept = {name: self.write.parameters[name] for name in program.parameters}
         return Translated(program, MappingProxyType(kept), sent, MappingProxyType(self.write.lost))
 
@@ -251,9 +250,9 @@ class _Translation:
         unit, bits = (np.ones(()), 0) if counts else (self.units.base, self.units.bits[name])
         return self.narrow(self.write.whole(value, unit, bits))
 
-    def sent(self, number: int, size: Floats) -> Symbol:
+    def sent(self, number: int, size: Floats, bits: int | None) -> Symbol:
         """What neurons without spikes send."""
-        return self.narrow(self.write.whole(self.number(number), size, 0))
+        return self.narrow(self.write.whole(self.number(number), size, 0), bits)
 
     def number(self, number: int) -> Value:
         value = self.values[number]
@@ -267,30 +266,35 @@ class _Translation:
             raise UnsupportedError("spikes that are numbers have no integer form", where="step", fix="compare")
         return value
 
-    def narrow(self, whole: Symbol | int) -> Symbol:
+    def narrow(self, whole: Symbol | int, bits: int | None = None) -> Symbol:
         symbol = self.write.tape.record(Op.CONSTANT, constants=(whole,)) if isinstance(whole, int) else whole
-        return self.write.narrowed(symbol, self.law.state_bits)
+        return self.write.narrowed(symbol, bits or self.law.state_bits)
 
 
 _COMPARED = (Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL)
 
 
 def translated(
-    program: Program, parameters: Mapping[str, Floats], arriving: Mapping[str, Floats], law: Law, units: Units
+    program: Program,
+    parameters: Mapping[str, Floats],
+    arriving: Mapping[str, Floats],
+    law: Law,
+    units: Units,
+    *,
+    graded: int | None = None,
 ) -> Translated:
     """The program in whole numbers.
 
-    parameters: in the model's units, [*shape]. arriving: at each port what arrives in every step beside spikes.
+    parameters: in the model's units, [*shape]. arriving: at each port what arrives in every step beside spikes. graded:
+    numbers of so many bits are sent in the place of spikes, so that they reach other neurons.
 
     Raises:
         UnsupportedError: it has no integer form, or a level is too large for the units.
     """
-    return _Translation(program, parameters, arriving).run(law, units)
+    return _Translation(program, parameters, arriving).run(law, units, graded)
 
 
-def _ordered(
-    instructions: list[Instruction], state: tuple[int, ...], spike: int | None, output: int, like: Program
-) -> Program:
+def _ordered(instructions: list[Instruction], state: tuple[int, ...], spike: int | None, output: int) -> Program:
     """The program, ports, states, random numbers and parameters first, without what nothing needs."""
     needed, stack = set(), [*state, output, *([] if spike is None else [spike])]
     while stack:
