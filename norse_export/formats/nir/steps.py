@@ -54,6 +54,7 @@ class Steps:
         self.preset = None if choice.framework is None else PRESETS[choice.framework]
         self._asked: dict[str, str] = {**(self.preset.words if self.preset else {}), **choice.words}
         self._assumed: dict[str, str] = {}
+        self._limits: dict[str, list[str]] = {}
         self._overridden: dict[str, dict[str, tuple[str, str]]] = {}  # choice -> node -> (what the file says, taken)
 
     def of(self, kind: str, notes: Notes, *, resets_to_zero: bool) -> Step:
@@ -65,6 +66,8 @@ class Steps:
         dt, noted = self._dt(notes)
         known = choices_of(KINDS[kind]) if kind in KINDS else ()
         words = {name: self._word(name, notes, resets_to_zero=resets_to_zero) for name in known}
+        if self.preset is not None and (limit := self.preset.limits.get(kind)) is not None:
+            self._limits.setdefault(limit, []).append(notes.where)
         changed = any(notes.where in self._overridden.get(name, {}) for name in (_DT, "scheme"))
         fields: Any = fields_of(words)
         return Step(
@@ -90,7 +93,11 @@ class Steps:
         return told
 
     def warnings(self) -> Iterator[Finding]:
-        """What was overridden, as findings."""
+        """What was overridden, and what the framework does beyond one step of ours, as findings."""
+        for limit, names in self._limits.items():
+            title = "" if self.preset is None else self.preset.title
+            fix = "compare with the framework itself on the inputs that count"
+            yield Finding("as", "warning", ", ".join(names), f"{title}: {limit}", fix)
         for name, change in self.overrides().items():
             message = f"--override changed {name} ({change}): this is no longer what the file says"
             where = ", ".join(self._overridden[name])
@@ -128,7 +135,7 @@ class Steps:
             return own
         if not self._choice.override:
             by = f"--{name}" if name in self._choice.words else "--as"
-            says = asked if name in self._choice.words else f"{self._choice.framework} means {name} {asked}"
+            says = f"says {asked}" if name in self._choice.words else f"{self._choice.framework} means {name} {asked}"
             message = f"the file says {name} {own}, {by} {says}"
             fix = f"leave {by} out, or add --override"
             raise UsageError(message, where=notes.where, fix=fix, kind=f"{name}_conflict")
