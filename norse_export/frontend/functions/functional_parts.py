@@ -23,13 +23,20 @@ def _hstack(op: Operation) -> Value | None:
     return None if op.given() is None else _side_by_side(op, 1)
 
 
+def _heard(op: Operation, part: Any) -> Value | None:
+    """What a part stands for: zeros in step 0 are what a step before would have sent."""
+    return Value(None, 1, time=0, silent=True) if op.recording.is_silence(part) else op.value(part)
+
+
 def _side_by_side(op: Operation, dim: Any) -> Value | None:
     """Parts joined along a feature axis: a sum of the parts among zeros."""
     if not op.args or not isinstance(op.args[0], tuple | list):
         return None
-    parts, values = op.args[0], [op.value(part) for part in op.args[0]]
+    parts, values = op.args[0], [_heard(op, part) for part in op.args[0]]
     known = [value for value in values if value is not None]
-    if len(known) < len(values) or len({value.lead for value in known}) != 1 or not isinstance(dim, int):
+    if len(known) < len(values) or all(value.silent for value in known):
+        return None
+    if len({value.lead for value in known}) != 1 or not isinstance(dim, int):
         return None
     lead, rank = known[0].lead, parts[0].ndim
     axis = dim % rank - lead
