@@ -24,6 +24,8 @@ from norse_export.pipeline.model import Model
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "frontend"))
 
 from graph_parts import differences as graph_differences
+from norse_battery import BATTERY
+from norse_battery import model as battery_model
 from traced_models import seeded, spikes
 
 QUICK = snn.LIFParameters(v_th=torch.tensor(0.2), tau_mem_inv=torch.linspace(80, 300, 6))
@@ -208,3 +210,39 @@ def test_a_module_that_is_not_supported_is_refused_with_its_path(tmp_path: Path)
     with pytest.raises(UnsupportedError) as caught:
         loaded(tmp_path / "m.pt")
     assert [(f.kind, f.where) for f in caught.value.findings] == [("training", "1")]
+
+
+# Every family; models that begin with an encoder
+
+
+@pytest.mark.parametrize("family", BATTERY)
+def test_every_family_is_read_from_a_file(family: str, tmp_path: Path) -> None:
+    """Through the limited process; its forms and parameters are tried in test_torch_families."""
+    enable_torch_save()
+    model = battery_model(BATTERY[family].classes[-1], each=True)
+    torch.save(model, tmp_path / "pickled.pt")
+    found = loaded(tmp_path / "pickled.pt")
+    assert graph_differences(saved_graph(model, (9,), tmp_path), found.graph) == []
+
+
+ENCODERS = {
+    "random": lambda: snn.PoissonEncoder(30, f_max=700),
+    "of currents": lambda: snn.ConstantCurrentLIFEncoder(30, snn.LIFParameters(v_th=torch.tensor(0.1))),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("told", ["by the weights", "by a raster"])
+def test_a_model_that_begins_with_an_encoder_takes_what_the_encoder_gives(name: str, told: str, tmp_path: Path) -> None:
+    enable_torch_save()
+    rest = seeded(snn.SequentialState(snn.Lift(nn.Linear(5, 6)), snn.LIF()), gain=6.0)
+    torch.save(snn.SequentialState(ENCODERS[name](), *rest), tmp_path / "m.pt")
+    x = spikes(30, 4, 5, seed=3)
+    np.savez(tmp_path / "x.npz", x=x.numpy().astype(bool))
+    found = loaded(tmp_path / "m.pt", InputChoice(file=tmp_path / "x.npz") if told == "by a raster" else None)
+    truth = found.truth({"input": x.numpy()})
+    with torch.no_grad():
+        expected = rest(x)[0].numpy().astype(bool)
+    assert truth.rung == 0
+    assert np.array_equal(next(iter(truth.run.spikes.values())), expected)
+    assert 0 < expected.mean() < 1
