@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from norse_export.errors import ExportError, SilentLayerWarning
     from norse_export.frontend.torch_save import enable_torch_save
     from norse_export.pipeline import (
+        FormChoice,
         InputChoice,
         IntegerChoice,
         LoadChoice,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ExportError": "norse_export.errors",
     "InputChoice": "norse_export.pipeline",
+    "FormChoice": "norse_export.pipeline",
     "IntegerChoice": "norse_export.pipeline",
     "LoadChoice": "norse_export.pipeline",
     "SilentLayerWarning": "norse_export.errors",
@@ -50,6 +52,7 @@ _HOME = {
 
 __all__ = [
     "ExportError",
+    "FormChoice",
     "InputChoice",
     "IntegerChoice",
     "LoadChoice",

@@ -100,6 +100,7 @@ def program() -> None:
 )
 @options.inputs
 @options.integers
+@options.form
 @options.loading
 @options.vendor
 @click.option("--verify/--no-verify", default=True, help="Run the artefact and compare it (default), or only write it.")
@@ -120,6 +121,7 @@ def export(model: Path, out: Path | None, verify: bool, force: bool, **given: An
             inputs=options.input_choice(given),
             loading=options.load_choice(given),
             integers=options.integer_choice(given),
+            form=options.form_choice(given),
             vendor=vendor,
             verify=verify,
             force=force,
@@ -133,6 +135,7 @@ def export(model: Path, out: Path | None, verify: bool, force: bool, **given: An
 @options.file_argument("model")
 @options.targets(required=False, text="A target, or all (default); repeat it for several.")
 @options.integers
+@options.form
 @options.loading
 @options.presentation
 def check(model: Path, **given: Any) -> Request:

@@ -15,7 +15,7 @@ from norse_export.files.limits import Limits
 from norse_export.ir.step_words import CHOICES, FRAMEWORKS
 
 if TYPE_CHECKING:
-    from norse_export.pipeline import InputChoice, IntegerChoice, LoadChoice, VendorChoice
+    from norse_export.pipeline import FormChoice, InputChoice, IntegerChoice, LoadChoice, VendorChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -180,6 +180,13 @@ integers = _all(
     ]
 )
 
+form = _all(
+    [
+        _option("--opset", values.whole("--opset", 18, minimum=1), "N", "Version of ONNX's operators (default 18)."),
+        click.option("--fixed", is_flag=True, help="ONNX of whole numbers, bit for bit what sim computes."),
+    ]
+)
+
 vendor = _all(
     [
         _option(
@@ -259,6 +266,13 @@ def integer_choice(given: Given) -> IntegerChoice:
         precision=given["precision"],
         chip=given["chip"],
     )
+
+
+def form_choice(given: Given) -> FormChoice:
+    """What the options say about the form of an artefact."""
+    from norse_export.pipeline import FormChoice
+
+    return FormChoice(opset=given["opset"], fixed=given["fixed"])
 
 
 def vendor_choice(given: Given) -> VendorChoice | None:

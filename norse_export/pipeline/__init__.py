@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from norse_export.pipeline.checking import check, targets
-    from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice, Progress, VendorChoice
+    from norse_export.pipeline.choices import FormChoice, InputChoice, IntegerChoice, LoadChoice, Progress, VendorChoice
     from norse_export.pipeline.comparing import parity
     from norse_export.pipeline.exporting import export
     from norse_export.pipeline.inspecting import inspect
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "InputChoice": "choices",
+    "FormChoice": "choices",
     "IntegerChoice": "choices",
     "LoadChoice": "choices",
     "Progress": "choices",
@@ -34,6 +35,7 @@ _HOME = {
 }
 
 __all__ = [
+    "FormChoice",
     "InputChoice",
     "IntegerChoice",
     "LoadChoice",

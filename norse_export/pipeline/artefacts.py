@@ -39,7 +39,7 @@ from norse_export.pipeline.rasters import (
 from norse_export.pipeline.staging import with_states
 from norse_export.pipeline.written import artefact_of
 from norse_export.report.results import EdgeSummary, InputSummary, InspectResult, NodeSummary
-from norse_export.target import ReadableTarget, Stage
+from norse_export.target import ReadableTarget
 
 Array = NDArray[Any]
 # Files of these kinds are no artefact of any target, and no target is loaded to say so.
@@ -68,7 +68,7 @@ class Held:
     @property
     def floats(self) -> bool:
         """Whether it computes in floats, as the model does."""
-        return self.target.stage is Stage.DISCRETE
+        return any(isinstance(node, Input) for node in self.graph.nodes.values())
 
     @property
     def inputs(self) -> dict[str, FixedInput | Input]:

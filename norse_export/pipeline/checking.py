@@ -9,8 +9,9 @@ from typing import cast
 from norse_export import registry
 from norse_export.errors import CapacityError, ExportError, Finding, MissingDependencyError, UnsupportedError
 from norse_export.files.limits import Limits
-from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice, chosen_inputs
+from norse_export.pipeline.choices import FormChoice, InputChoice, IntegerChoice, LoadChoice, chosen_inputs
 from norse_export.pipeline.exporting import blocking, refuse_unused
+from norse_export.pipeline.forms import in_form
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
 from norse_export.pipeline.staging import stage
@@ -25,6 +26,7 @@ def check(
     loading: LoadChoice | None = None,
     inputs: InputChoice | str | Path | None = None,
     integers: IntegerChoice | None = None,
+    form: FormChoice | None = None,
 ) -> CheckResult:
     """Check a model file against targets; ("all",) or () means every target.
 
@@ -34,7 +36,7 @@ def check(
         ExportError: the model cannot be read, or is impossible; a target that was asked for by name fails; choices of
             integers that no target takes.
     """
-    found = registry.chosen(targets or ("all",))
+    found = in_form(registry.chosen(targets or ("all",)), form or FormChoice())
     loading, integers = loading or LoadChoice(), integers or IntegerChoice()
     refuse_unused(integers, [target for target in found.values() if not isinstance(target, MissingDependencyError)])
     loaded = load_model(Path(model), loading, chosen_inputs(inputs))

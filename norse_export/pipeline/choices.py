@@ -79,6 +79,17 @@ class IntegerChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class FormChoice:
+    """What a target that offers several forms is asked for.
+
+    opset: version of ONNX's standard operators; None: the target's own choice. fixed: whole numbers, as sim computes.
+    """
+
+    opset: int | None = None
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class VendorChoice:
     """The vendor's own software that is to check an artefact; python: the interpreter that it is installed in."""
 

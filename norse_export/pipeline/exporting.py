@@ -21,6 +21,7 @@ from norse_export.files.atomic import check_output, writing_file, writing_folder
 from norse_export.files.limits import Limits
 from norse_export.files.write_errors import reporting_write_errors
 from norse_export.pipeline.choices import (
+    FormChoice,
     InputChoice,
     IntegerChoice,
     LoadChoice,
@@ -29,6 +30,7 @@ from norse_export.pipeline.choices import (
     chosen_inputs,
     silent,
 )
+from norse_export.pipeline.forms import in_form
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
 from norse_export.pipeline.rasters import Chosen, choose
@@ -51,6 +53,7 @@ def export(
     inputs: InputChoice | str | Path | None = None,
     loading: LoadChoice | None = None,
     integers: IntegerChoice | None = None,
+    form: FormChoice | None = None,
     vendor: VendorChoice | None = None,
     verify: bool = True,
     force: bool = False,
@@ -61,8 +64,8 @@ def export(
     The result's `error` is None when all went well: it is not raised, so that what else was found is not lost.
     targets: their names; "all" for every one. out: the artefact's path for one target, a folder with one entry a target
     for several; default: named after the model, in the current folder. integers: for targets that take whole numbers.
-    vendor: have a vendor's own software check the artefacts of the targets that it is for. verify=False writes without
-    running back, and says so in the artefact.
+    form: of targets that offer several. vendor: have a vendor's own software check the artefacts of the targets that it
+    is for. verify=False writes without running back, and says so in the artefact.
 
     Raises:
         ExportError: the call, or the model as a whole, is wrong. What goes wrong with one target stands in its result.
@@ -72,7 +75,7 @@ def export(
     targets = (targets,) if isinstance(targets, str) else targets
     if not targets:
         raise UsageError("no target is given", where="--target", fix=f"use one of: {', '.join(registry.names())}")
-    asked = registry.chosen(targets)
+    asked = in_form(registry.chosen(targets), form or FormChoice())
     several = len(asked) > 1 or "all" in targets
     wanted = [target for target in asked.values() if not isinstance(target, MissingDependencyError)]
     refuse_unused(integers, wanted)

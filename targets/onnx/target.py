@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from norse_export.errors import Finding, UsageError
+from norse_export.errors import ExportError, Finding, UsageError
 from norse_export.files.limits import Limits
 from norse_export.formats.onnx.files import LARGEST_OPSET, LEAST_OPSET, SCAN, models_of, write_folder
 from norse_export.formats.onnx.read import is_ours, read_onnx
+from norse_export.ir.bounds import all_ranges
+from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput
 from norse_export.ir.graph import Graph
-from norse_export.ir.layers import Conv, Input, Linear, Output, Pool
-from norse_export.ir.rasters import checked_inputs, model_dtype
-from norse_export.ir.stages import DiscreteNode
+from norse_export.ir.layers import Conv, Input, Linear, Output
+from norse_export.ir.rasters import checked_inputs
 from norse_export.target import Run, Stage
 
 from .runner import installed, run_models, runner_for
@@ -45,17 +47,17 @@ class OnnxTarget:
             fix = f"use {LEAST_OPSET} to {LARGEST_OPSET}"
             raise UsageError(f"opset {self.opset} is not supported", where="--opset", fix=fix, kind="opset")
 
-    def check(self, graph: Graph[DiscreteNode]) -> tuple[Finding, ...]:
+    def check(self, graph: Graph[Any]) -> tuple[Finding, ...]:
         """Everything that a model cannot hold; empty: it can be written."""
-        found = []
-        for kind in (Input, Output):
-            if not any(isinstance(node, kind) for node in graph.nodes.values()):
-                end = kind.__name__.lower()
-                message = f"the graph has no {end}: a model needs one"
-                found.append(Finding(f"no_{end}", "error", "the graph", message, f"let the model have an {end}"))
+        found = list(_missing_ends(graph))
+        if self.fixed and not found:
+            try:
+                all_ranges(graph)
+            except ExportError as error:
+                found += error.findings
         return tuple(found)
 
-    def emit(self, graph: Graph[DiscreteNode], path: Path) -> None:
+    def emit(self, graph: Graph[Any], path: Path) -> None:
         """Write both models into the folder `path`; same graph, same bytes."""
         write_folder(graph, path, opset=self.opset)
 
@@ -63,8 +65,10 @@ class OnnxTarget:
         """Run both models of a folder, or a Scan model alone; they have to agree bit for bit."""
         graph, opset = read_onnx(artefact, _limits(artefact))
         step, _ = models_of(graph, opset=opset)
-        dtype = model_dtype(graph)
-        rasters = {name: raster.astype(dtype, copy=False) for name, raster in checked_inputs(graph, inputs).items()}
+        rasters = {
+            name: raster.astype(step.inputs[name].dtype, copy=False)
+            for name, raster in checked_inputs(graph, inputs).items()
+        }
         steps, samples = next(iter(rasters.values())).shape[:2]
         operations = 3.0 * steps * samples * sum(map(_products, graph.nodes.values()))
         return run_models(artefact, step, rasters, runner_for(operations), states=self.states)
@@ -73,7 +77,7 @@ class OnnxTarget:
         """Whether a folder has a Scan model of ours, or a file is a model of ours."""
         return is_ours(path / SCAN if path.is_dir() else path)
 
-    def read(self, path: Path, limits: Limits) -> Graph[DiscreteNode]:
+    def read(self, path: Path, limits: Limits) -> Graph[Any]:
         """The graph in a folder, or in a Scan model alone.
 
         Raises:
@@ -89,6 +93,13 @@ class OnnxTarget:
         return (*(("onnxruntime",) if installed() else ()), "onnx reference evaluator")
 
 
+def _missing_ends(graph: Graph[Any]) -> Iterator[Finding]:
+    for end, kinds in (("input", (Input, FixedInput)), ("output", (Output,))):
+        if not any(isinstance(node, kinds) for node in graph.nodes.values()):
+            message = f"the graph has no {end}: a model needs one"
+            yield Finding(f"no_{end}", "error", "the graph", message, f"let the model have an {end}")
+
+
 def _limits(artefact: Path) -> Limits:
     """As much as the files have bytes: nothing in them is compressed."""
     files = artefact.iterdir() if artefact.is_dir() else artefact.parent.glob("*")
@@ -96,14 +107,14 @@ def _limits(artefact: Path) -> Limits:
     return Limits(max_bytes=max(2 * size, Limits().max_bytes))
 
 
-def _products(node: DiscreteNode) -> float:
+def _products(node: Any) -> float:
     """Multiplications of a step, roughly."""
     match node:
-        case Linear():
+        case Linear() | DenseSynapses():
             return float(node.weight.size)
         case Conv():
-            return float(node.weight.size) * float(node.output_shape[-1]) * float(node.output_shape[1])
-        case Pool():
-            return float(node.kernel[0] * node.kernel[1])
+            return float(node.weight.size) * prod(node.output_shape[1:])
+        case ConvSynapses():
+            return float(node.weight.size) * prod(node.map_shape[1:])
         case _:
-            return 10.0
+            return 10.0 * float(prod(node.output_shape))

@@ -2,8 +2,8 @@
 
 Only operators whose integer arithmetic the specification fixes are used: Add, Sub, Mul, Mod (of the sign of its
 divisor), Div of what divides without a rest. Bits are shifted by products and quotients: BitShift has no signed form
-below opset 28. The smaller of two numbers is chosen by Less and Where: Min and Max of onnxruntime 1.31 on int64 give the
-wrong one for some numbers of 33 bits and more. program/ranges.py proves that 64 bits hold every value.
+below opset 28. The smaller of two numbers is chosen by Less and Where: Min and Max of onnxruntime 1.31 on int64 give
+the wrong one for some numbers of 33 bits and more. program/ranges.py proves that 64 bits hold every value.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class _Values:
                 low, high = (writer.number(bound) for bound in step.constants)
                 return writer.extreme(writer.extreme(operands[0], high, "Less"), low, "Greater")
             case Op.MIN | Op.MAX:
-                return writer.extreme(*operands, "Less" if step.op is Op.MIN else "Greater")
+                return writer.extreme(operands[0], operands[1], "Less" if step.op is Op.MIN else "Greater")
             case Op.WRAP:
                 return writer.wrapped(operands[0], step.constants[0])
             case Op.WRAP_ONCE:
