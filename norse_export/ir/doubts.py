@@ -11,10 +11,25 @@ from norse_export.ir.layers import Conv, Linear, Scale
 from norse_export.ir.neurons import CobaLIF, NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
+COUNTED = "counted_in_steps"  # in the graph's metadata: frameworks without a dt, from which the populations come
+
 
 def doubts(graph: Graph[ContinuousNode]) -> tuple[Finding, ...]:
-    """Give a warning for each layer of zeros, coefficient above 1, and threshold that is passed without an input."""
-    return tuple(finding for name, node in graph.nodes.items() for finding in _of_node(name, node))
+    """Give a warning for each layer of zeros, coefficient above 1, and threshold that is passed without an input.
+
+    And a note where the model's framework counts time in steps, so that dt is assumed.
+    """
+    return tuple(_assumed(graph)) + tuple(
+        finding for name, node in graph.nodes.items() for finding in _of_node(name, node)
+    )
+
+
+def _assumed(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
+    if (framework := graph.metadata.get(COUNTED)) is None:
+        return
+    steps = {node.dt for node in graph.nodes.values() if isinstance(node, NeuronModel)}
+    message = f"{framework} counts time in steps: a step of {', '.join(f'{dt:g}' for dt in sorted(steps))} s is assumed"
+    yield Finding("assumed", "note", "the graph", message, "give another with --dt: no spike depends on it")
 
 
 def _of_node(name: str, node: ContinuousNode) -> Iterator[Finding]:

@@ -384,12 +384,9 @@ def _counted(dynamics: Dynamics, **more: Any) -> Kind:
 #: snnTorch's neurons, by how they are reset: Leaky (decay_v = beta), Synaptic (decay_i = alpha, decay_v = beta), Alpha.
 #: Their decays are dimensionless: tau = dt/(1 - decay), whatever dt is. Source: snntorch 1.0.0.
 SNNTORCH_KINDS = {name: _counted(DYNAMICS[name]) for name in SNNTORCH}
-#: SpikingJelly's: LIFNode divides by tau_steps = tau_mem/dt, ParametricLIFNode multiplies by alpha = dt/tau_mem; Whole:
+#: SpikingJelly's: LIFNode divides by tau_steps = tau_mem/dt, ParametricLIFNode multiplies by share = dt/tau_mem; Whole:
 #: decay_input=False. Source: spikingjelly 2.0.0.
-SPIKINGJELLY_KINDS = {
-    name: _counted(DYNAMICS[name], starts=_FROM_LEAK, rates=_MEMBRANE if "alpha" in DYNAMICS[name].parameters else {})
-    for name in SPIKINGJELLY
-}
+SPIKINGJELLY_KINDS = {name: _counted(DYNAMICS[name], starts=_FROM_LEAK) for name in SPIKINGJELLY}
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {

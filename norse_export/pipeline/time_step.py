@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from norse_export.errors import Finding, GraphError, UsageError, locating
+from norse_export.ir.doubts import COUNTED
 from norse_export.ir.graph import Graph
 from norse_export.ir.neurons import SAME_DT, NeuronModel
 from norse_export.ir.stages import ContinuousNode
@@ -29,7 +30,10 @@ def with_steps(graph: Graph[ContinuousNode], choice: StepChoice) -> tuple[Graph[
     """
     populations = {name: node for name, node in graph.nodes.items() if isinstance(node, NeuronModel)}
     changes: dict[str, Any] = {}
-    if choice.dt is not None:
+    assumed = COUNTED in graph.metadata and not any(node.kind.rates for node in populations.values())
+    if choice.dt is not None and assumed:
+        graph = graph.map(lambda _, node: node.changed(dt=choice.dt) if isinstance(node, NeuronModel) else node)
+    elif choice.dt is not None:
         own = {name: node.dt for name, node in populations.items()}
         apart = [name for name, dt in own.items() if abs(dt - choice.dt) > SAME_DT * dt]
         if apart:

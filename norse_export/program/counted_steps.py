@@ -2,7 +2,7 @@
 
 Each is written in the order of operations of its framework, because float sums depend on it. Shapes: all values
 `[B, *shape]` or broadcastable. `decay_v` and `decay_i` are what is left of membrane and current after one step
-(snnTorch's beta and alpha); `tau_steps` is a time constant in steps; `alpha` is the share of the way to rest in one
+(snnTorch's beta and alpha); `tau_steps` is a time constant in steps; `share` is that of the way to rest in one
 step. What arrives is added port by port. families.py holds the table.
 
 snnTorch's neurons are reset in the step after their spike: what decides on it is the membrane that the last step left.
@@ -108,17 +108,17 @@ def lif_quotient_whole(
     return Step(spike=z, state=(rule.after(z, v1, v_th, v_reset),))
 
 
-def lif_share(rule: Any, ports: Ports, v: Any, *, alpha: Any, v_leak: Any, v_th: Any, v_reset: Any) -> Step:
-    """SpikingJelly's ParametricLIFNode whose input decays: v + (x - (v - v_leak)) alpha."""
+def lif_share(rule: Any, ports: Ports, v: Any, *, share: Any, v_leak: Any, v_th: Any, v_reset: Any) -> Step:
+    """SpikingJelly's ParametricLIFNode whose input decays: v + (x - (v - v_leak)) share."""
     first, *others = ports
-    v1 = v + (_added(first, tuple(others)) - (v - v_leak)) * alpha
+    v1 = v + (_added(first, tuple(others)) - (v - v_leak)) * share
     z = rule.fires(v1, v_th)
     return Step(spike=z, state=(rule.after(z, v1, v_th, v_reset),))
 
 
-def lif_share_whole(rule: Any, ports: Ports, v: Any, *, alpha: Any, v_leak: Any, v_th: Any, v_reset: Any) -> Step:
-    """SpikingJelly's ParametricLIFNode whose input arrives whole: (v - (v - v_leak) alpha) + x."""
-    v1 = _added(v - (v - v_leak) * alpha, ports)
+def lif_share_whole(rule: Any, ports: Ports, v: Any, *, share: Any, v_leak: Any, v_th: Any, v_reset: Any) -> Step:
+    """SpikingJelly's ParametricLIFNode whose input arrives whole: (v - (v - v_leak) share) + x."""
+    v1 = _added(v - (v - v_leak) * share, ports)
     z = rule.fires(v1, v_th)
     return Step(spike=z, state=(rule.after(z, v1, v_th, v_reset),))
 

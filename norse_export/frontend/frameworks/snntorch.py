@@ -207,6 +207,7 @@ _RAISE = ("synaptic_subtract_now", "synaptic_zero_now")
 
 FRAMEWORK = Framework(
     package="snntorch",
+    counted=True,
     title="snnTorch",
     extra="snntorch",
     rules=rules,

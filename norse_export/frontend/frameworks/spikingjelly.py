@@ -145,8 +145,7 @@ def _population(call: Call) -> NeuronModel:
     if name == "LIFNode":
         values["tau_steps"] = np.asarray(module.tau, np.float64).astype(dtype)
     elif name == "ParametricLIFNode":
-        values["alpha"] = np.array(module.w.detach().sigmoid().numpy()).astype(dtype)
-        values["tau_mem"] = np.float64(ASSUMED_DT) / values["alpha"].astype(np.float64)
+        values["share"] = np.array(module.w.detach().sigmoid().numpy()).astype(dtype)
     values |= {f"{state}0": value.astype(dtype) for state, value in initial_states(call, ["v"]).items()}
     rule = StepRule(threshold="ge", reset="subtract" if module.v_reset is None else "value")
     return kind(shape=call.features, dt=ASSUMED_DT, dtype=dtype, rule=rule, **values)
@@ -206,6 +205,7 @@ def _stepping(family: str) -> Advance:
 
 FRAMEWORK = Framework(
     package="spikingjelly",
+    counted=True,
     title="SpikingJelly",
     extra="spikingjelly",
     rules=rules,

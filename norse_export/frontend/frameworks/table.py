@@ -17,6 +17,7 @@ from typing import Any
 
 from norse_export.errors import ExportError, MissingDependencyError
 from norse_export.frontend.leaf import Rule
+from norse_export.ir.doubts import COUNTED
 
 Ports = tuple[Any, ...]
 States = tuple[Any, ...]
@@ -59,7 +60,7 @@ class Framework:
     problem(module, path): why a population raises, where the framework knows no better. hidden(module): the dict and
     the names in it that a module keeps its state in from call to call; None where it keeps none.
 
-    carry: what to do where a state is not passed on as it was returned. sequence: what to do where torch.nn.Sequential
+    counted: time is counted in steps, and dt is assumed. carry: what to do where a state is not passed on as it was returned. sequence: what to do where torch.nn.Sequential
     hands on spikes and state as one tuple.
 
     library: modules of these packages are not looked into, but for those in `inside`, which are handled like a user's.
@@ -73,6 +74,7 @@ class Framework:
     rules: Callable[[], Mapping[type, Rule]]
     populations: Callable[[], frozenset[type]]
     given: Callable[[Any, tuple[Any, ...], Mapping[str, Any], Any], Any]
+    counted: bool = False
     carry: str = ""
     sequence: str = ""
     foreign: Callable[[Any], str | None] = _nothing
@@ -171,6 +173,13 @@ def tables(layers: Mapping[type, Rule] | None = None) -> Tables:
         populations |= framework.populations()
         special |= framework.special()
     return Tables(frameworks, rules, homes, frozenset(populations), special)
+
+
+def assumed_dt(model: Any, found: Tables) -> dict[str, str]:
+    """What the metadata of a model's graph say of its dt, where its frameworks have none."""
+    used = [found.homes[type(module)] for module in model.modules() if found.is_population(module)]
+    titles = sorted({framework.title for framework in used if framework.counted})
+    return {COUNTED: ", ".join(titles)} if titles else {}
 
 
 def stepping(family: str) -> Framework | None:
