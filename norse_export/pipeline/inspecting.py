@@ -16,11 +16,14 @@ from norse_export.files.digest import file_digest
 from norse_export.files.kind import Kind, kind_of
 from norse_export.ir.arrays import compact
 from norse_export.ir.neurons import NeuronModel
+from norse_export.ir.schemes import EULER
+from norse_export.ir.step_choice import words_of
 from norse_export.pipeline.artefacts import inspect_artefact, read_artefact, target_of
 from norse_export.pipeline.choices import InputChoice, LoadChoice
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
 from norse_export.pipeline.recorded import is_recording
+from norse_export.program.families import NORSE
 from norse_export.report.results import EdgeSummary, InspectResult, NodeSummary
 
 if TYPE_CHECKING:
@@ -112,6 +115,8 @@ def _numbers(node: Any, value: np.ndarray[Any, Any]) -> int:
 
 def _details(node: Any, arrays: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(node, NeuronModel):
+        if (node.rule, node.scheme) != (NORSE, EULER):
+            yield "step", ", ".join(words_of(node).values())
         for name, value in arrays.items():
             low, high = float(value.min()), float(value.max())
             yield (
