@@ -18,6 +18,7 @@ from fixed_builder import Case
 from fixed_cases import CASES
 from fixed_comparison import as_run, first_difference
 from fixed_faults import OF_CONVOLUTIONS, OF_GRAPHS, OF_MACHINERY, OF_PROGRAMS, GraphFault, MachineryFault
+from translated_cases import TRANSLATED
 
 from norse_export import registry
 from norse_export.engine.network import compile_network
@@ -26,7 +27,7 @@ from norse_export.ir.run import Run
 from norse_export.program.operations import Instruction, Op
 from norse_export.target import Stage
 
-BY_NAME = {case.__name__: case for case in CASES}
+BY_NAME = {case.__name__: case for case in (*CASES, *TRANSLATED)}
 
 
 @cache
