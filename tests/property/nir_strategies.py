@@ -10,7 +10,7 @@ import nir
 import numpy as np
 from hypothesis import strategies as st
 
-DT = 1e-3  # seconds of a step, of every graph
+DT, EXACT_DT = 1e-3, 2.0**-10  # seconds of a step
 Shape = tuple[int, ...]
 NAMES = st.text("abcdefgh.0123456789_ é'", min_size=1, max_size=8).filter(lambda name: name != ".")
 FLOATS = [np.float16, np.float32, np.float64]
@@ -18,29 +18,38 @@ FLOATS = [np.float16, np.float32, np.float64]
 
 @dataclass
 class Draw:
-    """Draws of one graph."""
+    """Draws of one graph.
+
+    exact: numbers are multiples of 1/4, time constants 1 or 2 steps of a power of two, so that nothing rounds for some
+    steps; and a graph has either ways around nodes or loops, so that only one order of its nodes is meant.
+    """
 
     draw: Callable[[Any], Any]
+    exact: bool = False
 
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.draw(st.integers(0, 2**32 - 1)))
+        self.dt = EXACT_DT if self.exact else DT
 
     def one_of(self, *values: Any) -> Any:
         return self.draw(st.sampled_from(values))
 
-    def numbers(self, *shape: int, low: float = -1.5, high: float = 1.5) -> np.ndarray:
+    def numbers(self, *shape: int) -> np.ndarray:
         """Of any dtype that a file may have."""
         dtype = self.one_of(*FLOATS, np.int32, np.int64)
         if np.issubdtype(dtype, np.integer):
             return self.random.integers(-2, 3, shape).astype(dtype)
-        return self.random.uniform(low, high, shape).astype(dtype)
+        if self.exact:
+            return (self.random.integers(-6, 7, shape) / 4).astype(dtype)
+        return self.random.uniform(-1.5, 1.5, shape).astype(dtype)
 
     def times(self, *shape: int) -> np.ndarray:
-        return self.random.uniform(2 * DT, 20 * DT, shape).astype(self.one_of(*FLOATS))
+        steps = self.random.integers(1, 3, shape) if self.exact else self.random.uniform(2, 20, shape)
+        return (steps * self.dt).astype(self.one_of(*FLOATS))
 
     def delays(self, *shape: int) -> np.ndarray:
         steps = self.random.integers(0, self.draw(st.integers(1, 6)), shape)
-        return (steps * DT).astype(self.one_of(*FLOATS))
+        return (steps * self.dt).astype(self.one_of(*FLOATS))
 
     def metadata(self) -> dict[str, Any]:
         scalars = st.floats(allow_nan=False) | st.integers(-(2**60), 2**60) | st.booleans() | st.text("abé", max_size=5)
@@ -67,7 +76,7 @@ def neuron(d: Draw, shape: Shape) -> nir.NIRNode:
         if d.draw(st.booleans()):
             values["w_in"] = d.numbers(*shape)[()]
     if kind in ("I", "IF"):  # in 1/s
-        values["r"] = values["r"] * values["r"].dtype.type(250)
+        values["r"] = values["r"] * values["r"].dtype.type(256)
     return getattr(nir, kind)(**values, metadata=d.metadata())
 
 
@@ -99,9 +108,9 @@ def pool(d: Draw, shape: Shape) -> tuple[nir.NIRNode, Shape]:
 
 def layer(d: Draw, shape: Shape) -> tuple[nir.NIRNode, Shape]:
     """A node without a state of its own that takes `shape`, and the shape that it sends."""
-    kinds = ["Scale", "Threshold", "Delay"]
+    kinds = ["Pool", "Conv"] if len(shape) == 3 else []
     kinds += ["Linear", "Affine"] if len(shape) == 1 else ["Conv", "Flatten"]
-    kinds += ["Pool"] if len(shape) == 3 else []
+    kinds += ["Scale", "Threshold", "Delay"]
     match d.one_of(*kinds):
         case "Scale":
             return nir.Scale(d.numbers(*shape), metadata=d.metadata()), shape
@@ -140,19 +149,21 @@ def graph(d: Draw, shape: Shape, depth: int) -> tuple[nir.NIRGraph, Shape]:
     sent: dict[str, Shape] = {names[0]: shape}
     edges: list[tuple[str, str]] = []
     loops: list[str] = []  # nodes that may be fed from behind
-    last = names[0]
+    last, around, back = names[0], True, True
+    if d.exact:
+        around, back = d.one_of((True, False), (False, True))
     for name in names[1:-1]:
         taken = sent[last]
         nodes[name], sent[name] = block(d, taken, depth)
         earlier = [other for other, made in sent.items() if made == taken and other not in (last, name)]
-        edges += [(last, name), *((other, name) for other in earlier[: d.draw(st.integers(0, 2))])]
+        edges += [(last, name), *((other, name) for other in earlier[: d.draw(st.integers(0, 2)) * around])]
         if isinstance(nodes[name], nir.LIF | nir.CubaLIF | nir.IF | nir.LI | nir.CubaLI | nir.I):
             loops.append(name)
         last = name
     nodes[names[-1]] = nir.Output(np.array(sent[last]))
     edges.append((last, names[-1]))
     for name in loops:
-        if d.draw(st.booleans()):
+        if back and d.draw(st.booleans()):
             feed_back(d, nodes, sent, edges, name, list(sent)[list(sent).index(name) :])
     for name in [n for n in nodes if n not in {a for a, _ in edges} and not isinstance(nodes[n], nir.Output)]:
         edges.append((name, names[-1])) if sent[name] == sent[last] else None
@@ -180,9 +191,8 @@ def feed_back(d: Draw, nodes: Any, sent: Any, edges: Any, target: str, behind: l
 
 
 @st.composite
-def graphs(draw: Any) -> nir.NIRGraph:
-    """A graph of depth 0 to 2, each of whose nodes is fed."""
-    d = Draw(draw)
-    shape = d.one_of((3,), (2, 6), (2, 5, 4))
-    made, _ = graph(d, shape, d.draw(st.integers(0, 2)))
-    return made
+def graphs(draw: Any, *, exact: bool = False) -> tuple[nir.NIRGraph, Shape]:
+    """A graph of depth 0 to 2, each of whose nodes is fed, and the shape that it takes."""
+    d = Draw(draw, exact)
+    shape = d.one_of((2, 5, 4), (2, 6), (3,), (2, 5, 4))
+    return graph(d, shape, draw(st.integers(0, 2)))[0], shape

@@ -13,7 +13,8 @@ from graph_parts import differences
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nir.serialization import hdf2dict, read_version
-from nir_strategies import DT, graphs
+from nir_simulation import Simulation
+from nir_strategies import DT, EXACT_DT, graphs
 
 from norse_export.files.limits import Limits
 from norse_export.formats.nir.document import NIRDocument
@@ -21,6 +22,8 @@ from norse_export.formats.nir.hdf5 import document_of, parse
 from norse_export.formats.nir.to_document import document_of_graph
 from norse_export.formats.nir.to_graph import graph_of_document
 from norse_export.formats.nir.write import write
+from norse_export.interpret import interpret
+from norse_export.passes.discretise import discretise
 
 OPTIONAL = ("v_reset", "w_in")
 
@@ -70,9 +73,10 @@ def optional_fields(path: Path) -> list[str]:
         return [name for name in found if name.split("/")[-1] in OPTIONAL and "metadata" not in name]
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(graphs(), st.data())
-def test_a_file_is_written_again_as_it_was(graph: nir.NIRGraph, data: st.DataObject) -> None:
+def test_a_file_is_written_again_as_it_was(given_graph: tuple[nir.NIRGraph, Any], data: st.DataObject) -> None:
+    graph, _ = given_graph
     with tempfile.TemporaryDirectory() as folder:
         first, again, third = (Path(folder) / f"{name}.nir" for name in ("first", "again", "third"))
         nir.write(first, graph)
@@ -89,3 +93,22 @@ def test_a_file_is_written_again_as_it_was(graph: nir.NIRGraph, data: st.DataObj
         assert differences(loaded.graph, reloaded.graph) == []
         write(third, document_of_graph(reloaded.graph))
         assert third.read_bytes() == again.read_bytes()
+
+
+STEPS = 6
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(graphs(exact=True), st.integers(0, 2**32 - 1))
+def test_a_file_means_what_its_equations_say(given_graph: tuple[nir.NIRGraph, Any], seed: int) -> None:
+    graph, shape = given_graph
+    raster = np.random.default_rng(seed).integers(0, 3, (STEPS, 2, *shape)).astype(float)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.nir"
+        nir.write(path, graph)
+        loaded = graph_of_document(read(path), dt=EXACT_DT)
+    expected = np.stack([Simulation(graph, EXACT_DT).run(raster[:, sample]) for sample in range(2)], axis=1)
+    (source,) = (name for name, node in graph.nodes.items() if isinstance(node, nir.Input))
+    (actual,) = interpret(discretise(loaded.graph), {source: raster}).outputs.values()
+    assert expected.shape == actual.shape
+    np.testing.assert_array_equal(actual, expected)

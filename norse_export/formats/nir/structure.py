@@ -2,8 +2,9 @@
 
 NIR's nodes and edges have no order: `nir.read` gives them alphabetically. The order taken here: topological, ties by
 name in natural order ("2" before "10"); edges into one node are summed in that order. A loop takes one step: the delay
-stands on the edge out of the last neuron before the loop closes, as found depth-first from the inputs. A loop through a
-Delay takes as long as that, and at least one step.
+stands on the edge out of the last neuron before the loop closes, as found depth-first from the inputs; where a layer
+behind that neuron also leads out of the loop, on the edge out of that layer. A loop through a Delay takes as long as
+that, and at least one step.
 """
 
 from __future__ import annotations
@@ -145,17 +146,20 @@ def _delayed(
     closing: set[Link],
     neurons: Collection[str],
 ) -> set[Link]:
-    """Edges out of a neuron from which, through nodes without a state, a loop closes."""
+    """Edges out of a neuron from which, through nodes without a state, a loop closes.
+
+    Where such a node also leads elsewhere, those of its edges from which a loop closes: the others take no time.
+    """
     component = _components(successors, finished)
     closes: dict[Link, bool] = {}
-    reaches: dict[str, bool] = {}  # node without a state: whether one of its edges leads to a closing one
+    reaches: dict[str, bool] = {}  # node without a state: whether all of its edges lead to a closing one
     for name in reversed(order):
         for target in successors[name]:
             onward = target not in neurons and reaches.get(target, False)
             inside = component[name] == component[target]
             closes[name, target] = inside and ((name, target) in closing or onward)
-        reaches[name] = any(closes[name, target] for target in successors[name])
-    return {link for link, value in closes.items() if value and link[0] in neurons}
+        reaches[name] = bool(successors[name]) and all(closes[name, target] for target in successors[name])
+    return {link for link, value in closes.items() if value and (link[0] in neurons or not reaches[link[0]])}
 
 
 def _components(successors: _Successors, finished: Sequence[str]) -> dict[str, int]:

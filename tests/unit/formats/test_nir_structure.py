@@ -10,10 +10,10 @@ import pytest
 from norse_export.formats.nir.structure import Structure, natural_key, structure_of
 
 
-def found(links: str, neurons: str = "", inputs: str = "i") -> Structure:
+def found(links: str, neurons: str = "", inputs: str = "i", delays: dict[str, bool] | None = None) -> Structure:
     pairs = [tuple(link.split(">")) for link in links.split()]
     names = dict.fromkeys(name for pair in pairs for name in pair)
-    return structure_of(names, pairs, set(inputs.split()), set(neurons.split()))  # type: ignore[arg-type]
+    return structure_of(names, pairs, set(inputs.split()), set(neurons.split()), delays)  # type: ignore[arg-type]
 
 
 def delayed(structure: Structure) -> list[tuple[str, str]]:
@@ -99,7 +99,8 @@ def test_every_loop_of_a_random_graph_is_broken(seed: int) -> None:
     instant = {(edge.source, edge.target) for edge in structure.edges if not edge.delay_steps}
     assert {(edge.source, edge.target) for edge in structure.edges} == links
     assert sorted(structure.names) == sorted(names)
-    assert all(source in neurons for source, _ in delayed(structure))
+    forked = {source for source, _ in instant}  # a layer that also leads out of the loop
+    assert all(source in neurons or source in forked for source, _ in delayed(structure))
     if not structure.findings:
         assert not _has_cycle(instant)
         assert bool(delayed(structure)) == _has_cycle(links)
@@ -124,3 +125,25 @@ def test_a_large_tangle_takes_seconds() -> None:
     structure = structure_of(names, links, {"0"}, set(names))
     assert time.perf_counter() - start < 10
     assert delayed(structure)
+
+
+def test_a_layer_that_also_leads_out_of_a_loop_passes_on_at_once() -> None:
+    assert delayed(found("i>n n>scale scale>n scale>o", "n")) == [("scale", "n")]
+    assert delayed(found("i>n n>scale scale>n n>o", "n")) == [("n", "scale")]
+
+
+def test_a_loop_through_a_delay_takes_as_long_as_that() -> None:
+    for neurons in ("n", ""):  # with a delay of a step or more no neuron is needed
+        structure = found("i>n n>d d>n n>o", neurons, delays={"d": True})
+        assert (delayed(structure), structure.findings, structure.lasting) == ([], (), frozenset())
+
+
+def test_a_delay_that_may_be_none_lasts_a_step_where_a_loop_closes_through_it() -> None:
+    structure = found("i>n n>d d>n n>o i>e e>n", "n", delays={"d": False, "e": False})
+    assert (delayed(structure), structure.findings, structure.lasting) == ([], (), frozenset({"d"}))
+    (finding,) = found("i>s s>d d>s s>o", delays={"d": False}).findings
+    assert "a cycle without a neuron" in finding.message
+
+
+def test_a_loop_beside_one_through_a_delay_takes_a_step() -> None:
+    assert delayed(found("i>n n>w w>n n>d d>n n>o", "n", delays={"d": True})) == [("n", "w")]
