@@ -122,6 +122,7 @@ class Arithmetic:
     lost: dict[str, Floats] = field(default_factory=dict)
     _noises: int = 0
     _made: dict[tuple[str, bytes], Symbol] = field(default_factory=dict)
+    _moved: dict[tuple[int, int], Symbol] = field(default_factory=dict)
 
     def add(self, a: Number, b: Value) -> Number:
         """a + b."""
@@ -286,7 +287,7 @@ class Arithmetic:
         if np.array_equal(a.unit, unit):
             if bits < a.bits:
                 return self._divided(a.symbol, a.bits - bits)
-            return a.symbol if bits == a.bits else shift_left(a.symbol, bits - a.bits)
+            return a.symbol if bits == a.bits else self._shifted(a.symbol, bits - a.bits)
         ratio = a.size / (unit * 2.0**-bits)
         shift = self._factor_shift(float(np.max(np.abs(ratio))))
         whole = np.rint(ratio * 2.0**shift)
@@ -295,6 +296,12 @@ class Arithmetic:
         if np.any(nothing):
             self.lost[self.tape.instructions[factor.number].name] = ratio
         return self._divided(a.symbol, shift, factor)
+
+    def _shifted(self, a: Symbol, bits: int) -> Symbol:
+        """a 2^bits: one value for all that need it, so that what is known of a part of them is known of all."""
+        if (a.number, bits) not in self._moved:
+            self._moved[a.number, bits] = shift_left(a, bits)
+        return self._moved[a.number, bits]
 
     def _factor_shift(self, largest: float) -> int:
         """With so many bits behind the point a factor takes as many bits as the law gives it."""

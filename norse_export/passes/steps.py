@@ -41,8 +41,7 @@ Array = NDArray[Any]
 ENOUGH = 16  # bits for what is usual: rounding is then far below that of weights
 MOST_BITS = 30  # below a weight of 1
 _MARGIN, _OBSERVED_MARGIN, _ASSUMED = 2, 4, 1 / 16
-_TRIAL = Law(state_bits=32, decay_bits=16)
-_TRIAL_BITS = 8
+_TRIAL_BITS, _TRIAL_MARGIN = 8, 1 + 1 / 64  # bounds are found in states of 32 bits, which round otherwise
 SENT_BITS = 31  # of numbers in the place of spikes
 FUNCTION_BITS = 4  # below a weight of 1: biases of what arrives at a function, and its own levels, round to a 16th
 
@@ -130,7 +129,7 @@ def population(
         UnsupportedError: levels that are too large for the weights.
     """
     program, real = node.family.trace(), _real(node)
-    bounds = _bounds(node, reached)
+    bounds = _bounds(node, reached, law)
     bits = _chosen_bits(node, reached, law, observed, bounds, loosened)
     units = Units(reached.base, bits, free=_free_bits(reached, law))
     made = translated(program, real, reached.arriving, law, units)
@@ -258,7 +257,7 @@ def _level(node: Neuron, name: str) -> Floats:
     program = node.family.trace()
     found = np.abs(node.initial_state[name].astype(np.float64))
     known = _known(program, node)
-    for value in (*_levels(program, known, name), *(_thresholds(program, known) if name == "v" else ())):
+    for value in (*_levels(program, known, name), *(_thresholds(node, known) if name == "v" else ())):
         found = np.maximum(found, np.abs(value))
     return found
 
@@ -289,20 +288,30 @@ def _levels(program: Program, known: Mapping[int, Floats], state: str) -> list[F
     return found
 
 
-def _thresholds(program: Program, known: Mapping[int, Floats]) -> list[Floats]:
-    """Known numbers that others are compared with, counts left out."""
-    counts = counting(program)
+def _thresholds(node: Neuron, known: Mapping[int, Floats]) -> list[Floats]:
+    """What the membrane is compared with: known numbers, and what states that it is compared with start from."""
+    program = node.family.trace()
     found = []
     for step in program.instructions:
         if step.op not in (Op.GREATER, Op.GREATER_EQUAL):
             continue
-        named = [program.instructions[n].name for n in step.operands if program.instructions[n].op is Op.STATE]
-        if not counts.intersection(named):
-            found += [known[n] for n in step.operands if n in known]
+        read = [_states_in(program, number) for number in step.operands]
+        if not read[0] | read[1] <= counting(program):
+            found += [known[number] for number in step.operands if number in known]
+            others = (name for names in read if "v" not in names for name in names)
+            found += [np.asarray(node.initial_state[name], np.float64) for name in others]
     return found
 
 
-def _bounds(node: Neuron, reached: Reached) -> dict[str, Floats] | None:
+def _states_in(program: Program, number: int) -> frozenset[str]:
+    """Names of the states that a value is computed of."""
+    step = program.instructions[number]
+    if step.op is Op.STATE:
+        return frozenset((step.name,))
+    return frozenset[str]().union(*(_states_in(program, operand) for operand in step.operands))
+
+
+def _bounds(node: Neuron, reached: Reached, law: Law) -> dict[str, Floats] | None:
     """What bounds each state that does not count, in the model's units; None where nothing is known of any."""
     program = node.family.trace()
     names = [name for name in program.variables if name not in counting(program)]
@@ -311,7 +320,8 @@ def _bounds(node: Neuron, reached: Reached) -> dict[str, Floats] | None:
     if any(step.op is Op.MUL and not known.intersection(step.operands) for step in program.instructions):
         return None
     try:
-        made = translated(program, _real(node), reached.arriving, _TRIAL, units)
+        trial = Law(state_bits=32, decay_bits=law.decay_bits)
+        made = translated(program, _real(node), reached.arriving, trial, units)
         most = ceil(float(np.max(reached.reach)))
         start = {name: np.rint(node.initial_state[name] / units.of(name)) for name in program.variables}
         ranges = state_ranges(
@@ -323,7 +333,10 @@ def _bounds(node: Neuron, reached: Reached) -> dict[str, Floats] | None:
     except UnsupportedError:
         return None
     ends = {name: max(-ranges.state[name][0], ranges.state[name][1]) for name in names}
-    return {name: np.where(end >= _TRIAL.state_max, np.inf, end * units.of(name)) for name, end in ends.items()}
+    return {
+        name: np.where(end >= trial.state_max, np.inf, _TRIAL_MARGIN * end * units.of(name))
+        for name, end in ends.items()
+    }
 
 
 def _spread(value: Any, node: Neuron) -> Array:

@@ -156,10 +156,10 @@ class _Translation:
             self.values.append(self.given(step) if not step.operands else self.result(step))
         stored = {number: self.stored(name, number) for name, number in self.states()}
         spike, output = self.program.spike, self.program.output
-        sent = units.of("v") if "v" in units.bits else units.base * 2.0**-units.working
+        bits = units.bits.get("v", units.working)
         if spike is None:
             v = dict(self.states()).get("v")
-            made = stored[v] if v == output and v in stored else self.sent(output, sent, graded)
+            made = stored[v] if v == output and v in stored else self.sent(output, bits, graded)
         else:
             made = self.truth(spike)
             if output != spike:
@@ -170,6 +170,7 @@ class _Translation:
         fired = None if spike is None and graded is None else made.number
         program = _ordered(self.write.tape.instructions, state, fired, made.number)
         kept = {name: self.write.parameters[name] for name in program.parameters}
+        sent = units.base * 2.0**-bits
         return Translated(program, MappingProxyType(kept), sent, MappingProxyType(self.write.lost))
 
     def states(self) -> list[tuple[str, int]]:
@@ -250,9 +251,9 @@ class _Translation:
         unit, bits = (np.ones(()), 0) if counts else (self.units.base, self.units.bits[name])
         return self.narrow(self.write.whole(value, unit, bits))
 
-    def sent(self, number: int, size: Floats, bits: int | None) -> Symbol:
-        """What neurons without spikes send."""
-        return self.narrow(self.write.whole(self.number(number), size, 0), bits)
+    def sent(self, number: int, below: int, bits: int | None) -> Symbol:
+        """What neurons without spikes send, `below` bits below a weight of 1."""
+        return self.narrow(self.write.whole(self.number(number), self.units.base, below), bits)
 
     def number(self, number: int) -> Value:
         value = self.values[number]

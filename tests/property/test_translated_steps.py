@@ -33,7 +33,7 @@ from norse_export.program.program import Family
 Array = NDArray[Any]
 N, CELLS, STEPS = 5, 6, 7
 WIDE = Law(weight_bits=16, state_bits=32, decay_bits=16)
-SHARES = ("alpha", "beta", "zeta", "gamma", "beta_e", "beta_i", "g_l", "square", "u_v", "scale")
+SHARES = ("alpha", "beta", "zeta", "gamma", "beta_e", "beta_i", "g_l", "square", "u_v", "scale", "share")
 DECAYS = ("decay_v", "decay_i", "decay_e")
 PRODUCTS = ("izhikevich", "coba_lif")  # two steps at least are on the grid
 FAMILIES = {
