@@ -104,8 +104,8 @@ def bounded_step(
     spikes: bool, None for a family that does not spike. tiny: the smallest normal number of that run's float type.
 
     Raises:
-        ValueError: the spikes are not given where the program has them; it combines comparisons of values that may be off, or has an operation whose error is not
-            known: a division by such a value, an operation on integers.
+        ValueError: the spikes are not given where the program has them; it combines comparisons of values that may be
+            off; it has an operation whose error is not known: a division by such a value, an operation on integers.
     """
     given = {**ports, **state}
     errors = {name: error for name, (_, error) in given.items()}
