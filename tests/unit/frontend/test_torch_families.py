@@ -12,6 +12,8 @@ from typing import Any
 import norse.torch as snn
 import pytest
 import torch
+from battery.case import Case
+from battery.containers import CASES
 from norse.torch.functional import izhikevich
 from norse.torch.module.izhikevich import Izhikevich
 from norse_battery import CLASSES, FIRST_STEP, model, raster
@@ -19,6 +21,7 @@ from torch import nn
 from torch_programs import read, saved
 
 import norse_export
+from norse_export.errors import ExportError
 from norse_export.frontend.saved.torch_modules import rebuild
 from norse_export.frontend.torch_save import enable_torch_save
 from norse_export.frontend.trace import trace
@@ -94,3 +97,26 @@ def test_parameters_that_stand_twice_are_shared_again() -> None:
     rebuilt: Any = rebuild(*read(saved(original)))
     assert rebuilt[1].p.a is rebuilt[1].spiking_method.p.a
     assert rebuilt[1].initial_state(torch.zeros(1, 6)).v.shape == (1, 6)
+
+
+# Structures: the models of the battery that are made of known classes alone
+
+SAVED = [case for case in CASES if case.name not in ("named", "lconv")]  # a class of a function's own; one not traced
+
+
+@pytest.mark.filterwarnings("ignore::norse_export.errors.SilentLayerWarning")
+@pytest.mark.parametrize("case", SAVED, ids=[case.name for case in SAVED])
+def test_structures_are_traced_from_a_file_as_the_model_is(case: Case, tmp_path: Path) -> None:
+    original, x = case.model(), case.rasters()
+    rebuilt = rebuild(*read(saved(original)))
+    outcomes = [_outcome(made, x, case.time, tmp_path / name) for name, made in (("a", original), ("b", rebuilt))]
+    assert outcomes[0] == outcomes[1]
+
+
+def _outcome(made: nn.Module, x: Any, meaning: Any, path: Path) -> Any:
+    """The bytes of the model file, or the findings of a model that is refused."""
+    try:
+        norse_export.save(made, path, x, time=meaning)
+    except ExportError as error:
+        return error.findings
+    return path.read_bytes()
