@@ -83,7 +83,7 @@ def parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
             array.setflags(write=False)
         return child.Parsed(json.loads(json.dumps(document)), arrays)
 
-    for name in ("loihi", "spinnaker", "sim"):
+    for name in ("loihi", "spinnaker", "sim", "onnx"):
         registry.load(name)
     for name in _PARSING:
         import_module(name)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from norse_export import registry
-from norse_export.errors import CapacityError, ExportError, Finding, MissingDependencyError, UnsupportedError
-from norse_export.files.limits import Limits
+from norse_export.errors import ExportError, MissingDependencyError
 from norse_export.pipeline.choices import FormChoice, InputChoice, IntegerChoice, LoadChoice, chosen_inputs
-from norse_export.pipeline.exporting import blocking, refuse_unused
+from norse_export.pipeline.exporting import refuse_unused
 from norse_export.pipeline.forms import in_form
 from norse_export.pipeline.loading import load_model
-from norse_export.pipeline.model import Model
-from norse_export.pipeline.staging import stage
-from norse_export.report.results import CheckResult, TargetCheck, TargetSummary
-from norse_export.target import Limited, Target
+from norse_export.report.results import CheckResult, TargetSummary
+from norse_export.target import Target
 
 
 def check(
@@ -40,42 +36,11 @@ def check(
     loading, integers = loading or LoadChoice(), integers or IntegerChoice()
     refuse_unused(integers, [target for target in found.values() if not isinstance(target, MissingDependencyError)])
     loaded = load_model(Path(model), loading, chosen_inputs(inputs))
-    checked = tuple(_check_one(loaded, *item, integers, loading.limits) for item in found.items())
+    checked = tuple(fitting(loaded, *item, integers, loading.limits) for item in found.items())
     for error in (target.error for target in checked if target.target in targets):
         if error is not None:
             raise error
     return CheckResult(loaded.name, checked, loaded.findings)
-
-
-def _check_one(
-    model: Model, name: str, target: Target | MissingDependencyError, integers: IntegerChoice, limits: Limits
-) -> TargetCheck:
-    if isinstance(target, MissingDependencyError):
-        return TargetCheck(name, fits=False, findings=(), error=target)
-    try:
-        staged = stage(model, target, integers, None, limits)
-    except (UnsupportedError, CapacityError) as error:
-        return TargetCheck(name, fits=False, findings=error.findings)
-    except ExportError as error:
-        return TargetCheck(name, fits=False, findings=(), error=error)
-    try:
-        with registry.blaming(name, "cannot check a model"):
-            findings = (*staged.findings, *_findings(target.check(staged.graph)))
-            limits_used = tuple(cast(Limited, target).limits(staged.graph)) if hasattr(target, "limits") else ()
-    except (UnsupportedError, CapacityError) as error:
-        return TargetCheck(name, fits=False, findings=error.findings)
-    except ExportError as error:
-        return TargetCheck(name, fits=False, findings=(), error=error)
-    return TargetCheck(name, blocking(findings) is None, findings, limits_used)
-
-
-def _findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
-    """What a target found; a target of others may give anything."""
-    findings = tuple(found)
-    for finding in findings:
-        if not isinstance(finding, Finding):
-            raise TypeError(f"its check gives {type(finding).__name__} instead of findings")
-    return findings
 
 
 def targets() -> tuple[TargetSummary, ...]:

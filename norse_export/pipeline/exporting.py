@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from norse_export import registry
 from norse_export.compare import Comparison
-from norse_export.errors import (
-    CapacityError,
-    ExportError,
-    Finding,
-    MissingDependencyError,
-    UnsupportedError,
-    UsageError,
-)
+from norse_export.errors import ExportError, Finding, MissingDependencyError, UnsupportedError, UsageError
 from norse_export.files.atomic import check_output, writing_file, writing_folder
 from norse_export.files.limits import Limits
 from norse_export.files.write_errors import reporting_write_errors
@@ -30,6 +23,7 @@ from norse_export.pipeline.choices import (
     chosen_inputs,
     silent,
 )
+from norse_export.pipeline.fitting import blocking, naming_takers
 from norse_export.pipeline.forms import in_form
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
@@ -38,7 +32,7 @@ from norse_export.pipeline.staging import Staged, observing, stage
 from norse_export.pipeline.vendors import has_vendor, require_vendor, vendor_checked, vendor_error
 from norse_export.pipeline.verdict import require_equal, vacuous_warning
 from norse_export.pipeline.written import Digesting
-from norse_export.report.results import ExportResult, TargetExport, VendorCheck
+from norse_export.report.results import Artefact, ExportResult, TargetExport, VendorCheck
 from norse_export.target import Recording, Stage, Target
 
 if TYPE_CHECKING:
@@ -160,15 +154,6 @@ def refuse_unused(integers: IntegerChoice, targets: Sequence[Target]) -> None:
     )
 
 
-def blocking(findings: Sequence[Finding]) -> ExportError | None:
-    """The error that a target's findings amount to; None where they are only warnings."""
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if not errors:
-        return None
-    kind = CapacityError if all(finding.kind == "capacity" for finding in errors) else UnsupportedError
-    return kind.of(errors)
-
-
 def _paths(model: Path, targets: Sequence[Target], out: Path | None, *, several: bool) -> dict[str, Path]:
     if several:
         return {target.name: (out or Path()) / f"{model.stem}{target.suffix}" for target in targets}
@@ -187,7 +172,8 @@ class _Found:
 
 def _export_one(order: _Order, target: Target, path: Path) -> TargetExport:
     found, verified = _Found(), order.chosen is not None
-    artefact, error = None, None
+    artefact: Artefact | None = None
+    error: ExportError | None = None
     try:
         staged = stage(order.model, target, order.integers, order.chosen, order.limits)
         found.prices = staged.prices
@@ -204,6 +190,8 @@ def _export_one(order: _Order, target: Target, path: Path) -> TargetExport:
                     _prove(target, staged, order.chosen, order.vendor, temporary, found)
                 digesting.start(temporary)
             artefact = digesting.artefact(path)
+    except UnsupportedError as raised:
+        error = naming_takers(raised, order.model, target, order.integers, order.limits)
     except ExportError as raised:
         error = raised
     if error is None and found.comparisons and found.comparisons[0].vacuous:

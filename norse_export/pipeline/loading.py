@@ -16,6 +16,7 @@ from norse_export.ir.doubts import doubts
 from norse_export.ir.rasters import model_dtype
 from norse_export.pipeline.choices import SAVE, InputChoice, LoadChoice, chosen_inputs
 from norse_export.pipeline.model import Model, Truth, framework_truth, graph_truth
+from norse_export.pipeline.provenance import without_file
 from norse_export.pipeline.time_step import in_seconds, with_steps
 from norse_export.pipeline.torch_files import load_torch_file
 
@@ -144,7 +145,7 @@ def _nir(file: BinaryIO, name: str, choice: LoadChoice) -> Model:
         graph=graph,
         truth=graph_truth(graph),
         exact=model_dtype(graph) == "float64",
-        provenance=graph.metadata,
+        provenance=without_file(graph.metadata),
         findings=findings,
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 
+from norse_export.formats.nir.document import FOREIGN_KEY, KEPT_KEY
 from norse_export.ir.graph import Graph
 from norse_export.ir.stages import ContinuousNode
 from norse_export.pipeline.choices import IntegerChoice
@@ -14,6 +16,11 @@ from norse_export.pipeline.rasters import Chosen
 def version() -> str:
     """The version of norse_export."""
     return installed_version("norse-export")
+
+
+def without_file(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata without what only a .nir file can take up again: other tools' metadata, and how their file was made."""
+    return {key: text for key, text in metadata.items() if key not in (FOREIGN_KEY, KEPT_KEY)}
 
 
 def with_provenance(

@@ -16,7 +16,7 @@ from norse_export.ir.run import Run
 from norse_export.passes.discretise import discretise
 from norse_export.pipeline.choices import IntegerChoice
 from norse_export.pipeline.model import Model
-from norse_export.pipeline.provenance import with_provenance
+from norse_export.pipeline.provenance import with_provenance, without_file
 from norse_export.pipeline.rasters import Chosen
 from norse_export.target import Stage, Target
 
@@ -81,11 +81,13 @@ def stage(model: Model, target: Target, integers: IntegerChoice, chosen: Chosen 
         case Stage.CONTINUOUS:
             return Staged(model, target.stage, graph)
         case Stage.DISCRETE:
-            return Staged(model, target.stage, discretise(graph))
+            return Staged(
+                model, target.stage, discretise(Graph(graph.nodes, graph.edges, without_file(graph.metadata)))
+            )
         case Stage.FIXED:
             from norse_export.pipeline.integers import integers_of
 
-            made = integers_of(model, target, integers, graph.metadata, chosen, limits)
+            made = integers_of(model, target, integers, without_file(graph.metadata), chosen, limits)
             return Staged(
                 model, target.stage, made.graph, made.findings, made.prices, made.skew, hasattr(target, "lower")
             )

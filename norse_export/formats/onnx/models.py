@@ -37,6 +37,11 @@ class Model:
     constants: Mapping[str, Array]
     body: tuple[GraphProto, Mapping[str, Array]] | None = None
 
+    @property
+    def numbers(self) -> dict[str, Array]:
+        """Every initializer, those of the body, too."""
+        return {**self.constants, **(self.body[1] if self.body else {})}
+
 
 def step_model(step: StepGraph, metadata: Mapping[str, str]) -> Model:
     """One step: frames [batch, *shape] and states in, outputs and states out; metadata say what states start from."""

@@ -30,6 +30,7 @@ from .document import FIXED, FORM, FORMAT
 from .files import GRAPH_KEY, LARGEST_OPSET, LEAST_OPSET, SCAN, STEP, models_of
 from .models import PRODUCER, Model
 from .parse import skeleton
+from .write import numbers_digest
 
 Array = NDArray[Any]
 _FIX = "export the model again"
@@ -160,8 +161,9 @@ def _require_same(held: Held, model: Model) -> None:
     Raises:
         InputFileError: it was changed after it was written, or by another version.
     """
-    expected = {**model.constants, **(model.body[1] if model.body else {})}
+    expected = model.numbers
     same = held.sha256 == skeleton(model.proto) and set(held.arrays) == set(expected)
+    same = same and held.metadata.get("numbers") == numbers_digest(held.arrays)
     if not same or not all(_equal(held.arrays[name], value) for name, value in expected.items()):
         message = "changed after norse-export wrote it, or written by another version: its nodes are not what it says"
         raise InputFileError(message, where=held.name, fix=_FIX, kind="changed")

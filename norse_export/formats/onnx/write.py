@@ -6,19 +6,23 @@ specification): it begins each tensor at a multiple of 64 bytes. protobuf holds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import StringStringEntryProto, TensorProto, helper
 
+from .bodies import DOMAIN
 from .models import Model
 
 Array = NDArray[Any]
 MAX_INSIDE = 256 * 2**20  # bytes of initializers in one file
 DATA = "model.data"
+DIGEST_KEY = f"{DOMAIN}.numbers"  # of the initializers, among the metadata
 _MIN_OUTSIDE = 1024  # bytes: smaller tensors always stand inside, so that shapes can be inferred
 _ALIGNMENT = 64
 _CHUNK = 1 << 22  # numbers written at a time
@@ -28,7 +32,7 @@ def write_models(folder: Path, models: Mapping[str, Model], *, max_inside: int =
     """Write each model into the folder under its name, and what is too large for them into `model.data`."""
     constants: dict[str, Array] = {}
     for model in models.values():
-        constants |= {**model.constants, **(model.body[1] if model.body else {})}
+        constants |= model.numbers
     outside: dict[str, tuple[int, int]] = {}
     if sum(value.nbytes for value in constants.values()) > max_inside:
         outside = _write_data(folder / DATA, constants)
@@ -38,7 +42,20 @@ def write_models(folder: Path, models: Mapping[str, Model], *, max_inside: int =
                 _outside(key, value, outside[key]) if key in outside else _inside(key, value)
                 for key, value in held.items()
             )
+        entry = StringStringEntryProto(key=DIGEST_KEY, value=numbers_digest(model.numbers))
+        model.proto.metadata_props.append(entry)
         (folder / name).write_bytes(model.proto.SerializeToString(deterministic=True))
+
+
+def numbers_digest(constants: Mapping[str, Array]) -> str:
+    """SHA-256 of initializers: names, types, shapes and numbers, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(constants):
+        value = constants[name]
+        digest.update(json.dumps([name, value.dtype.name, value.shape]).encode())
+        for piece in _pieces(value):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _write_data(path: Path, constants: Mapping[str, Array]) -> dict[str, tuple[int, int]]:
@@ -50,16 +67,17 @@ def _write_data(path: Path, constants: Mapping[str, Array]) -> dict[str, tuple[i
                 continue
             file.write(bytes(-file.tell() % _ALIGNMENT))
             places[name] = (file.tell(), value.nbytes)
-            _stream(file, value)
+            for piece in _pieces(value):
+                file.write(piece)
     return places
 
 
-def _stream(file: BinaryIO, value: Array) -> None:
+def _pieces(value: Array) -> Iterator[memoryview]:
     """The numbers in C order, little-endian, without a copy of the whole."""
     flat = np.ascontiguousarray(value).reshape(-1)
     for start in range(0, flat.size, _CHUNK):
         piece = flat[start : start + _CHUNK]
-        file.write(np.ascontiguousarray(piece, piece.dtype.newbyteorder("<")).data)
+        yield np.ascontiguousarray(piece, piece.dtype.newbyteorder("<")).data
 
 
 def _inside(name: str, value: Array) -> TensorProto:
