@@ -172,6 +172,26 @@ def test_a_file_that_snntorch_wrote_is_read_as_it_runs_without_its_delay(tmp_pat
     equal(ours(made, "snntorch", x, tmp_path), theirs)
 
 
+def test_a_recurrent_file_that_snntorch_wrote_is_read_as_it_runs(tmp_path: Path) -> None:
+    """snnTorch 1.0.0 writes it, and fails to load it again; so its own model is what runs."""
+    snn, exporter = framework("snntorch"), framework("snntorch.export_nir")
+    linear = torch.nn.Linear(INPUTS, N)
+    neuron = snn.RLeaky(
+        beta=torch.full((N,), 0.75), linear_features=N, reset_mechanism="zero", init_hidden=True, reset_delay=False
+    )
+    with torch.no_grad():
+        linear.weight.copy_(torch.as_tensor(grid(8)))
+        linear.bias.zero_()
+        neuron.recurrent.weight.copy_(torch.as_tensor(grid(9, (N, N)) - 0.25))
+        neuron.recurrent.bias.fill_(0.0625)
+    net = torch.nn.Sequential(linear, neuron)
+    made, x = exporter.export_to_nir(net, torch.zeros(1, INPUTS), ignore_dims=[0]), raster(14)
+    neuron.reset_mem()
+    with torch.no_grad():
+        theirs = np.stack([net(row).numpy() for row in torch.as_tensor(x, dtype=torch.float32)])
+    equal(ours(made, "snntorch", x, tmp_path), theirs)
+
+
 # -- SpikingJelly: steps of 0.1 ms, a reset to v_reset, spikes at the threshold, a start at v_reset
 
 SPIKINGJELLY: dict[str, Callable[[], nir.NIRGraph]] = {
