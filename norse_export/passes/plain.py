@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from norse_export.ir.stages import Neuron
 from norse_export.passes.linear import with_rows_scaled
 from norse_export.passes.lowered import Lowered, Projection
-from norse_export.passes.synapse_first import synapse_first
+from norse_export.passes.synapse_first import is_membrane_first, synapse_first
 from norse_export.program.forms import Form, form_of
 
 Floats = NDArray[np.float64]
@@ -60,6 +60,23 @@ def plain(lowered: Lowered) -> Lowered:
         for name, at in lowered.constants.items()
     }
     return synapse_first(replace(lowered, populations=populations, projections=projections, constants=constants))
+
+
+def plain_states(node: Neuron, made: Neuron, states: Mapping[str, Any]) -> dict[str, Any]:
+    """What a population recorded [T, B, *shape], as its plain form `made` would have: membrane and current.
+
+    The current of a plain one is recorded after its decay; those of snnTorch, and of a membrane that is first, before.
+    """
+    if node.family is made.family:
+        return dict(states)
+    nothing = np.zeros((1, 1, *node.shape))
+    found = {"v": states.get("v", nothing)}
+    if "i" in made.family.state:
+        beta = made.parameters["beta"].astype(np.float64)
+        own = node.parameters["decay_v"].astype(np.float64) if "decay_v" in node.parameters else 0.0
+        before_decay = is_membrane_first(node) or "decay_i" in node.parameters
+        found["i"] = states.get("i", nothing) * ((1 - beta) / (1 - own) if before_decay else 1.0)
+    return found
 
 
 def peculiarity(node: Neuron) -> str:
@@ -108,7 +125,7 @@ def _made(node: Neuron, form: Form, same: _Same) -> Neuron:
 
 
 def _share(values: Values) -> _Same:
-    alpha = values["alpha"] if "alpha" in values else 1 / values["tau_steps"]
+    alpha = values["share"] if "share" in values else 1 / values["tau_steps"]
     return _Same("lif", {**values, "alpha": alpha})
 
 

@@ -1,12 +1,14 @@
 """Discrete graph -> fixed graph under the law `lava`: integers that 8-bit synapses and registers hold.
 
-Every projection takes one step more than in the model; what loops back to its own layer has that step already.
+Every projection takes one step more than in the model; what loops back to its own layer has that step already, and so
+has what leads to a layer whose membrane sees the current of the step before (passes/synapse_first.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -26,9 +28,11 @@ from norse_export.passes.integers import observe
 from norse_export.passes.linear import ConvWeights, with_rows_scaled
 from norse_export.passes.lower import input_ranges, lower
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered, Projection
+from norse_export.passes.plain import plain, plain_states
 from norse_export.passes.plans import QuantiseChoice, offered
 from norse_export.passes.prices import Measured, layer_prices, measure
 from norse_export.passes.quantise import SEARCH_WORK, Quantised
+from norse_export.passes.synapse_first import constant_current, is_membrane_first
 from norse_export.program.laws import Law
 
 from . import law
@@ -37,7 +41,8 @@ from .limits import NAMES
 from .netx import MAX_DELAY
 from .notes import artefact_notes, layer_notes
 from .precision import Precision
-from .registers import Registers, refusals, registers_of
+from .refusals import refusals
+from .registers import Registers, registers_of
 from .scaling import Made, Plan, Seen, activity, choose
 from .told import CHIP_KEY, PRECISION_KEY, PRICES_KEY, prices_text
 from .weights import as_dense
@@ -68,15 +73,22 @@ def lowered_to_chip(
     if calibration is not None:
         calibration = checked_inputs(graph, calibration)
         ranges = ranges or input_ranges(calibration)
-    lowered = lower(graph, ranges)
-    if found := _refused(lowered):
+    given = lower(graph, ranges)
+    lowered = plain(given)
+    late = _Late.of(given)
+    if found := _refused(lowered, late):
         raise UnsupportedError.of(found)
-    plans = _plans(lowered, precision)
-    layers_made = _chosen(graph, lowered, plans, choice, calibration)
-    fixed = _assembled(lowered, layers_made)
-    measured = None if calibration is None else measure(graph, lowered, fixed, calibration, _CHIP)
+    plans = _plans(lowered, precision, late)
+
+    def measured_on(inputs: Mapping[str, Array], layers_made: Mapping[str, Made]) -> Measured:
+        skew = {name: late.steps[name] for name in lowered.populations}
+        return replace(measure(graph, given, _assembled(lowered, layers_made, late), inputs, _CHIP), skew=skew)
+
+    layers_made = _chosen(graph, given.populations, plans, choice, calibration, measured_on)
+    fixed = _assembled(lowered, layers_made, late)
+    measured = None if calibration is None else measured_on(calibration, layers_made)
     prices = {plan.name: (layers_made[plan.name].prices(plan), law.ALIGN_BITS, np.inf) for plan in plans}
-    table = layer_prices(lowered, fixed, prices, _CHIP, measured)
+    table = layer_prices(given, fixed, prices, _CHIP, measured)
     findings = [note for plan in plans for note in layer_notes(plan, layers_made[plan.name])]
     chip = offered(choice.chip, "--chip", tuple(NAMES), "loihi")
     told = {
@@ -87,7 +99,7 @@ def lowered_to_chip(
     }
     final = Graph(fixed.nodes, fixed.edges, {**fixed.metadata, **told})
     findings += artefact_notes(final, precision, str(chip))
-    return Quantised(final, table, tuple(findings), lowered, measured, _skew(lowered))
+    return Quantised(final, table, tuple(findings), given, measured, late.skew)
 
 
 def _precision(choice: QuantiseChoice) -> Precision:
@@ -103,7 +115,47 @@ def _precision(choice: QuantiseChoice) -> Precision:
     return precision
 
 
-def _refused(lowered: Lowered) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """By how many steps each input, population and host node is late on the chip, one for each layer before it.
+
+    first: populations whose membrane sees the current of the step before: the step of delay that every projection onto
+    them has in the model is the chip's own.
+    """
+
+    steps: Mapping[str, int]
+    first: frozenset[str]
+
+    @classmethod
+    def of(cls, lowered: Lowered) -> _Late:
+        """Of a network before its neurons became plain ones."""
+        first = frozenset(name for name, node in lowered.populations.items() if is_membrane_first(node))
+        late = dict.fromkeys(lowered.inputs, 0)
+        for name in lowered.populations:
+            sources = [p.source for p in lowered.onto(name) if p.source != name]
+            own = 0 if name in first else law.SYNAPSE_STEPS
+            late[name] = own + max((late.get(source, 0) for source in sources), default=0)
+        waiting = list(lowered.host)
+        while waiting:
+            name = waiting.pop(0)
+            before = [edge.source for edge in lowered.host_edges if edge.target == name]
+            if all(source in late for source in before):
+                late[name] = max((late[source] for source in before), default=0)
+            else:
+                waiting.append(name)
+        return cls(late, first)
+
+    @property
+    def skew(self) -> dict[str, int]:
+        """Those that are late."""
+        return {name: steps for name, steps in self.steps.items() if steps}
+
+    def on_chip(self, source: str, target: str, delay_steps: int) -> int:
+        """The delay on the chip of a projection of a plain network, in steps."""
+        return delay_steps + (0 if source == target or target in self.first else law.SYNAPSE_STEPS)
+
+
+def _refused(lowered: Lowered, late: _Late) -> list[Finding]:
     found = []
     for name, (_, given) in lowered.inputs.items():
         if given != InputRange():
@@ -117,26 +169,36 @@ def _refused(lowered: Lowered) -> list[Finding]:
         found += refusals(name, node)
         if not lowered.onto(name):
             found.append(Finding("no_input", "error", name, "no spikes reach this layer", "remove it"))
-    for p in lowered.projections:
-        loops = any(other.source == other.target for other in lowered.onto(p.target))
-        allowed = [LOOP_STEPS] if p.source == p.target else [0] if loops else range(MAX_DELAY + 1)
-        if p.delay_steps not in allowed:
-            message = f"a delay of {p.delay_steps} steps from {p.source!r} to {p.target!r}"
-            fix = f"use 0 to {MAX_DELAY} steps, none before a recurrent layer, and {LOOP_STEPS} within it"
-            found.append(Finding("delay", "error", p.name, message, fix))
-    return found
+    return found + [finding for p in lowered.projections for finding in _delay_refused(lowered, p, late)]
 
 
-def _plans(lowered: Lowered, precision: Precision) -> list[Plan]:
+def _delay_refused(lowered: Lowered, p: Projection, late: _Late) -> list[Finding]:
+    loops = any(other.source == other.target for other in lowered.onto(p.target))
+    steps = late.on_chip(p.source, p.target, p.delay_steps) - law.SYNAPSE_STEPS
+    if p.source == p.target and p.target in late.first:
+        message = (
+            f"a loop of {p.delay_steps} steps: the layer sees its own spikes a step later, as its membrane is first"
+        )
+        fix = f"train with the synapse first, or export to another target: netx has loops of {LOOP_STEPS} step"
+        return [Finding("delay", "error", p.name, message, fix)]
+    if steps in ([0] if loops else range(MAX_DELAY + 1)):
+        return []
+    message = f"a delay of {p.delay_steps} steps from {p.source!r} to {p.target!r}"
+    fix = f"use 0 to {MAX_DELAY} steps, none before a recurrent layer, and {LOOP_STEPS} within it"
+    return [Finding("delay", "error", p.name, message, fix)]
+
+
+def _plans(lowered: Lowered, precision: Precision, late: _Late) -> list[Plan]:
     images = {name for name, (node, _) in lowered.inputs.items() if len(node.shape) == 3}
-    plans, late = [], _skew(lowered)
+    plans = []
     for name, node in lowered.populations.items():
-        constant = np.zeros(())
-        for value in lowered.constants.get(name, {}).values():
-            constant = constant + value.astype(np.float64)
-        registers = registers_of(node, constant)
+        registers = registers_of(node, constant_current(lowered, name))
         projections = tuple(_with_gain(lowered, p, node) for p in lowered.onto(name))
-        if len(projections) == 1 and projections[0].source in images and _is_image(lowered, projections[0], registers):
+        if (
+            len(projections) == 1
+            and projections[0].source in images
+            and _is_image(lowered, projections[0], registers, late)
+        ):
             images.add(name)
         else:
             projections = tuple(
@@ -144,7 +206,7 @@ def _plans(lowered: Lowered, precision: Precision) -> list[Plan]:
                 for p in projections
             )
         sources = {p.source: lowered.shape(p.source) for p in projections}
-        plans.append(Plan(name, node, registers, projections, sources, precision, late[name]))
+        plans.append(Plan(name, node, registers, projections, sources, precision, late.steps[name]))
     return plans
 
 
@@ -156,10 +218,11 @@ def _with_gain(lowered: Lowered, projection: Projection, node: Neuron) -> Projec
     return replace(projection, weights=with_rows_scaled(projection.weights, rows, lowered.shape(projection.source)))
 
 
-def _is_image(lowered: Lowered, projection: Projection, registers: Registers) -> bool:
+def _is_image(lowered: Lowered, projection: Projection, registers: Registers, late: _Late) -> bool:
     """Whether a .net file can hold the layer as a convolution: bias and threshold are then those of feature maps."""
     weights, shape = projection.weights, lowered.shape(projection.target)
-    if projection.delay_steps:  # netx reads no delay of a convolution
+    ends = (projection.source, projection.target)
+    if late.on_chip(*ends, projection.delay_steps) > law.SYNAPSE_STEPS:  # netx reads no delay of a convolution
         return False
     if not isinstance(weights, ConvWeights) or weights.input_shape != lowered.shape(projection.source):
         return False
@@ -172,10 +235,11 @@ def _is_image(lowered: Lowered, projection: Projection, registers: Registers) ->
 
 def _chosen(
     graph: Graph[DiscreteNode],
-    lowered: Lowered,
+    given: Mapping[str, Neuron],
     plans: list[Plan],
     choice: QuantiseChoice,
     calibration: Mapping[str, Array] | None,
+    measured_on: Callable[[Mapping[str, Array], Mapping[str, Made]], Measured],
 ) -> dict[str, Made]:
     """Every layer with the best scale: first by itself on the float model's spikes, then in the whole network."""
     if calibration is None:
@@ -186,7 +250,7 @@ def _chosen(
     sent = {**few, **run.spikes}
     chosen, ready = {}, []
     for plan in plans:
-        states = dict(run.observables[plan.name])
+        states = plain_states(given[plan.name], plan.node, run.observables.get(plan.name, {}))
         truth = states["v"] if plan.readout else sent[plan.name]
         seen = Seen({p.source: sent[p.source] for p in plan.projections}, truth, observe(plan.node, states))
         ready.append(replace(plan, active={p.name: activity(p.weights, sent[p.source]) for p in plan.projections}))
@@ -194,13 +258,10 @@ def _chosen(
     if not choice.search or len(plans) < 2:
         return chosen
 
-    def measured(layers_made: Mapping[str, Made]) -> Measured:
-        return measure(graph, lowered, _assembled(lowered, layers_made), few, _CHIP)
-
-    return together(ready, chosen, measured)
+    return together(ready, chosen, partial(measured_on, few))
 
 
-def _assembled(lowered: Lowered, made: Mapping[str, Made]) -> Graph[FixedNode]:
+def _assembled(lowered: Lowered, made: Mapping[str, Made], late: _Late) -> Graph[FixedNode]:
     nodes: dict[str, FixedNode] = {name: FixedInput(node.shape) for name, (node, _) in lowered.inputs.items()}
     edges = []
     for name, one in made.items():
@@ -208,27 +269,9 @@ def _assembled(lowered: Lowered, made: Mapping[str, Made]) -> Graph[FixedNode]:
             for number, link in enumerate(links):
                 array = f"{projection} ({number + 1})" if number else projection
                 nodes[array] = link.synapses
-                late = 0 if link.source == name else law.SYNAPSE_STEPS
-                edges.append(Edge(link.source, array, "x", link.delay_steps + late))
+                edges.append(Edge(link.source, array, "x", late.on_chip(link.source, name, link.delay_steps)))
                 edges.append(Edge(array, name, link.port))
         nodes[name] = one.started
     for name, layer in lowered.host.items():
         nodes[name] = layers.rounded(layer, "float64") if isinstance(layer, Linear | Conv) else layer
     return Graph(nodes, (*edges, *lowered.host_edges), lowered.metadata)
-
-
-def _skew(lowered: Lowered) -> dict[str, int]:
-    """By how many steps each population and output is late: one for each layer of the chip before it."""
-    late = dict.fromkeys(lowered.inputs, 0)
-    for name in lowered.populations:
-        sources = [p.source for p in lowered.onto(name) if p.source != name]
-        late[name] = law.SYNAPSE_STEPS + max((late.get(source, 0) for source in sources), default=0)
-    waiting = list(lowered.host)
-    while waiting:
-        name = waiting.pop(0)
-        before = [edge.source for edge in lowered.host_edges if edge.target == name]
-        if all(source in late for source in before):
-            late[name] = max((late[source] for source in before), default=0)
-        else:
-            waiting.append(name)
-    return {name: steps for name, steps in late.items() if steps}

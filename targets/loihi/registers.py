@@ -6,6 +6,8 @@ With K the one free scale of a layer, Norse's neuron is Lava's (the integer weig
 
 so that, with s = 2^ALIGN_BITS / K the weight that an integer 1 stands for: threshold mantissa = (v_th - v_reset) /
 (alpha s), bias mantissa = (constant + v_leak - v_reset) / s. Families without a synapse have beta = 1; IF has dv = 0.
+A spike at the threshold itself is one above the next smaller whole number. Families and rules are those of
+passes/plain.py.
 
 A constant at the synapse builds up there over tau_syn, to constant / beta. The chip's bias goes to v, at once and all
 of it. The two agree by a shift of variables: with u = K (i + x - constant / beta), the sum u + bias is the model's
@@ -21,7 +23,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,11 @@ from norse_export.errors import Finding
 from norse_export.ir.fixed import Population
 from norse_export.ir.graph import Shape
 from norse_export.ir.stages import Neuron
-from norse_export.passes import integers
-from norse_export.program.laws import SYNAPTIC
 
 from . import law
 from .law import IntArray
 from .limits import BIAS_MAX, BIAS_MIN, DECAY_MAX, THRESHOLD_MAX
+from .refusals import decay_register, form
 
 Floats = NDArray[np.float64]
 UNIT = 1 << law.ALIGN_BITS
@@ -49,7 +49,8 @@ class Registers:
     """What a population asks for. alpha: v is K / alpha times the model's. The rest is [*shape], in the model's units.
 
     drive: the bias. held: the part of it that builds up at the synapse. i0, v0: where current and membrane start. v_th
-    is None for a population that does not spike; it and v0 count from the reset value.
+    is None for a population that does not spike; it and v0 count from the reset value. fires_at: the threshold itself
+    is a spike, too.
     """
 
     i_decay: int
@@ -60,6 +61,7 @@ class Registers:
     i0: Floats
     v0: Floats
     v_th: Floats | None
+    fires_at: bool = False
 
     def smallest_scale(self) -> float:
         """The smallest weight that an integer 1 can stand for: threshold and bias then fill their registers."""
@@ -70,8 +72,7 @@ class Registers:
     def population(self, node: Neuron, scale: float, late: int = 0) -> Population:
         """The population, where an integer weight of 1 stands for `scale`; late: by how many steps spikes arrive so."""
         readout = self.v_th is None
-        threshold = np.asarray(float(THRESHOLD_MAX)) if self.v_th is None else self.v_th / (self.alpha * scale)
-        bias, mantissa = np.rint(self.drive / scale).astype(np.int64), np.rint(threshold).astype(np.int64)
+        bias, mantissa = np.rint(self.drive / scale).astype(np.int64), self._threshold(scale)
         parameters = {
             "u_keep": law.current_keep(np.asarray(self.i_decay - law.CURRENT_DECAY_OFFSET)),
             "v_keep": law.voltage_keep(np.asarray(self.v_decay)),
@@ -90,6 +91,20 @@ class Registers:
             dt=node.dt,
             unit={name: np.broadcast_to(value, node.shape) for name, value in units.items()},
         )
+
+    def _threshold(self, scale: float) -> IntArray:
+        """The mantissa: v > 64 mantissa is the chip's spike, for whole v.
+
+        Where membranes are whole multiples of 64, because nothing of them decays by parts, the test is exact; else the
+        nearest mantissa is taken.
+        """
+        if self.v_th is None:
+            return np.asarray(THRESHOLD_MAX)
+        real = self.v_th / (self.alpha * scale)
+        if {self.i_decay, self.v_decay} <= {0, law.DECAY_UNITY}:
+            return (np.ceil(real) - 1 if self.fires_at else np.floor(real)).astype(np.int64)
+        least = (np.ceil(real * UNIT) - 1) / UNIT if self.fires_at else real
+        return np.rint(least).astype(np.int64)
 
     @property
     def keeps(self) -> tuple[float, float]:
@@ -119,58 +134,31 @@ class Registers:
 
 
 def registers_of(node: Neuron, constant: Floats) -> Registers:
-    """The registers of a population that `refusals` has nothing against; constant: see `Lowered.constants`."""
-    real = {name: compact.astype(np.float64) for name, compact in node.parameters.items()}
+    """The registers of a population that `refusals` has nothing against; constant: see `constant_current`."""
+    real, own = {name: compact.astype(np.float64) for name, compact in node.parameters.items()}, form(node)
     beta = float(real["beta"].flat[0]) if "beta" in real else 1.0
     alpha = float(real["alpha"].flat[0]) if "alpha" in real else 1.0
     reset = real.get("v_reset", np.zeros(()))
     leak = real["v_leak"] - reset if "v_leak" in real else np.zeros(())
-    held = real.get("gain", np.ones(())) * constant / beta
-    synaptic = integers.family_name(node) in SYNAPTIC
+    held, synaptic = constant / beta, "i" in node.initial_state
     start = {name: values.astype(np.float64) for name, values in node.initial_state.items()}
     spread = partial(_spread, shape=node.shape)
     return Registers(
-        i_decay=_decay(beta),
-        v_decay=min(_decay(alpha), DECAY_MAX) if "alpha" in real else 0,
+        i_decay=decay_register(beta),
+        v_decay=min(decay_register(alpha), DECAY_MAX) if "alpha" in real else 0,
         alpha=alpha,
         drive=spread(held + leak),
         held=spread(held if synaptic else np.zeros(())),
         i0=spread(start["i"] if synaptic else np.zeros(())),
         v0=spread(start["v"] - reset),
         v_th=np.ascontiguousarray(real["v_th"] - reset) if "v_th" in real else None,
+        fires_at=own.rule.threshold == "ge",
     )
-
-
-def refusals(name: str, node: Neuron) -> list[Finding]:
-    """Why the chip cannot hold a population."""
-    found = integers.refusals(name, node)
-    if found:
-        return found
-
-    def refuse(kind: str, message: str, fix: str) -> None:
-        found.append(Finding(kind, "error", name, message, fix))
-
-    for coefficient, tau in (("alpha", "tau_mem"), ("beta", "tau_syn")):
-        if coefficient not in node.parameters:
-            continue
-        values = node.parameters[coefficient]
-        if not _uniform(values):
-            refuse("decays", f"{tau} differs between neurons", f"give one {tau} for the layer: it has one register")
-        elif not 1 <= _decay(float(values.flat[0])) <= law.DECAY_UNITY:
-            message = f"dt/{tau} = {float(values.flat[0]):g}: the chip has parts of 4096, from 1 to 4096"
-            refuse("decay_range", message, f"choose another {tau}")
-    base = node.parameters.get("v_reset", np.zeros(()))
-    if "v_th" in node.parameters and np.any(node.parameters["v_th"] < base):
-        refuse("threshold", "the threshold is below the reset value", "give v_th above v_reset")
-    elif "v_th" in node.parameters and np.any(node.initial_state["v"] > node.parameters["v_th"]):
-        message = f"the membrane starts at {_told(node.initial_state['v'])}, above the threshold"
-        refuse("initial_state", message, "start at or below v_th: the chip would spike before the first input arrives")
-    return found
 
 
 def decay_notes(name: str, node: Neuron, registers: Registers) -> list[Finding]:
     """What a user should know of the decays."""
-    if "alpha" in node.parameters and _decay(registers.alpha) > DECAY_MAX:
+    if "alpha" in node.parameters and decay_register(registers.alpha) > DECAY_MAX:
         message = f"dt/tau_mem = {registers.alpha:g} becomes {DECAY_MAX}/4096, the most that the register holds"
         return [Finding("decay_range", "warning", name, message, "choose a longer tau_mem")]
     return []
@@ -199,22 +187,9 @@ def start_notes(name: str, registers: Registers, population: Population, scale: 
     return [Finding("initial_state", "warning", name, message, "expect differences in the first steps")]
 
 
-def _decay(coefficient: float) -> int:
-    return int(np.rint(coefficient * law.DECAY_UNITY))
-
-
 def _spread(values: Floats, shape: Shape) -> Floats:
     return np.ascontiguousarray(np.broadcast_to(values, shape))
 
 
 def _whole(values: Floats) -> IntArray:
     return np.rint(values).astype(np.int64)
-
-
-def _uniform(values: NDArray[Any]) -> bool:
-    return bool(np.all(values == values.flat[0]))
-
-
-def _told(values: NDArray[Any]) -> str:
-    low, high = float(values.min()), float(values.max())
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

@@ -38,7 +38,7 @@ FAMILIES = [
 ]
 VALUES = {
     "alpha": 0.25, "beta": 0.375, "gain": 1.5, "decay_v": 0.875, "decay_i": 0.75, "decay_e": 0.5, "scale": 2.0,
-    "tau_steps": 8.0, "v_th": 0.375, "v_leak": 0.0625, "v_reset": -0.125, "v": 0.125, "i": 0.25,
+    "tau_steps": 8.0, "share": 0.125, "v_th": 0.375, "v_leak": 0.0625, "v_reset": -0.125, "v": 0.125, "i": 0.25,
 }  # fmt: skip
 
 

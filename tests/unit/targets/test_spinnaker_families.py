@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
-from small_nets import cuba_lif, discrete_chain, spikes
+from family_chip_nets import FIRST, GE, STEPS, SUBTRACT, ZERO, net, neuron, raster
+from small_nets import cuba_lif, discrete_chain
 from spinnaker_oracle import Neuron as Oracle
 from spinnaker_oracle import run_network
 
@@ -23,7 +23,6 @@ from norse_export.interpret.fixed import emulate, summed
 from norse_export.ir.fixed import FixedInput, Population, Synapses
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Linear, Output
-from norse_export.ir.stages import Neuron
 from norse_export.passes.quantise import QuantiseChoice, Quantised
 from norse_export.program.families import Rule, family
 from norse_export.program.program import Family
@@ -31,17 +30,11 @@ from norse_export.targets.spinnaker import SpinnakerTarget, reading
 from norse_export.targets.spinnaker.derive import LEAK, ONE, expk
 from norse_export.targets.spinnaker.lower import lower
 
-STEPS, SIZES = 120, (12, 9, 6)
 TARGET = SpinnakerTarget(states=True)
-GE, FIRST = Rule(threshold="ge"), Rule(order="membrane_first")
 # Their decays and weights are rounded, and so a few spikes may differ; the step is the same.
 LEAKY = [
     *(family("lif_refrac", recurrent=loop) for loop in (False, True)),
-    *(
-        family("cuba_lif", recurrent=loop, rule=rule)
-        for rule in (GE, FIRST, Rule(reset="zero"))
-        for loop in (False, True)
-    ),
+    *(family("cuba_lif", recurrent=loop, rule=rule) for rule in (GE, FIRST, ZERO) for loop in (False, True)),
     *(family("lif", recurrent=True, rule=rule) for rule in (Rule(), GE)),
     family("lif_quotient_whole", rule=GE),
     family("leaky_zero"),
@@ -57,50 +50,6 @@ EXACT = [
     family("threshold"),
     family("threshold", rule=GE),
 ]
-VALUES = {
-    "alpha": 0.25, "beta": 0.375, "decay_v": 0.9, "decay_i": 0.7, "tau_steps": 7.0, "v_th": 0.375, "v_leak": 0.0625,
-    "v_reset": -0.125, "v": 0.125, "rho_reset": 3.0, "b": 0.375,
-}  # fmt: skip
-
-
-def neuron(made: Family, size: int, **changes: Any) -> Neuron:
-    """Thresholds are one for each neuron."""
-    given = VALUES | {"v_th": np.linspace(0.25, 0.5, size)} | changes
-
-    def values(names: tuple[str, ...]) -> dict[str, Any]:
-        return {name: np.broadcast_to(np.float32(given.get(name, 0.0)), size) for name in names}
-
-    parameters, state = values(made.parameters), values(made.state)
-    return Neuron(family=made, shape=(size,), parameters=parameters, initial_state=state, dt=1e-3)
-
-
-def net(made: Family, *, grid: int | None = None, **changes: Any) -> Graph[Any]:
-    """Two layers of the family with weights, biases and perhaps loops. grid: numbers are multiples of 1 / grid."""
-    generator = np.random.default_rng(7)
-
-    def drawn(*shape: int, scale: float, mean: float = 0.0) -> Any:
-        values = generator.normal(size=shape) * scale + mean
-        return (values if grid is None else np.rint(values * grid) / grid).astype(np.float32)
-
-    nodes: dict[str, Any] = {"input": Input((SIZES[0],), "float32")}
-    edges, before = [], "input"
-    for number, (n_in, size) in enumerate(pairwise(SIZES)):
-        name, way = f"n{number}", f"w{number}"
-        thresholds = np.linspace(0.25, 0.5, size)
-        thresholds = thresholds if grid is None else np.rint(thresholds * grid) / grid
-        nodes[way] = Linear(drawn(size, n_in, scale=0.6, mean=0.5 * number), drawn(size, scale=0.1))
-        nodes[name] = neuron(made, size, **{"v_th": thresholds, **changes})
-        edges += [Edge(before, way), Edge(way, name)]
-        if made.ports[-1] == "r":
-            nodes[f"r{number}"] = Linear(drawn(size, size, scale=0.2))
-            edges += [Edge(name, f"r{number}", "x", 1), Edge(f"r{number}", name, "r")]
-        before = name
-    nodes["output"] = Output((SIZES[-1],))
-    return Graph(nodes, (*edges, Edge(before, "output")))
-
-
-def raster() -> Mapping[str, Any]:
-    return {"input": spikes(np.random.default_rng(3), STEPS, 2, SIZES[0], rate=0.25)}
 
 
 def made_of(graph: Graph[Any]) -> Quantised:
@@ -252,13 +201,13 @@ def test_what_the_chip_does_not_have_is_refused_by_name_and_with_its_reason(name
     assert caught.value.exit_code == 3
     assert [(finding.kind, finding.where) for finding in caught.value.findings] == [("family", "n0"), ("family", "n1")]
     assert all(REFUSED[name] in finding.message and name in finding.message for finding in caught.value.findings)
-    assert all("norse-export run and parity" in finding.fix for finding in caught.value.findings)
+    assert all("norse-export run, parity" in finding.fix for finding in caught.value.findings)
 
 
 @pytest.mark.parametrize("name", ["cuba_lif", "lif", "if", "lif_share"])
 def test_a_reset_by_subtraction_is_refused(name: str) -> None:
     with pytest.raises(UnsupportedError, match="a reset by subtraction"):
-        made_of(net(family(name, rule=Rule(reset="subtract"))))
+        made_of(net(family(name, rule=SUBTRACT)))
 
 
 def test_a_reset_above_the_threshold_would_fire_through_the_rest_and_is_refused() -> None:
