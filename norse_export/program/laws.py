@@ -90,7 +90,7 @@ def integer_family(name: str, law: Law, shift: int) -> Family:
     """
     if name not in NAMES:
         raise UnsupportedError(
-            f"neurons of family {name} have no integer form", where=name, fix="export to a target that takes floats"
+            f"neurons of family {name} have no integer form", where=name, fix=f"use one of: {', '.join(NAMES)}"
         )
     names = _Names(name, law)
     noises = 1 + (name in SYNAPTIC) if law.rounding is STOCHASTIC and name != "if" else 0

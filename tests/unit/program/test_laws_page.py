@@ -7,9 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from norse_export.passes.translate import Units, translated
 from norse_export.program.check import _SIGNATURES
+from norse_export.program.families import family
 from norse_export.program.laws import NAMES, Law, integer_family
 from norse_export.program.operations import Rounding
 from norse_export.program.program import Program
@@ -39,6 +42,10 @@ def python() -> dict[str, Any]:
 def programs() -> dict[str, Program]:
     found = {name: integer_family(name, Law(), 0).trace() for name in NAMES}
     found["cuba_lif choices"] = integer_family("cuba_lif", CHOICES, 6).trace()
+    for name in ("lsnn", "lif_refrac"):
+        bits = {"v": 6, "i": 4} | ({"b": 6} if name == "lsnn" else {})
+        values = {key: np.asarray(0.3) for key in family(name).parameters} | {"rho_reset": np.asarray(5.0)}
+        found[name] = translated(family(name).trace(), values, {}, Law(), Units(np.ones(()), bits)).program
     return found | {"lava_lif": python()["LAVA_LIF"].trace()}
 
 
