@@ -86,11 +86,11 @@ def integer_family(name: str, law: Law, shift: int) -> Family:
     of the weights. The port is "x"; the states are "v", then "i", then "refractory" where the law has it.
 
     Raises:
-        UnsupportedError: a family that has no integer form yet.
+        UnsupportedError: a family for which the law has no step of its own; passes/translate.py makes those.
     """
     if name not in NAMES:
         raise UnsupportedError(
-            f"neurons of family {name} have no integer form", where=name, fix=f"use one of: {', '.join(NAMES)}"
+            f"the law has no step for neurons of family {name}", where=name, fix=f"use one of: {', '.join(NAMES)}"
         )
     names = _Names(name, law)
     noises = 1 + (name in SYNAPTIC) if law.rounding is STOCHASTIC and name != "if" else 0
