@@ -9,6 +9,7 @@ from norse_export import registry
 from norse_export.errors import ExportError, MissingDependencyError
 from norse_export.pipeline.choices import FormChoice, InputChoice, IntegerChoice, LoadChoice, chosen_inputs
 from norse_export.pipeline.exporting import refuse_unused
+from norse_export.pipeline.fitting import fitting
 from norse_export.pipeline.forms import in_form
 from norse_export.pipeline.loading import load_model
 from norse_export.report.results import CheckResult, TargetSummary

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding
 
+# What a graph's metadata hold for the sake of .nir files alone: metadata of other tools, and how their file was made.
+FOREIGN_KEY, KEPT_KEY = "nir_metadata", "nir_file"
 BESIDE = "norse_export"  # name of the text beside the graph, in the file
 Value = NDArray[Any] | int | float | bool | str
 # Names of `Metadata` are text without '/'; groups nest.

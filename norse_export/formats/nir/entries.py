@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from norse_export.errors import GraphError
 
-from .document import Metadata, NIRDocument
+from .document import FOREIGN_KEY, Metadata, NIRDocument
 from .notes import PREFIX
 from .packed import pack_metadata, unpack_metadata
 
-FOREIGN_KEY = "nir_metadata"
 # Texts of dtypes that an array may have. A table, since np.dtype evaluates much more than names.
 _DTYPES: Mapping[str, np.dtype[Any]] = {
     dtype.str: dtype

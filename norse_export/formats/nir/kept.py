@@ -20,7 +20,7 @@ from norse_export.ir.stages import ContinuousNode
 
 from .checks import problems_of
 from .declared import NodePath, declare
-from .document import NIRDocument, NIRNode, Value
+from .document import KEPT_KEY, NIRDocument, NIRNode, Value
 from .entries import arrays_of, bits_of, dtype_of
 from .fields import Fields, node_fields
 from .packed import pack, unpack
@@ -29,7 +29,6 @@ from .sameness import same_array
 from .subgraphs import laid_open
 from .values import value_problems
 
-KEPT_KEY = "nir_file"
 _DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
 _Change = Callable[[NodePath, NIRNode], NIRNode]
 

@@ -211,6 +211,17 @@ def _longer(*taus: str, than_dt: bool = False) -> Need:
     return need
 
 
+def _stable(*taus: str) -> Need:
+    """Time constants with which forward Euler does not diverge."""
+
+    def need(given: _Given) -> str | None:
+        short = [tau for tau in taus if np.any(given.fields[tau] <= given.dt / 2)]
+        blamed = "to_nir of norse 1.1.0 writes time constants that are dt times too short"
+        return f"{', '.join(short)} of half of dt = {given.dt:g} s or less diverge: {blamed}" if short else None
+
+    return need
+
+
 def _scaled_alike(name: str, *, tau: str) -> Need:
     """The threshold stands for the gain of the input there, and is one number."""
 
@@ -228,8 +239,8 @@ _NORSE = Preset(
     words={"scheme": "euler", "order": "synapse-first", "threshold": "gt", "reset": "zero"},
     kinds={
         "IF": Reading(takes={"r": _added}, ignores={"v_reset": 0.0}, start=_number(0.0)),
-        "LIF": Reading(ignores={"r": 1.0, "v_reset": 0.0}),
-        "CubaLIF": Reading(needs=(_is("v_leak", 0.0, _EXACT),), ignores={"v_reset": 0.0}),
+        "LIF": Reading(needs=(_stable("tau"),), ignores={"r": 1.0, "v_reset": 0.0}),
+        "CubaLIF": Reading(needs=(_stable("tau_syn", "tau_mem"), _is("v_leak", 0.0, _EXACT)), ignores={"v_reset": 0.0}),
     },
     limits={"IF": "it adds an input as it is, whatever r and dt are"},
 )

@@ -17,12 +17,12 @@ from norse_export.ir.neurons import IF, CubaLIF, Integrator, NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
 from .conv_form import written_form
-from .document import NIRDocument, NIRNode
+from .document import FOREIGN_KEY, KEPT_KEY, NIRDocument, NIRNode
 from .edge_delays import as_node, written_as_nodes
-from .entries import FOREIGN_KEY, Entries
+from .entries import Entries
 from .fields import conv_fields, node_fields
 from .gains import UNIT_W_IN, coefficient
-from .kept import KEPT_KEY, restored
+from .kept import restored
 from .notes import FORMAT, LOOP_DELAY_STEPS, graph_rules, node_rules, packed_array, prefixed
 from .sameness import same_graph
 from .to_graph import graph_of_document

@@ -15,10 +15,10 @@ from norse_export.ir.graph import Edge, Graph, Shape
 from norse_export.ir.stages import ContinuousNode
 from norse_export.ir.step_choice import StepChoice
 
-from .document import NIRDocument, NIRNode
+from .document import FOREIGN_KEY, KEPT_KEY, NIRDocument, NIRNode
 from .edge_delays import taken_out
-from .entries import FOREIGN_KEY, Entries
-from .kept import KEPT_KEY, kept
+from .entries import Entries
+from .kept import kept
 from .notes import FORMAT, LOOP_DELAY_STEPS, PREFIX, Notes
 from .rewritten import with_originals
 from .steps import Steps, unknown_words

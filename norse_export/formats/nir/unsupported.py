@@ -73,11 +73,11 @@ def _node_findings(name: str, node: ContinuousNode, as_it_was: bool) -> Iterator
 def _neuron(name: str, node: NeuronModel) -> Iterator[Finding]:
     if node.kind.name not in NEURONS:
         message = f"{node.kind.name}: NIR has no primitive for this kind of neuron"
-        fix = "export to a target that carries its step: norse-export targets lists them"
+        fix = "export to a target that carries its step"
         yield Finding("family", "error", name, message, fix)
     elif node.rule.reset == "subtract":
         message = f"{node.kind.name} whose reset subtracts the threshold: NIR's equations reset to v_reset"
-        fix = "use a reset to v_reset, or export to a target that carries it: norse-export targets lists them"
+        fix = "use a reset to v_reset, or export to a target that carries it"
         yield Finding("rule", "error", name, message, fix)
     elif node.rule.reset == "zero" and np.any(node["v_reset"] != 0):
         message = f"{node.kind.name} that resets to zero, with a v_reset that is not: NIR's equations reset to v_reset"

@@ -16,9 +16,8 @@ from nir_graphs import F32, chain, lif, ones, read, round_trip, written
 
 from norse_export.errors import ExportError, GraphError, UnsupportedError, UsageError
 from norse_export.files.limits import Limits
-from norse_export.formats.nir.document import NIRDocument, NIRNode
+from norse_export.formats.nir.document import KEPT_KEY, NIRDocument, NIRNode
 from norse_export.formats.nir.entries import Entries
-from norse_export.formats.nir.kept import KEPT_KEY
 from norse_export.formats.nir.load import load_nir
 from norse_export.formats.nir.to_document import document_of_graph
 from norse_export.formats.nir.to_graph import graph_of_document
