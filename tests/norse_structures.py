@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from structure_functions import FUNCTIONS
 from structure_loops import LOOPS
-from structure_nets import CODED, CONTAINERS, FUNCTIONS, MODELS
+from structure_nets import CODED, CONTAINERS, MODELS
 from structure_parts import Structure
 
 __all__ = ["STRUCTURES", "Structure"]

@@ -255,28 +255,20 @@ LOOPS: dict[str, Structure] = {
         whole(lambda m, x: torch.stack(over(m, (p for _, p in zip(range(T), x, strict=True))))), spikes
     ),
     "x.unbind(0)": Structure(whole(lambda m, x: torch.stack(over(m, x.unbind(0)), dim=0)), spikes),
-    "split into steps": Structure(
-        whole(lambda m, x: torch.stack(over(m, (p.squeeze(0) for p in x.split(1))))), spikes
-    ),
-    "chunk into steps": Structure(
-        whole(lambda m, x: torch.stack(over(m, (p[0] for p in x.chunk(T))))), spikes
-    ),
+    "split into steps": Structure(whole(lambda m, x: torch.stack(over(m, (p.squeeze(0) for p in x.split(1))))), spikes),
+    "chunk into steps": Structure(whole(lambda m, x: torch.stack(over(m, (p[0] for p in x.chunk(T))))), spikes),
     "x[t:t+1].squeeze(0)": Structure(
         whole(lambda m, x: torch.stack(over(m, (x[t : t + 1].squeeze(0) for t in range(T))))), spikes
     ),
-    "cat of unsqueezed steps": Structure(
-        whole(lambda m, x: torch.cat([v.unsqueeze(0) for v in over(m, x)])), spikes
-    ),
+    "cat of unsqueezed steps": Structure(whole(lambda m, x: torch.cat([v.unsqueeze(0) for v in over(m, x)])), spikes),
     "cat of v[None]": Structure(whole(lambda m, x: torch.cat([v[None] for v in over(m, x)], dim=0)), spikes),
     "vstack of v[None]": Structure(whole(lambda m, x: torch.vstack([v[None] for v in over(m, x)])), spikes),
     "a raster grown by cat": Structure(whole(lambda m, x: _grown(m, x)), spikes),
     "preallocated": Structure(whole(_filled), spikes),
     "two preallocated, read back": Structure(whole(_filled_twice), spikes),
-    "preallocated for half of the steps": Structure(whole(_half_filled), spikes, ("time_loop", "1 of 24")),
-    "preallocated with a row of zeros before, cut off": Structure(
-        whole(_filled_late), spikes, ("time_loop", "")
-    ),
-    "preallocated a step late": Structure(whole(_filled_one_late), spikes, ("time_loop", "")),
+    "preallocated for half of the steps": Structure(whole(_half_filled), spikes, ("time_loop", "12 of 24 steps")),
+    "preallocated with a row of zeros before, cut off": Structure(whole(_filled_late), spikes),
+    "preallocated a step late": Structure(whole(_filled_one_late), spikes, ("time_loop", "steps 0 to 22 of 24")),
     "a second loop over a list": Structure(whole(lambda m, x: torch.stack(read(m, hidden(m, x)))), spikes),
     "three loops over lists": Structure(whole(lambda m, x: torch.stack(read(m, deep(m, hidden(m, x))))), spikes),
     "a second loop over a stack": Structure(
@@ -321,8 +313,8 @@ LOOPS: dict[str, Structure] = {
     ),
     "states in a list, two outputs": Structure(whole(_unrolled), spikes),
     "feedback from zeros": Structure(whole(_fed_back), spikes),
-    "feedback by a branch": Structure(whole(_fed_back_if), spikes),
-    "a step late": Structure(whole(_delayed), spikes),
+    "feedback by a branch": Structure(whole(_fed_back_if), spikes, ("control_flow", "it has a bias")),
+    "a step late": Structure(whole(_delayed), spikes, ("control_flow", "at step 23")),
     "spikes counted at every step": Structure(whole(_counted_each_step), spikes),
     "convolutional": Structure(whole(_convolutional, **CONVOLUTIONAL), maps),
     "batch first, transposed inside": Structure(
@@ -331,19 +323,23 @@ LOOPS: dict[str, Structure] = {
     "batch first in between": Structure(
         whole(lambda m, x: torch.stack(over(m, x.transpose(0, 1).unbind(1)), 1).transpose(0, 1)), spikes
     ),
-    "batch first at the end": Structure(
-        whole(lambda m, x: torch.stack(over(m, x), dim=1)), spikes, ("time_axis", "batch first")
-    ),
+    "batch first at the end": Structure(whole(lambda m, x: torch.stack(over(m, x), dim=1)), spikes),
     "batch first": Structure(
         whole(lambda m, x: torch.stack(over(m, (x[:, t] for t in range(x.shape[1]))), 1)),
         spikes,
-        ("time_loop", "batch"),
+        ("time_loop", "second axis"),
     ),
     "the state left out once": Structure(whole(_forgetting_once), spikes, ("state", "not carried")),
     "the state never carried": Structure(whole(_forgetting), spikes, ("state", "not carried")),
-    "backwards": Structure(whole(lambda m, x: torch.stack(over(m, reversed(list(x))))), spikes, ("time_loop", "order")),
-    "results backwards": Structure(whole(lambda m, x: torch.stack(over(m, x)[::-1])), spikes, ("time_loop", "order")),
-    "every other step": Structure(whole(lambda m, x: torch.stack(over(m, x[::2]))), spikes, ("time_loop", "")),
+    "backwards": Structure(
+        whole(lambda m, x: torch.stack(over(m, reversed(list(x))))),
+        spikes,
+        ("time_loop", "step 23, with step 0 before it"),
+    ),
+    "results backwards": Structure(whole(lambda m, x: torch.stack(over(m, x)[::-1])), spikes, ("time_loop", "23 to 0")),
+    "every other step": Structure(
+        whole(lambda m, x: torch.stack(over(m, x[::2]))), spikes, ("time_loop", "step 2, with step 0 before it")
+    ),
     "not the last step": Structure(
         whole(lambda m, x: torch.stack(over(m, (x[t] for t in range(len(x) - 1))))), spikes, ("time_loop", "")
     ),
@@ -367,12 +363,10 @@ LOOPS: dict[str, Structure] = {
     "spikes counted": Structure(whole(_counted), spikes),
     "spikes counted in place": Structure(whole(_counted_in_place), spikes),
     "a layer behind the mean": Structure(
-        whole(lambda m, x: m.readout(torch.stack(hidden(m, x)).mean(0))), spikes, ("readout", "over time")
+        whole(lambda m, x: m.readout(torch.stack(hidden(m, x)).mean(0))), spikes, ("readout", "made of all steps")
     ),
-    "the mean and the raster": Structure(
-        whole(lambda m, x: ((h := torch.stack(hidden(m, x))).mean(0), h)), spikes
-    ),
-}  # fmt: skip
+    "the mean and the raster": Structure(whole(lambda m, x: ((h := torch.stack(hidden(m, x))).mean(0), h)), spikes),
+}
 
 
 def hidden2(m: Any, parts: Any) -> list[torch.Tensor]:

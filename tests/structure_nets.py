@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # its usual name
 from norse.torch.functional.decode import sum_decode
 from norse.torch.functional.encode import constant_current_lif_encode, poisson_encode
-from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters, lif_feed_forward_step
+from norse.torch.functional.lif import LIFParameters
 from norse.torch.models.conv import ConvNet, ConvNet4
 from norse.torch.models.mobilenet import MobileNetV2
 from norse.torch.models.vgg import VGG, make_layers
+from norse.torch.module.encode import PoissonEncoderStep
+from norse.torch.module.exp_filter import ExpFilter
 from norse.torch.module.lif_correlation import LIFCorrelation
 from structure_parts import (
     BATCH,
@@ -20,12 +22,12 @@ from structure_parts import (
     OUT,
     WIDE,
     Build,
-    Pair,
     Structure,
     T,
+    both,
     drawn,
+    linear,
     maps,
-    parts,
     raster,
     spikes,
     step,
@@ -37,11 +39,6 @@ from torch import nn
 def net(*layers: Any, gain: float = 5.0, **options: Any) -> Build:
     """A SequentialState of layers, each made anew."""
     return lambda: drawn(snn.SequentialState(*(layer() for layer in layers), **options), gain)
-
-
-def linear(a: int, b: int) -> Any:
-    """Makes a Linear layer."""
-    return lambda: nn.Linear(a, b)
 
 
 def lift(make: Any) -> Any:
@@ -67,11 +64,6 @@ def image() -> torch.Tensor:
 def bright() -> torch.Tensor:
     """An image of strong currents."""
     return image() * 20
-
-
-def both() -> tuple[torch.Tensor, torch.Tensor]:
-    """Two rasters."""
-    return spikes(), raster(T, BATCH, WIDE, seed=1)
 
 
 def small_vgg(*, batch_norm: bool = False, size: int = 14) -> nn.Module:
@@ -153,49 +145,6 @@ def _tutorial_loop(m: Any, x: torch.Tensor) -> list[torch.Tensor]:
     return voltages
 
 
-def _lifted_function(m: Any, x: torch.Tensor) -> torch.Tensor:
-    from norse.torch.functional.lift import lift as lift_function
-
-    lifted, p = lift_function(lif_feed_forward_step), LIFParameters()
-    zeros = torch.zeros(x.shape[1], HIDDEN)
-    z, _ = lifted(m.layer(x), state=LIFFeedForwardState(v=zeros, i=zeros.clone()), p=p)
-    return z
-
-
-def between(use: Any, gain: float = 5.0, **more: Any) -> Build:
-    """One step: a population behind `use` of the module, the first layer's current and the input."""
-
-    def run(m: Any, x: torch.Tensor, state: Any) -> Any:
-        z, state = m.cell(use(m, m.layer(x)), state)
-        return m.readout(z), state
-
-    return step(run, gain, **more)
-
-
-def behind(use: Any, **more: Any) -> Build:
-    """One step: `use` of the module and the population's spikes."""
-
-    def run(m: Any, x: torch.Tensor, state: Any) -> Any:
-        z, state = m.cell(m.layer(x), state)
-        return use(m, z), state
-
-    return step(run, **more)
-
-
-def on_maps(use: Any, **more: Any) -> Build:
-    """One step on maps: `use` of what the convolution gives, [B, 3, 4, 4], then a population."""
-
-    def run(m: Any, x: torch.Tensor, state: Any) -> Any:
-        return m.cell(use(m, m.conv(x)), state)
-
-    return step(run, 6.0, conv=lambda: nn.Conv2d(2, 3, 3), **more)
-
-
-def masked(m: Any, h: torch.Tensor) -> torch.Tensor:
-    """A mask of the model's own."""
-    return h * torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
-
-
 def _twice(m: Any, x: torch.Tensor, state: Any) -> Any:
     z, state = m.cell(m.layer(x), state)
     y, state = m.cell(m.back(z), state)
@@ -216,19 +165,11 @@ def _dict_state(m: Any, x: torch.Tensor, state: Any) -> Any:
     return v, {"cell": one, "leaky": two}
 
 
-def _in_place(m: Any, h: torch.Tensor) -> torch.Tensor:
-    h *= 0.5
-    h += 0.25
-    return h
-
-
 CONTAINERS: dict[str, Structure] = {
     "cells": Structure(net(linear(8, 6), snn.LIFCell, linear(6, 3), snn.LICell), spikes),
     "sequences": Structure(net(linear(8, 6), snn.LIF, linear(6, 3), snn.LI), spikes),
     "nested": Structure(net(linear(8, 6), inner(snn.LIFCell, inner(linear(6, 5), snn.LIFCell))), spikes),
-    "hidden layers": Structure(
-        net(linear(8, 6), snn.LIFCell, linear(6, 3), snn.LICell, return_hidden=True), spikes
-    ),
+    "hidden layers": Structure(net(linear(8, 6), snn.LIFCell, linear(6, 3), snn.LICell, return_hidden=True), spikes),
     "hidden layers nested": Structure(
         net(inner(linear(8, 6), snn.LIFCell, return_hidden=True), return_hidden=False), spikes
     ),
@@ -238,9 +179,7 @@ CONTAINERS: dict[str, Structure] = {
     "hidden sequences": Structure(net(linear(8, 6), snn.LIF, linear(6, 3), snn.LI, return_hidden=True), spikes),
     "RecurrentSequential": Structure(lambda: drawn(snn.RecurrentSequential(nn.Linear(8, 8), snn.LIFCell())), spikes),
     "RecurrentSequential of an inner module": Structure(
-        lambda: drawn(
-            snn.RecurrentSequential(nn.Linear(8, 8), snn.LIFCell(), nn.Linear(8, 8), output_modules=1)
-        ),
+        lambda: drawn(snn.RecurrentSequential(nn.Linear(8, 8), snn.LIFCell(), nn.Linear(8, 8), output_modules=1)),
         spikes,
     ),
     "RecurrentSequential of two modules": Structure(
@@ -262,15 +201,13 @@ CONTAINERS: dict[str, Structure] = {
         net(linear(8, 6), lift(inner(inner(snn.LIFCell, linear(6, 5)), snn.LIFCell))), spikes
     ),
     "Lift of a Sequential": Structure(net(lift(plain(linear(8, 6), nn.ReLU)), snn.LIF), spikes),
-    "Lift of a Lift": Structure(
-        net(lift(lift(linear(8, 6))), snn.LIF), spikes, ("time_axis", "Lift")
-    ),
+    "Lift of a Lift": Structure(net(lift(lift(linear(8, 6))), snn.LIF), spikes, ("time_axis", "Lift")),
     "Lift behind a stateful Lift": Structure(net(lift(snn.LIFCell), lift(linear(8, 3))), spikes),
     "a user's block in Lift": Structure(
-        net(lift(lambda: step(lambda m, x, s: m.cell(m.layer(x), s))()), linear(6, 3)), spikes
+        net(lift(lambda: step(lambda m, x, s: m.cell(m.layer(x), s))()), lift(linear(6, 3))), spikes
     ),
     "SequentialState given two rasters": Structure(
-        net(linear(8, 6), snn.LIFCell), both, ("inputs", "SequentialState")
+        net(linear(8, 6), snn.LIFCell), both, ("inputs", "SequentialState takes one raster")
     ),
     "a plain Sequential of cells": Structure(
         lambda: drawn(nn.Sequential(nn.Linear(8, 6), snn.LIFCell(), nn.Linear(6, 3))), spikes, ("model_raised", "")
@@ -309,13 +246,9 @@ CONTAINERS: dict[str, Structure] = {
     "weights without gradients": Structure(
         lambda: net(linear(8, 6), snn.LIFCell)().requires_grad_(requires_grad=False), spikes
     ),
-    "LIFCorrelation": Structure(
-        lambda: drawn(Correlated()), spikes, ("module", "LIFCorrelation")
-    ),
-    "ExpFilter": Structure(
-        net(linear(8, 6), snn.LIF, lambda: snn.ExpFilter(6, 3)), spikes, ("module", "ExpFilter")
-    ),
-}  # fmt: skip
+    "LIFCorrelation": Structure(lambda: drawn(Correlated()), spikes, ("module", "LIFCorrelation")),
+    "ExpFilter": Structure(net(linear(8, 6), snn.LIF, lambda: ExpFilter(6, 3)), spikes, ("module", "ExpFilter")),
+}
 
 
 class Correlated(nn.Module):
@@ -323,7 +256,7 @@ class Correlated(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cell, self.w, self.r = LIFCorrelation(WIDE, HIDDEN), nn.Parameter(torch.rand(WIDE, HIDDEN)), None
+        self.cell, self.w, self.r = LIFCorrelation(WIDE, HIDDEN), nn.Parameter(torch.rand(HIDDEN, WIDE)), None
 
     def forward(self, x: torch.Tensor, state: Any = None) -> Any:
         return self.cell(x, self.w, torch.zeros(HIDDEN, HIDDEN), state)
@@ -334,17 +267,13 @@ MODELS: dict[str, Structure] = {
     "ConvNet4": Structure(conv_net(ConvNet4), lambda: raster(10, 2, 1, 16, 16)),
     "VGG": Structure(small_vgg, lambda: raster(10, 2, 3, 28, 28)),
     "VGG of maps of the right size": Structure(small_vgg, lambda: raster(10, 2, 3, 14, 14)),
-    "VGG with batch normalisation": Structure(
-        lambda: small_vgg(batch_norm=True), lambda: raster(10, 2, 3, 14, 14)
-    ),
+    "VGG with batch normalisation": Structure(lambda: small_vgg(batch_norm=True), lambda: raster(10, 2, 3, 14, 14)),
     "VGG of maps that do not divide": Structure(
         small_vgg, lambda: raster(4, 2, 3, 20, 20), ("pool_adaptive", "AdaptiveAvgPool2d")
     ),
-    "VGG of small maps": Structure(
-        small_vgg, lambda: raster(4, 2, 3, 4, 4), ("pool_adaptive", "AdaptiveAvgPool2d")
-    ),
+    "VGG of small maps": Structure(small_vgg, lambda: raster(4, 2, 3, 4, 4), ("pool_adaptive", "AdaptiveAvgPool2d")),
     "MobileNetV2": Structure(small_mobilenet, lambda: raster(10, 2, 3, 16, 16)),
-}  # fmt: skip
+}
 
 
 CODED: dict[str, Structure] = {
@@ -363,17 +292,21 @@ CODED: dict[str, Structure] = {
     "constant current, then latency": Structure(
         net(lambda: snn.ConstantCurrentLIFEncoder(T), snn.SpikeLatencyEncoder, linear(8, 6), snn.LIF, gain=15), bright
     ),
-    "population": Structure(
-        lambda: drawn(Coded(snn.PopulationEncoder(4))), lambda: torch.rand(T, BATCH, 2)
-    ),
+    "population": Structure(lambda: drawn(Coded(snn.PopulationEncoder(4))), lambda: torch.rand(T, BATCH, 2)),
     "Poisson, a step at a time": Structure(
-        net(lambda: snn.PoissonEncoderStep(f_max=400), linear(8, 6), snn.LIFCell), lambda: image().expand(T, -1, -1)
+        net(lambda: PoissonEncoderStep(f_max=400), linear(8, 6), snn.LIFCell),
+        lambda: image().expand(T, -1, -1),
+        ("module", "an encoder that takes one step"),
     ),
     "constant_current_lif_encode": Structure(
-        whole(lambda m, x: torch.stack(_tutorial_loop(m, constant_current_lif_encode(x, T)))), bright
+        whole(lambda m, x: torch.stack(_tutorial_loop(m, constant_current_lif_encode(x, T)))),
+        bright,
+        ("operation", "constant_current_lif_encode"),
     ),
     "poisson_encode": Structure(
-        whole(lambda m, x: torch.stack(_tutorial_loop(m, poisson_encode(x, T, f_max=400)))), image
+        whole(lambda m, x: torch.stack(_tutorial_loop(m, poisson_encode(x, T, f_max=400)))),
+        image,
+        ("operation", "poisson_encode"),
     ),
     "tutorial: largest potential": Structure(tutorial(_decode), image),
     "tutorial: last potential": Structure(tutorial(_decode_last), image),
@@ -381,9 +314,7 @@ CODED: dict[str, Structure] = {
         tutorial(sum_decode, lambda: snn.ConstantCurrentLIFEncoder(T)), bright
     ),
     "sum over time of sequences": Structure(
-        whole(
-            lambda m, x: sum_decode(m.net(x)[0]), net=inner(linear(8, 6), snn.LIF, linear(6, 3), snn.LI)
-        ),
+        whole(lambda m, x: sum_decode(m.net(x)[0]), net=inner(linear(8, 6), snn.LIF, linear(6, 3), snn.LI)),
         spikes,
         time="inside",
     ),
@@ -392,7 +323,7 @@ CODED: dict[str, Structure] = {
         spikes,
         time="inside",
     ),
-}  # fmt: skip
+}
 
 
 class Coded(nn.Module):
@@ -404,103 +335,3 @@ class Coded(nn.Module):
 
     def forward(self, x: torch.Tensor, state: Any = None) -> Any:
         return self.cell(self.layer(self.encoder(x).flatten(1)), state)
-
-
-def _two(m: Any, x: torch.Tensor, y: torch.Tensor) -> Any:
-    s, outputs, spikes = None, [], []
-    for a, b in zip(x, y, strict=True):
-        z, s = m.cell(m.layer(a) + m.other(b), s)
-        outputs.append(m.readout(z))
-        spikes.append(z)
-    return {"out": torch.stack(outputs), "spikes": torch.stack(spikes)}
-
-
-FUNCTIONS: dict[str, Structure] = {
-    "two rasters in one loop, a dict": Structure(
-        lambda: drawn(Pair(_two, other=nn.Linear(WIDE, HIDDEN), **parts())), both
-    ),
-    "h + h": Structure(between(lambda m, h: h + h, 3.0), spikes),
-    "h - h": Structure(between(lambda m, h: (h - h) + h), spikes),
-    "h * h": Structure(between(lambda m, h: h * h), spikes),
-    "cat([h, h])": Structure(between(lambda m, h: m.joined(torch.cat([h, h], 1)), joined=linear(12, 6)), spikes),
-    "cat([z, z])": Structure(behind(lambda m, z: m.joined(torch.cat((z, z), -1)), joined=linear(12, 3)), spikes),
-    "stack([h, h]).sum(0)": Structure(between(lambda m, h: torch.stack((h, h)).sum(0), 3.0), spikes),
-    "hstack": Structure(behind(lambda m, z: m.joined(torch.hstack((z, z * 0.5))), joined=linear(12, 3)), spikes),
-    "h + 1.0": Structure(between(lambda m, h: h + 1.0), spikes),
-    "h + 0": Structure(between(lambda m, h: h + 0), spikes),
-    "0.5 * h": Structure(between(lambda m, h: 0.5 * h), spikes),
-    "1 - z": Structure(behind(lambda m, z: m.readout(1 - z)), spikes),
-    "-z": Structure(behind(lambda m, z: m.readout(-z)), spikes),
-    "a mask": Structure(between(masked, 6.0), spikes),
-    "a learned gain": Structure(between(lambda m, h: h * m.scale.weight[0], 6.0, scale=linear(6, 1)), spikes),
-    "a learned bias": Structure(between(lambda m, h: h + m.scale.weight[0], 6.0, scale=linear(6, 1)), spikes),
-    "torch.where with a mask": Structure(
-        between(lambda m, h: torch.where(torch.arange(6) < 4, h, torch.zeros(6)), 6.0), spikes
-    ),
-    "masked_fill": Structure(between(lambda m, h: h.masked_fill(torch.arange(6) > 4, 0.0), 6.0), spikes),
-    "torch.where on values": Structure(
-        between(lambda m, h: torch.where(h > 0, h, torch.zeros_like(h))), spikes, ("operation", "gt")
-    ),
-    "clamp below": Structure(between(lambda m, h: h.clamp(min=0)), spikes),
-    "clamp": Structure(between(lambda m, h: torch.clamp(h, -1, 2)), spikes),
-    "clip": Structure(between(lambda m, h: h.clip(0.0, 1.5), 6.0), spikes),
-    "relu6": Structure(between(lambda m, h: F.relu6(h)), spikes),
-    "nn.ReLU6": Structure(between(lambda m, h: m.act(h), act=nn.ReLU6), spikes),
-    "leaky_relu": Structure(between(lambda m, h: F.leaky_relu(h, 0.25)), spikes),
-    "nn.LeakyReLU": Structure(between(lambda m, h: m.act(h), act=lambda: nn.LeakyReLU(0.25)), spikes),
-    "nn.Hardtanh": Structure(between(lambda m, h: m.act(h), act=nn.Hardtanh), spikes),
-    "abs": Structure(between(lambda m, h: h.abs()), spikes),
-    "square": Structure(between(lambda m, h: h**2), spikes),
-    "torch.maximum": Structure(between(lambda m, h: torch.maximum(h, m.back(h))), spikes),
-    "sigmoid": Structure(between(lambda m, h: torch.sigmoid(h)), spikes, ("operation", "sigmoid")),
-    "nn.Sigmoid": Structure(between(lambda m, h: m.act(h), act=nn.Sigmoid), spikes, ("module", "Sigmoid")),
-    "relu_": Structure(between(lambda m, h: h.relu_()), spikes),
-    "F.relu in place": Structure(between(lambda m, h: F.relu(h, inplace=True)), spikes),
-    "nn.ReLU in place": Structure(between(lambda m, h: m.act(h), act=lambda: nn.ReLU(inplace=True)), spikes),
-    "in place by numbers": Structure(between(_in_place, 6.0), spikes),
-    "mul_ and add_": Structure(between(lambda m, h: h.mul_(0.5).add_(0.25), 6.0), spikes),
-    "in place on what is used before": Structure(
-        behind(lambda m, z: (y := m.readout(z)) + 0 * z.mul_(0.5)[:, :3] + y), spikes, ("in_place", "")
-    ),
-    "x @ W": Structure(between(lambda m, h: h @ m.back.weight.t()), spikes),
-    "matmul": Structure(between(lambda m, h: torch.matmul(h, m.back.weight)), spikes),
-    "W of the model's own": Structure(between(lambda m, h: F.linear(h, m.back.weight * 0.5)), spikes),
-    "addmm": Structure(between(lambda m, h: torch.addmm(m.back.bias, h, m.back.weight.t())), spikes),
-    "logical_or": Structure(
-        behind(lambda m, z: m.readout(snn.logical_or(z, z))), spikes, ("operation", "logical")
-    ),
-    "permuted features": Structure(on_maps(lambda m, h: h.permute(0, 2, 3, 1)), maps),
-    "transposed maps": Structure(on_maps(lambda m, h: h.transpose(2, 3)), maps),
-    "view as channels": Structure(on_maps(lambda m, h: h.flatten(1).view(-1, 6, 2, 4)), maps),
-    "unflatten": Structure(on_maps(lambda m, h: h.flatten(1).unflatten(1, (3, 16))), maps),
-    "nn.Unflatten": Structure(on_maps(lambda m, h: m.un(h.flatten(1)), un=lambda: nn.Unflatten(1, (3, 16))), maps),
-    "squeeze": Structure(on_maps(lambda m, h: F.max_pool2d(h, 4).squeeze(-1).squeeze(-1)), maps),
-    "squeeze of all": Structure(on_maps(lambda m, h: F.max_pool2d(h, 4).squeeze()), maps),
-    "unsqueeze": Structure(on_maps(lambda m, h: h.flatten(1).unsqueeze(1)), maps),
-    "x.view(x.size(0), -1)": Structure(on_maps(lambda m, h: h.view(h.size(0), -1)), maps),
-    "reshape to the batch": Structure(on_maps(lambda m, h: h.reshape(-1, 48)), maps),
-    "a channel": Structure(on_maps(lambda m, h: h[:, 1]), maps),
-    "some neurons": Structure(on_maps(lambda m, h: h.flatten(1)[:, [0, 3, 7]]), maps),
-    "index_select": Structure(on_maps(lambda m, h: h.index_select(1, torch.tensor([2, 0]))), maps),
-    "flip": Structure(on_maps(lambda m, h: h.flip(1)), maps),
-    "sum over features": Structure(on_maps(lambda m, h: h.flatten(2).sum(-1)), maps),
-    "mean over maps": Structure(on_maps(lambda m, h: h.mean((2, 3))), maps),
-    "max over maps": Structure(on_maps(lambda m, h: h.amax((2, 3))), maps),
-    "zero padding": Structure(on_maps(lambda m, h: F.pad(h, (1, 1, 2, 0))), maps),
-    "nn.ZeroPad2d": Structure(on_maps(lambda m, h: m.pad(h), pad=lambda: nn.ZeroPad2d(1)), maps),
-    "adaptive_avg_pool2d": Structure(on_maps(lambda m, h: F.adaptive_avg_pool2d(h, 2)), maps),
-    "adaptive_avg_pool2d to 1": Structure(on_maps(lambda m, h: F.adaptive_avg_pool2d(h, (1, 1)).flatten(1)), maps),
-    "adaptive_max_pool2d": Structure(on_maps(lambda m, h: F.adaptive_max_pool2d(h, 2)), maps),
-    "nn.AdaptiveAvgPool2d": Structure(on_maps(lambda m, h: m.p(h), p=lambda: nn.AdaptiveAvgPool2d((2, 1))), maps),
-    "avg_pool2d": Structure(on_maps(lambda m, h: F.avg_pool2d(h, 2)), maps),
-    "upsampled": Structure(
-        on_maps(lambda m, h: m.up(h), up=lambda: nn.Upsample(scale_factor=2)), maps, ("module", "Upsample")
-    ),
-    "transposed convolution": Structure(
-        on_maps(lambda m, h: m.up(h), up=lambda: nn.ConvTranspose2d(3, 2, 2)), maps, ("module", "ConvTranspose2d")
-    ),
-    "random noise": Structure(
-        between(lambda m, h: h + torch.randn(6) * 0.1), spikes, ("control_flow", "")
-    ),
-    "norse's lift function": Structure(whole(_lifted_function), spikes),
-}  # fmt: skip

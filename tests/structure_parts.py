@@ -101,3 +101,13 @@ def whole(run: Callable[..., Any], gain: float = 5.0, **more: Callable[[], nn.Mo
 def step(run: Callable[..., Any], gain: float = 5.0, **more: Callable[[], nn.Module]) -> Build:
     """A model that takes one step and a state."""
     return lambda: drawn(Step(run, **parts(), **{name: make() for name, make in more.items()}), gain)
+
+
+def linear(a: int, b: int) -> Any:
+    """Makes a Linear layer."""
+    return lambda: nn.Linear(a, b)
+
+
+def both() -> tuple[torch.Tensor, torch.Tensor]:
+    """Two rasters."""
+    return spikes(), raster(T, BATCH, WIDE, seed=1)

@@ -16,6 +16,14 @@ from norse_export.ir.stages import ContinuousNode
 _BN_FIX = "let the batch normalisation be the only one that takes the layer's output"
 
 
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """What a model makes of all steps of what a node sends: `how`, one function after the other. It has no node."""
+
+    node: str
+    how: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Value:
     """What a traced tensor stands for: what `node` sends. `node` is None where an operation was not understood.
@@ -24,6 +32,8 @@ class Value:
     state_of: path of the population whose state the tensor is; such a tensor is passed on, and nothing else.
     time: the step that the tensor is of, in a loop of the model's own; else None. silent: zeros, and what layers make
     of them, in the place of what a step before step 0 would have sent.
+    rows: of a tensor that holds single steps along an axis, what each of them stands for. swapped: that axis is the
+    second, and the batch the first. readout: what was made of all steps of a node.
     """
 
     node: str | None
@@ -31,6 +41,9 @@ class Value:
     state_of: str = ""
     time: int | None = None
     silent: bool = False
+    rows: tuple[Value, ...] = ()
+    swapped: bool = False
+    readout: Readout | None = None
 
 
 @dataclass(slots=True)
@@ -48,6 +61,8 @@ class Builder:
     reserved: frozenset[str] = frozenset()
     now: int | None = None
     feedback: bool = False  # something that an earlier step sent was taken
+    silenced: set[str] = field(default_factory=set)  # nodes that only heard what comes before step 0
+    readouts: dict[str, str] = field(default_factory=dict)  # output -> what the model makes of its steps afterwards
     classes: dict[Finding, type[ExportError]] = field(default_factory=dict)  # of findings that were raised as errors
     _kept: list[Value] = field(default_factory=list)  # keeps ids in `replaced` from being used again
 
@@ -66,6 +81,7 @@ class Builder:
         """Add a node fed by `sources` (value, port), in this order; a node that is impossible becomes a finding."""
         heard = tuple(source for source in sources if not source[0].silent)
         if sources and not heard:
+            self.silenced.add(name)
             return Value(None, lead, time=self.now, silent=True)
         sources = heard
         try:

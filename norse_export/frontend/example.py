@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from norse_export.errors import Finding, UnsupportedError, UsageError
 from norse_export.frontend.undisturbed import tensors_of
 
 _FLOATS = (torch.float32, torch.float64)
+_STATES = ("state", "states", "hidden", "hidden_state", "hx")
 _RASTER = "give a raster [T, B, ...] with at least one step and one sample"
 _WHERE = "example_input"
 
@@ -84,6 +86,25 @@ def as_rasters(example: Any, dtype: torch.dtype | None) -> tuple[torch.Tensor, .
         message = f"rasters of different numbers of steps or samples: {given}"
         raise UsageError(message, where=_WHERE, fix=f"{_RASTER}, the same for all inputs", kind="inputs")
     return rasters
+
+
+def check_inputs(model: torch.nn.Module, count: int) -> None:
+    """Refuse a second raster where the model takes its state.
+
+    Raises:
+        UsageError: forward's second argument, or a later one that a raster is for, is named as a state is.
+    """
+    try:
+        names = list(inspect.signature(model.forward).parameters)[1:count]
+    except ValueError:  # a forward that does not tell its arguments
+        return
+    if taken := [name for name in names if name in _STATES]:
+        raise UsageError(
+            f"{type(model).__name__} takes one raster: a second one would be its argument {taken[0]!r}",
+            where=_WHERE,
+            fix="join the rasters along an axis of features, or write a module whose forward takes both",
+            kind="inputs",
+        )
 
 
 def _several(example: Any) -> tuple[Any, ...] | None:

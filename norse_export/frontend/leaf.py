@@ -22,7 +22,8 @@ class Call:
     """One call of a known module: its path in the model, its input, and what it returned.
 
     start: the state that the model passed in at the first step; None: the module's own. lead: leading axes of what a
-    layer of one step takes: 2 where it goes over a raster by itself, batch and time as one axis.
+    layer of one step takes: 2 where it goes over a raster by itself, batch and time as one axis. shared: something else
+    than this call also uses the memory of its input.
     """
 
     module: Any
@@ -34,6 +35,7 @@ class Call:
     weights: Weights = field(default_factory=Weights)
     start: Any = None
     lead: int = 1
+    shared: bool = False
 
     @property
     def features(self) -> Shape:

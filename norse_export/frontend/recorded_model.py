@@ -13,11 +13,13 @@ import torch
 from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend.builder import Builder, Value, first_difference
 from norse_export.frontend.frameworks import torch_nn
-from norse_export.frontend.frameworks.table import Tables, tables
+from norse_export.frontend.frameworks.table import Tables, assumed_dt, tables
 from norse_export.frontend.hidden import hidden_in, hidden_states
+from norse_export.frontend.readouts import of_value, sent_by
 from norse_export.frontend.recorder import Recorder, Recording, recording_modules, recording_steps
 from norse_export.frontend.reference import call_model, takes_state
 from norse_export.frontend.returned import returned
+from norse_export.frontend.time_rows import described
 from norse_export.frontend.undisturbed import Weights
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
@@ -26,6 +28,7 @@ from norse_export.ir.stages import ContinuousNode
 Rasters = tuple[torch.Tensor, ...]
 OVER_TIME = "linear_over_time"  # in the graph's metadata: Linear layers that took the whole raster at once, as JSON
 ENCODERS = "encoders"  # in the graph's metadata: modules before the graph's inputs, whose rasters the inputs take
+READOUTS = "readouts"  # in the graph's metadata: outputs of which the model gives something made of all steps, and what
 _PROBE_STEPS = 3  # steps that are recorded one by one and must all have the same structure
 
 
@@ -54,10 +57,13 @@ def record(
     if steady is None:  # there is always a first step
         raise RuntimeError("nothing was recorded")
     graph = steady.builder.finish({})
+    metadata = assumed_dt(model, table)
     over_time = [layer for layer in steady.recording.over_time if layer in graph.nodes]
-    metadata = {OVER_TIME: json.dumps(over_time)} if over_time else {}
+    metadata |= {OVER_TIME: json.dumps(over_time)} if over_time else {}
     if steady.recording.encoded:
         metadata[ENCODERS] = json.dumps({name: one.path for name, one in steady.recording.encoded.items()})
+    if steady.builder.readouts:
+        metadata[READOUTS] = json.dumps(steady.builder.readouts)
     return Graph(graph.nodes, graph.edges, metadata), steady
 
 
@@ -171,22 +177,64 @@ def _input_names(model: torch.nn.Module, count: int, taken: frozenset[str]) -> t
 
 
 def _record_output(recording: Recording, sent: torch.Tensor, lead: int, name: str, where: str) -> None:
-    """Add an output."""
+    """Add an output. Of one that is made of all steps, the output of the graph is the raster that it is made of."""
     builder, value = recording.builder, recording.value(sent)
-    if value is None:
-        message = "the output does not depend on the input in a way that was traced"
-        builder.refuse("output", where, message, "return what the last layer gives")
-    elif value.state_of and not any(finding.kind == "state" for finding in builder.findings):
-        message = f"the output is the state of {value.state_of!r}"
-        builder.refuse("output", where, message, "return what a layer gives: an LI gives its potential")
-    elif value.time is not None and lead == 2:
-        message = f"the output is what step {value.time} of the loop gave, and not the raster of all steps"
-        builder.refuse("output", where, message, "collect what every step gives: torch.stack(outputs)")
-    elif value.node is None and not builder.findings:  # every unknown value has a finding; this keeps it so
-        builder.refuse("output", where, "the output could not be traced", "return what the last layer gives")
-    elif value.node is not None:
+    made_of = None if value is None or lead == 1 else of_value(recording, value)
+    if made_of is not None and made_of.node in builder.nodes:
+        shape = builder.nodes[made_of.node].output_shape
+        builder.readouts[name] = ", ".join(made_of.how)
+        builder.add(name, lambda: Output(shape), lead, (Value(made_of.node, lead), "x"))
+    elif (reason := _no_output(recording, value, lead)) is not None:
+        builder.refuse(reason[0], where, *reason[1:])
+    elif value is not None and value.node is not None:
         shape = tuple(sent.shape[lead:])
         builder.add(name, lambda: Output(shape), lead, (value, "x"))
+
+
+def _no_output(recording: Recording, value: Value | None, lead: int) -> tuple[str, str, str] | None:
+    """Kind, message and remedy where a value cannot be an output of the graph."""
+    findings, loop = recording.builder.findings, recording.loop
+    collect = "collect what every step gives: torch.stack(outputs)"
+    if value is None:
+        message = "the output does not depend on the input in a way that was traced"
+        return None if findings else ("output", message, "return what the last layer gives")
+    if value.state_of:
+        message, fix = (
+            f"the output is the state of {value.state_of!r}",
+            "return what a layer gives: an LI gives its potential",
+        )
+        return None if any(finding.kind == "state" for finding in findings) else ("output", message, fix)
+    if value.rows and not findings:
+        message = f"the output holds {described(value, 0 if loop is None else loop.steps)}"
+        return "time_loop", f"{message}, and not the raster of all steps", collect
+    if value.time is not None and lead == 2:
+        message = f"the output is what step {value.time} of the loop gave, and not the raster of all steps"
+        return "output", message, collect
+    if value.node is None and not findings:  # every unknown value has a finding; this keeps it so
+        return "output", "the output could not be traced", "return what the last layer gives"
+    return None
+
+
+def read_outputs(model: torch.nn.Module, rasters: Rasters, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """The rasters [T, B, ...] that a model's outputs are made of, on these rasters; by name.
+
+    Raises:
+        UnsupportedError: one of them could not be seen.
+    """
+    with hidden_states(model):
+        recorded = _recorded(model, rasters, None, None, tables(torch_nn.rules()), Weights())
+    recording, found = recorded.recording, dict[str, torch.Tensor]()
+    for edge in recording.builder.edges:
+        if edge.target in names and (sent := sent_by(recording, edge.source)) is not None:
+            found[edge.target] = sent
+    if missing := sorted(set(names) - set(found)):
+        raise UnsupportedError(
+            "what the model reads out could not be followed over all steps",
+            where=missing[0],
+            fix="return the raster of all steps, and read it out afterwards",
+            kind="readout",
+        )
+    return found
 
 
 def _placed(error: ExportError, recording: Recording) -> ExportError:

@@ -25,14 +25,26 @@ from norse_export.frontend.functions import operations
 from norse_export.frontend.functions.operations import ASK
 from norse_export.frontend.leaf import Call, Rule
 from norse_export.frontend.lifted import is_lift, lifted
+from norse_export.frontend.readouts import read_by
 from norse_export.frontend.recording import Recording, tensors_in
-from norse_export.frontend.time_loop import entered
+from norse_export.frontend.time_loop import entered, out_of_order
 from norse_export.frontend.undisturbed import tensors_of
 
 __all__ = ["Recorder", "Recording", "recording_modules", "recording_steps"]
 
 _CONTAINERS = ("torch.nn.modules.container",)
 _LIBRARIES = ("torch.nn.", "torch.ao.", "torch.jit.", "torch._dynamo.")
+_STEP_ENCODER = (
+    ": an encoder that takes one step is no part of the graph",
+    ("encode the raster before the model: what the encoder gives is then the model's input"),
+)
+_WHY = {  # of modules that are refused by name: the reason, and the remedy
+    "LIFCorrelation": (
+        ": its weights are arguments, and its state follows the correlation of spikes for plasticity",
+        "export the network that was learnt: use norse.torch.LIFRecurrentCell with its weights",
+    ),
+    **dict.fromkeys(("PoissonEncoderStep", "SignedPoissonEncoderStep", "PopulationEncoder"), _STEP_ENCODER),
+}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
 
@@ -54,15 +66,17 @@ class Recorder(TorchFunctionMode):
         recording, kwargs = self.recording, kwargs or {}
         if recording.paused:
             return func(*args, **kwargs)
-        traced = [t for t in tensors_in((args, kwargs)) if recording.value(t) is not None]
         name, getter = operations.name_of(func)
+        with recording.pause():
+            operations.before(recording, name, args)
+        traced = [t for t in tensors_in((args, kwargs)) if recording.value(t) is not None]
         if not traced or operations.only_looks(name, getter):
             return func(*args, **kwargs)
         with recording.pause():
             result = func(*args, **kwargs)
         if name == "__iter__":
             result = list(result)
-        value = operations.recorded(recording, name, getter, args, kwargs, traced, result)
+        value = operations.recorded(recording, func, name, getter, args, kwargs, traced, result)
         tensors = tensors_in(result)
         for number, tensor in enumerate(tensors):
             recording.track(tensor, value[number] if isinstance(value, list) else value)
@@ -171,6 +185,9 @@ def _two(result: Any) -> Outcome:
 def _record_module(recording: Recording, module: Any, path: str, called: _Called) -> None:
     """Record the call of a known or closed module, and what its results stand for."""
     value = _heard(recording, called.x)
+    if value is not None and (read := read_by(value, module, called.name)) is not None:
+        _give(recording, called, path, read)
+        return
     made = Value(None, 0 if value is None else value.lead)
     in_step = value is None or bool(value.state_of) or entered(recording, [value], path)
     if in_step and not _refused(recording, module, path, called.x, value) and value is not None:
@@ -223,12 +240,13 @@ def _recorded(
     named: bool = True,
 ) -> Value:
     """What the rule makes of a call that is in order. named: the path is that of a module of the model."""
-    right = not population or not value.lead or _check_state(recording, called, path, module)
+    unknown = (value.node is None and not value.silent) or out_of_order(recording)  # said where it was found
+    right = not population or not value.lead or unknown or _check_state(recording, called, path, module)
     if population:
         recording.calls[path] = called.outcome.state
     if not right or not value.lead:
         return Value(None, value.lead)
-    if population and recording.carried is None:
+    if population and recording.carried is None and not unknown:
         recording.starts[path] = called.given
     return _ruled(recording, rule, module, path, called, recording.starts.get(path), named=named)
 
@@ -244,6 +262,8 @@ def _ruled(
     recording: Recording, rule: Rule, module: Any, path: str, called: _Called, start: Any, *, named: bool
 ) -> Value:
     builder, x = recording.builder, called.x
+    with recording.pause():
+        shared = bool(getattr(module, "inplace", False)) and recording.shares_memory(x)
     call = Call(
         module=module,
         path=builder.unique(path, module=True) if named else path,
@@ -253,6 +273,7 @@ def _ruled(
         x_dtype=str(x.dtype).removeprefix("torch."),
         weights=recording.weights,
         start=start,
+        shared=shared,
     )
     with recording.pause():
         made = rule(call, builder)
@@ -290,7 +311,8 @@ def _refused(recording: Recording, module: Any, path: str, x: Any, value: Value 
     if type(module) not in recording.tables.rules:
         base = _known_base(module, recording)
         why = "" if base is None else f": it is a subclass of {base.__name__}, and may compute something else"
-        builder.refuse("module", path, f"the module {name} is not supported{why}", ASK)
+        why, fix = _WHY.get(name, (why, ASK)) if base is None else (why, ASK)
+        builder.refuse("module", path, f"the module {name} is not supported{why}", fix)
         return True
     if id(module) not in recording.paths and tensors_of(module):
         message = f"this {name} is not a part of the model: it is kept in a plain list or dict, or made in forward"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -80,18 +81,36 @@ def takes_state(model: torch.nn.Module, inputs: int = 1) -> bool:
     return len(positional) > inputs or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
+def in_loops(calls: Sequence[str], length: int) -> tuple[tuple[str, ...], ...]:
+    """Functions by the loops over time that call them: in each loop of `length` steps all of them once a step.
+
+    length 1: the model takes one step a call, and calls all of them in each.
+    """
+    if length == 1:
+        return (tuple(dict.fromkeys(calls)),)
+    loops, left = list[tuple[str, ...]](), tuple(calls)
+    while left:
+        names = tuple(dict.fromkeys(left))
+        count = next((n for n in range(1, len(names) + 1) if left[: n * length] == names[:n] * length), len(names))
+        loops.append(names[:count])
+        left = left[count * length :]
+    return tuple(loops)
+
+
 def reference_run(
     model: torch.nn.Module,
     rasters: tuple[torch.Tensor, ...],
     time: str,
     graph: Graph[ContinuousNode],
-    steps: tuple[str, ...] = (),
+    steps: tuple[tuple[str, ...], ...] = (),
     extent: tuple[int, ...] | None = None,
+    read: Mapping[str, torch.Tensor] = MappingProxyType({}),
 ) -> Run:
     """Run the model on rasters [T, B, ...] and give what every population of the graph did.
 
-    steps: populations that are functions which the model calls by itself, in the order of the calls. extent: [T, B] of
-    what the network takes, where an encoder stands before it.
+    steps: populations that are functions which the model calls by itself: those of each loop. extent: [T, B] of
+    what the network takes, where an encoder stands before it. read: rasters of outputs of which the model itself gives
+    something made of all steps.
 
     Raises:
         UnsupportedError: the model does something else than the graph at some step.
@@ -103,12 +122,13 @@ def reference_run(
         for name, module in model.named_modules()
         if table.is_population(module)
     }
-    called = {name: _Seen(False, norse.FRAMEWORK) for name in steps}
-    number = itertools.count()
+    called = {name: _Seen(False, norse.FRAMEWORK) for loop in steps for name in loop}
+    length = int(extent[0] if extent else rasters[0].shape[0])
+    order = itertools.chain.from_iterable(loop * length for loop in steps)
 
     def end(_: StepCall, result: Any) -> None:
-        if steps and result is not None:
-            called[steps[next(number) % len(steps)]](None, None, result)
+        if result is not None and (name := next(order, None)) is not None:
+            called[name](None, None, result)
 
     hooks = [module.register_forward_hook(record) for module, record in seen.values()]
     rasters = tuple(raster.to(getattr(torch, model_dtype(graph))) for raster in rasters)
@@ -132,7 +152,7 @@ def reference_run(
         state = records[name].state
         shape = (extent[1], *node.output_shape)
         final[name] = {key: np.array(np.broadcast_to(value, shape)) for key, value in state.items()}
-    outputs = dict(zip(names, sent_outputs, strict=True))
+    outputs = dict(zip(names, sent_outputs, strict=True)) | {name: _array(raster) for name, raster in read.items()}
     for name, output in outputs.items():
         _check_shape(name, output.shape, (*extent, *graph.nodes[name].output_shape))
         _check_finite(name, output)

@@ -21,9 +21,10 @@ Rasters = tuple[torch.Tensor, ...]
 def find_time(model: torch.nn.Module, rasters: Rasters = ()) -> Literal["outside", "inside"]:
     """Whether the model takes one step or the whole raster a call, found from the modules inside.
 
-    Sequence modules (LIF, LI, ...) and Lift take whole rasters; cells outside of a Lift take one step. Cells in a model
-    whose forward takes no state are "inside": the model has to loop over time itself, but where the cells keep their
-    states themselves: then it is tried whether it does. A model with neither, without any state, takes one step.
+    Sequence modules (LIF, LI, ...) and Lift take whole rasters, and encoders give them; cells outside of a Lift take
+    one step. Cells in a model whose forward takes no state, or that holds an encoder, are "inside": the model has to
+    loop over time itself, but where the cells keep their states themselves: then it is tried whether it does. A model
+    with neither, without any state, takes one step.
 
     Raises:
         UsageError: both could be meant.
@@ -32,7 +33,7 @@ def find_time(model: torch.nn.Module, rasters: Rasters = ()) -> Literal["outside
     takers = [m for m in model.modules() if is_lift(m) or is_encoder(m) or table.whole(m)]
     within = {id(inner) for taker in takers for inner in taker.modules()}
     cells = [m for m in model.modules() if table.is_population(m) and not table.whole(m) and id(m) not in within]
-    if takers and cells:
+    if takers and cells and takes_state(model, inputs) and not any(map(is_encoder, takers)):
         raise UsageError(
             f"the model holds {type(cells[0]).__name__}, which takes one step, beside modules that take whole rasters",
             where="time",

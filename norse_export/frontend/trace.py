@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from norse_export.errors import UnsupportedError, UsageError
 from norse_export.frontend.encoders import Encoded, replaced
-from norse_export.frontend.example import as_rasters, check_model, model_float
-from norse_export.frontend.recorded_model import OVER_TIME, record
-from norse_export.frontend.reference import reference_run
+from norse_export.frontend.example import as_rasters, check_inputs, check_model, model_float
+from norse_export.frontend.recorded_model import OVER_TIME, READOUTS, read_outputs, record
+from norse_export.frontend.reference import in_loops, reference_run
 from norse_export.frontend.time_axis import find_time
 from norse_export.frontend.undisturbed import Snapshot, undisturbed
 from norse_export.ir.graph import Graph
@@ -32,7 +33,8 @@ Time = Literal["auto", "outside", "inside"]
 class Traced:
     """A traced model: its graph, the rasters it was traced with, and what the model itself gives on them.
 
-    steps: populations that are steps of norse.torch.functional, in the order in which the model calls them. raw: what
+    steps: populations that are steps of norse.torch.functional, in the order in which the model calls them; those of
+    one loop over time together. raw: what
     the model itself is called with: the rasters, but where they come from an encoder. encoded: by input, what it gave.
     """
 
@@ -40,7 +42,7 @@ class Traced:
     inputs: Mapping[str, Array]
     reference: Run
     time: Literal["outside", "inside"]
-    steps: tuple[str, ...] = ()
+    steps: tuple[tuple[str, ...], ...] = ()
     raw: tuple[torch.Tensor, ...] = ()
     encoded: Mapping[str, Encoded] = field(default_factory=dict)
 
@@ -65,19 +67,26 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
     """
     check_model(model)
     rasters = as_rasters(example_input, model_float(model))
+    check_inputs(model, len(rasters))
     chosen = find_time(model, rasters) if time == "auto" else time
     if chosen not in ("outside", "inside"):
         raise UsageError(f"time={time!r}", where="time", fix="use 'auto', 'outside' or 'inside'")
     with torch.no_grad(), undisturbed(model) as before:
         graph, steady = record(model, rasters, chosen, before.weights)
-        steps, encoded = tuple(dict.fromkeys(steady.recording.functional)), steady.recording.encoded
+        encoded = steady.recording.encoded
+        steps = in_loops(steady.recording.functional, 1 if chosen == "outside" else _length(rasters, encoded))
         with replaced(model, encoded):
             extents = {one.raster.shape[:2] for one in encoded.values()} or {rasters[0].shape[:2]}
-            reference = reference_run(model, rasters, chosen, graph, steps, extent=extents.pop())
+            read = _read(model, rasters, graph)
+            reference = reference_run(model, rasters, chosen, graph, steps, extent=extents.pop(), read=read)
         _check_unchanged(before)
     given = dict(zip(steady.inputs, rasters, strict=True)) | {name: one.raster for name, one in encoded.items()}
     inputs = {name: raster.numpy() for name, raster in given.items()}
     return Traced(graph, inputs, reference, chosen, steps, rasters, encoded)
+
+
+def _length(rasters: tuple[torch.Tensor, ...], encoded: Mapping[str, Encoded]) -> int:
+    return len(next((one.raster for one in encoded.values()), rasters[0]))
 
 
 def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -> Run:
@@ -96,7 +105,14 @@ def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -
     called_with = tuple(raw if name in encoded else given[name] for name, raw in names)
     extent = next(iter(given.values())).shape[:2]
     with torch.no_grad(), undisturbed(model), replaced(model, encoded):
-        return reference_run(model, called_with, traced.time, traced.graph, traced.steps, extent=extent)
+        read = _read(model, called_with, traced.graph)
+        return reference_run(model, called_with, traced.time, traced.graph, traced.steps, extent=extent, read=read)
+
+
+def _read(model: torch.nn.Module, rasters: tuple[torch.Tensor, ...], graph: Graph[ContinuousNode]) -> dict[str, Any]:
+    """Rasters of the outputs of which the model gives something made of all steps."""
+    names = tuple(json.loads(graph.metadata.get(READOUTS, "{}")))
+    return read_outputs(model, rasters, names) if names else {}
 
 
 def _check_unchanged(before: Snapshot) -> None:

@@ -20,6 +20,7 @@ from norse_export.errors import MissingDependencyError
 from norse_export.frontend.frameworks.norse_families import FAMILIES, Form, NorseFamily
 from norse_export.frontend.torch_save import import_norse
 
+_LIFT = "norse.torch.functional.lift"  # calls the step that the model gives it: as the model itself would
 _OWN = ("norse.torch.module", "norse.torch.functional")
 _OTHER_STEPS = ("lif_mc_feed_forward_step", "coba_lif_feed_forward_step")  # other equations than the family's
 
@@ -107,4 +108,5 @@ def watched(begin: Callable[[StepCall], None], end: Callable[[StepCall, Any], No
 
 def _from_norse(frame: FrameType) -> bool:
     caller = frame.f_back
-    return caller is not None and str(caller.f_globals.get("__name__", "")).startswith(_OWN)
+    home = "" if caller is None else str(caller.f_globals.get("__name__", ""))
+    return home.startswith(_OWN) and home != _LIFT

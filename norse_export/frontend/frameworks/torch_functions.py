@@ -33,8 +33,8 @@ def _functions(nn: Any) -> dict[type, Steps]:
 
 def _rule(call: Call, builder: Builder, *, steps: Steps) -> Value:
     name = type(call.module).__name__
-    if call.module.inplace:
-        message = f"{name} with inplace=True changes what others may use"
+    if call.shared:
+        message = f"{name} with inplace=True changes a tensor that another layer or a state also uses"
         return refused(call, builder, "in_place", message, f"use nn.{name} without inplace")
     value, functions = call.x, steps(call.module)
     for number, (function, numbers) in enumerate(functions, 1):

@@ -18,6 +18,7 @@ from norse_export.frontend.functions.functional_cells import CELLS
 from norse_export.frontend.functions.functional_layers import LAYERS
 from norse_export.frontend.functions.functional_parts import PARTS
 from norse_export.frontend.functions.functional_reductions import REDUCTIONS
+from norse_export.frontend.functions.functional_views import VIEWS
 from norse_export.frontend.functions.functional_weights import WEIGHTS
 from norse_export.frontend.functions.nonlinear import NONLINEAR
 from norse_export.frontend.functions.operation import Operation, Rule
@@ -125,4 +126,5 @@ _RULES: dict[str, Rule] = {
     **PARTS,
     **CELLS,
     **REDUCTIONS,
+    **VIEWS,
 }

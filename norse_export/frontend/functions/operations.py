@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
-from math import prod
 from types import FrameType
 from typing import Any
 
 import numpy as np
+import torch
 from torch.overrides import resolve_name
 
 from norse_export.frontend.builder import Value
 from norse_export.frontend.frameworks.table import loaded
-from norse_export.frontend.frameworks.torch_nn import flatten
 from norse_export.frontend.functions.functional import Operation, rule_of
+from norse_export.frontend.readouts import read_out, read_out_behind
 from norse_export.frontend.recording import Recording
-from norse_export.frontend.time_loop import entered, filled, start, taken_apart
+from norse_export.frontend.time_loop import can_enter, entered, filled, taken_apart
+from norse_export.frontend.time_rows import put_together, second_axis
 from norse_export.ir.layers import Scale, Sum
 
 ASK = "rebuild this part from the modules in the table of supported layers, or ask for the operation to be added"
@@ -38,16 +38,15 @@ _GETTERS = frozenset({
 _SAME = frozenset({"detach", "clone", "contiguous", "requires_grad_", "detach_"})
 _CASTS = frozenset({"to", "float", "double", "type", "type_as", "cpu"})  # the same where the type stays
 _ADD = frozenset({"add", "__add__", "__radd__", "__iadd__", "add_"})
-_IN_PLACE = frozenset({"__iadd__", "add_"})
+_OPERATORS = frozenset({"__iadd__", "__isub__", "__imul__", "__itruediv__"})  # that change their first argument
 _READS = frozenset({
     "__bool__", "is_nonzero", "item", "__float__", "__int__", "__index__", "__complex__", "tolist", "numpy",
     "__array__", "__dlpack__", "equal", "allclose", "__contains__", "__repr__", "__format__",
     "data_ptr", "storage", "untyped_storage",
 })  # fmt: skip
 _PARTS = frozenset({"__getitem__", "__iter__", "unbind", "select", "split", "chunk", "narrow", "tensor_split"})
-_JOINS = frozenset({"stack"})  # what ends a time loop
-_VIEWS = frozenset({"view", "reshape"})
-_RESHAPES = _VIEWS | frozenset({"view_as", "reshape_as", "squeeze", "unsqueeze", "unflatten"})
+_VIEWS = frozenset({"view", "reshape", "view_as", "reshape_as", "squeeze", "unsqueeze", "unflatten"})
+_REORDERS = frozenset({"permute", "transpose", "t", "swapaxes", "swapdims", "movedim", "moveaxis", "T", "mT"})
 
 
 def name_of(func: Callable[..., Any]) -> tuple[str, bool]:
@@ -58,14 +57,20 @@ def name_of(func: Callable[..., Any]) -> tuple[str, bool]:
     return name, False
 
 
+def before(recording: Recording, name: str, args: tuple[Any, ...]) -> None:
+    """Zeros that are about to be changed in place, in step 0, stand for what came before it."""
+    if _in_place(name) and args and recording.is_silence(args[0]):
+        recording.track(args[0], Value(None, 1, time=0, silent=True))
+
+
 def only_looks(name: str, getter: bool) -> bool:
     """Whether an operation depends on the form of its tensors and not on what they hold."""
     return name in _GETTERS if getter else name in _LOOKS
 
 
 def recorded(
-    recording: Recording, name: str, getter: bool, args: tuple[Any, ...], kwargs: dict[str, Any], traced: list[Any],
-    result: Any,
+    recording: Recording, func: Callable[..., Any], name: str, getter: bool, args: tuple[Any, ...],
+    kwargs: dict[str, Any], traced: list[Any], result: Any,
 ) -> Value | list[Value]:  # fmt: skip
     """What the result of an operation on traced tensors stands for; what is not understood becomes a finding.
 
@@ -75,25 +80,38 @@ def recorded(
     first = bool(args) and args[0] is traced[0]
     if not getter and first and (name in _SAME or (name in _CASTS and _is_as_before(result, traced[0]))):
         return values[0]
-    if not getter and (steps := taken_apart(recording, name, args, kwargs)) is not None:
-        start(recording, len(traced[0]))
-        return [replace(values[0], lead=1, time=time) for time in steps]
-    if name == "__setitem__" and len(args) == 3 and filled(recording, args):
+    if not getter and (timed := _of_steps(recording, func, name, args, kwargs)) is not None:
+        return timed
+    if not getter and name not in _READS and (read := read_out(recording, name, args, kwargs, traced)) is not None:
+        return read
+    if not can_enter(recording, values):
+        if name not in _READS and (read := read_out_behind(recording, name, values)) is not None:
+            return read
+        entered(recording, values, f"{recording.where}, {user_line()}")
         return Value(None, 0)
-    if name in _JOINS and recording.loop is not None and (whole := _put_together(recording, args, kwargs)) is not None:
-        return whole
-    if not entered(recording, values, f"{recording.where}, {user_line()}"):
-        return Value(None, values[0].lead)
     value = None
     if not getter and not any(v.state_of for v in values):
         value = _understood(recording, name, args, kwargs, traced, result)
     if isinstance(value, list):
         return value
+    if value is None and name not in _READS:
+        value = read_out_behind(recording, name, values)
     if value is None:
         state_of = next((v.state_of for v in values if v.state_of), "")
-        _refuse(recording, name, values, state_of)
+        _refuse(recording, name, values, state_of, args, kwargs)
         value = Value(None, values[0].lead, state_of)
+    if _changes_in_place(name, args, kwargs, result):
+        recording.track(result.clone(), value)  # a later step may change it again
     return still(value, tuple(traced[0].shape), tuple(getattr(result, "shape", ())))
+
+
+def _of_steps(
+    recording: Recording, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Value | list[Value] | None:
+    """What an operation gives that takes steps out of a raster, or puts steps together; None for any other."""
+    if name == "__setitem__":
+        return Value(None, 0) if len(args) == 3 and filled(recording, args) else None
+    return taken_apart(recording, func, name, args, kwargs) or put_together(recording, name, args, kwargs)
 
 
 def _understood(
@@ -102,41 +120,43 @@ def _understood(
     """The value of an operation that there is a rule for, used as the rule knows it."""
     first = bool(args) and args[0] is traced[0]
     known = [recording.values[id(tensor)] for tensor in traced]
-    rule = None if name.endswith("_") and not name.endswith("__") else rule_of(name)
-    if name in _READS or (rule is None and name not in {*_ADD, *_VIEWS, "flatten"}):
+    rule = rule_of(_plain(name))
+    if name in _READS or (rule is None and name not in _ADD):
+        return None
+    if _changes_in_place(name, args, kwargs, result) and not (first and not recording.shares_memory(args[0])):
         return None
     stacked = name == "sum" and id(traced[0]) in recording.stacks
     if not stacked and any(value.node is None and not value.silent for value in known):  # said where it was found
         return Value(None, min(recording.values[id(tensor)].lead for tensor in traced))
     if name in _ADD and len(traced) == 2:
         return _added(recording, name, args, kwargs, traced)
-    if name == "flatten" and first:
-        return _flattened(recording, args, kwargs, traced[0])
-    if name in _VIEWS and first:
-        return _viewed(recording, traced[0], result)
-    if name in _ADD and (value := _before_the_first(recording, args, known[0])) is not None:
-        return value
+    if name in _ADD and _adds_nothing(recording, args):
+        return _sum_of(recording, known[0], tuple(traced[0].shape))
     if rule is None:
         return None
     node = joined(recording, name.strip("_"))
-    return rule(Operation(recording, name, node, args, kwargs, result))
+    kwargs = {key: value for key, value in kwargs.items() if key != "inplace"}
+    return rule(Operation(recording, name.strip("_"), node, args, kwargs, result))
 
 
-def _before_the_first(recording: Recording, args: tuple[Any, ...], value: Value) -> Value | None:
-    """The value itself, where zeros are added to it that stand for what a step before step 0 would have sent."""
-    others = [argument for argument in args if recording.is_silence(argument)]
-    return value if len(args) == 2 and len(others) == 1 else None
+def _adds_nothing(recording: Recording, args: tuple[Any, ...]) -> bool:
+    """Whether what is added is 0: a number, or zeros, as those that stand for what a step before step 0 sent."""
+    if len(args) != 2:
+        return False
+    for other in args:
+        if isinstance(other, torch.Tensor):
+            if recording.value(other) is None and other.ndim > 1 and not bool(other.any()):
+                return True
+        elif type(other) in (int, float) and other == 0:
+            return True
+    return False
 
 
-def _put_together(recording: Recording, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value | None:
-    """torch.stack of what each step of a loop gave."""
-    parts = args[0] if args else None
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
-    if recording.loop is None or dim != 0 or not isinstance(parts, tuple | list):
-        return None
-    values = [recording.value(part) for part in parts]
-    known = [value for value in values if value is not None]
-    return recording.loop.whole(known) if len(known) == len(values) else None
+def _sum_of(recording: Recording, value: Value, shape: tuple[int, ...]) -> Value:
+    """A sum of one value: the others are silent."""
+    builder = recording.builder
+    node, features = builder.unique(joined(recording, "add")), shape[value.lead :]
+    return builder.add(node, lambda: Sum(features), value.lead, (value, "x"))
 
 
 def _is_as_before(result: Any, tensor: Any) -> bool:
@@ -160,12 +180,10 @@ def _added(
     one, other = recording.values[id(a)], recording.values[id(b)]
     shape = tuple(a.shape)
     if one.silent or other.silent:
-        return other if one.silent else one
+        return _sum_of(recording, other if one.silent else one, shape)
     if one.node is None or other.node is None:  # said where it was found
         return Value(None, min(one.lead, other.lead))
     if set(kwargs) - {"other"} or len(args) > 2 or shape != tuple(b.shape) or one.lead != other.lead:
-        return None
-    if name in _IN_PLACE and recording.shares_memory(a):
         return None
     node, features = builder.unique(joined(recording, "add")), shape[one.lead :]
     if one.node == other.node and not builder.replaced & {id(one), id(other)}:
@@ -174,27 +192,9 @@ def _added(
     return builder.add(node, lambda: Sum(features), one.lead, (one, "x"), (other, "x"))
 
 
-def _flattened(recording: Recording, args: tuple[Any, ...], kwargs: dict[str, Any], tensor: Any) -> Value | None:
-    axes = dict(zip(("start_dim", "end_dim"), args[1:], strict=False)) | kwargs
-    start, end = axes.pop("start_dim", 0), axes.pop("end_dim", -1)
-    value = recording.values[id(tensor)]
-    if axes or len(args) > 3 or not (isinstance(start, int) and isinstance(end, int)) or not value.lead:
-        return None
-    name = recording.builder.unique(joined(recording, "flatten"))
-    return flatten(name, value, tuple(tensor.shape), (start, end), recording.builder)
-
-
-def _viewed(recording: Recording, tensor: Any, result: Any) -> Value | None:
-    """A view that joins all features and leaves time and batch alone, as x.view(len(x), -1): a flatten."""
-    value, shape = recording.values[id(tensor)], tuple(tensor.shape)
-    flat = (*shape[: value.lead], prod(shape[value.lead :]))
-    if not value.lead or len(shape) == value.lead or tuple(result.shape) != flat or result.dtype != tensor.dtype:
-        return None
-    name = recording.builder.unique(joined(recording, "flatten"))
-    return flatten(name, value, shape, (value.lead, -1), recording.builder)
-
-
-def _refuse(recording: Recording, name: str, values: list[Value], state_of: str) -> None:
+def _refuse(
+    recording: Recording, name: str, values: list[Value], state_of: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
     builder, where = recording.builder, f"{recording.where}, {user_line()}"
     if name in _READS:
         message = f"data-dependent control flow: the values of a traced tensor are read by {name}"
@@ -203,18 +203,46 @@ def _refuse(recording: Recording, name: str, values: list[Value], state_of: str)
     elif state_of:
         message = f"the operation {name} acts on the state of {state_of!r}"
         builder.refuse("state", where, message, "pass states on as they are; what a layer gives is its first result")
+    elif name in _PARTS and values[0].lead == 2 and second_axis(name, args, kwargs):
+        message = "the raster is taken apart along its second axis, which is that of the batch: a raster is [T, B, ...]"
+        fix = "loop over x[t]; or over axis 1 of x.transpose(0, 1), in a model that takes its batch first"
+        builder.refuse("time_loop", where, message, fix)
     elif name in _PARTS and values[0].lead == 2:
         message = f"{name} takes the raster apart: and what is done with the parts is not understood"
         builder.refuse("time_loop", where, message, _LOOP_FIX)
-    elif name in _IN_PLACE and len(values) == 2:
+    elif _in_place(name) and rule_of(_plain(name)) is not None:
         message = f"{name} changes in place a tensor that another layer or a state also uses, or one of another shape"
         builder.refuse("in_place", where, message, "write x = x + y instead of x += y, with both of one shape")
     else:
         function = _library_function()
         words = f"the operation {name}" if function is None else f"the function {function}"
-        only = ": it adds two traced values of one shape only" if name in _ADD and function is None else ""
-        fix = "use torch.nn.Flatten or x.flatten(1), which keep the batch" if name in _RESHAPES else ASK
-        builder.refuse("operation", where, f"{words} is not understood{only}", fix)
+        why, fix = "", ASK
+        if name in _ADD and function is None:
+            why = ": it adds two traced values of one shape only"
+        elif name in _VIEWS:
+            why = " as it is used here: a view may join axes of features, and nothing else"
+            fix = "use torch.nn.Flatten or x.flatten(1), which keep the batch"
+        elif name in _REORDERS:
+            why = ": the graph has no layer that puts axes of features in another order"
+            fix = "give the axes in the order that the next layer takes, or permute that layer's weights"
+        elif function is not None and function.startswith("norse.torch.functional.encode."):
+            fix = "use the encoder module of norse.torch as the first layer, or encode the input before the model"
+        builder.refuse("operation", where, f"{words} is not understood{why}", fix)
+
+
+def _in_place(name: str) -> bool:
+    """Whether a name is that of an operation that changes its first argument."""
+    return (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name in _OPERATORS)
+
+
+def _plain(name: str) -> str:
+    """The name of the operation that gives a new tensor."""
+    return name.removesuffix("_") if name.endswith("_") and not name.endswith("__") else name
+
+
+def _changes_in_place(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> bool:
+    asked = kwargs.get("inplace") is True or any(argument is True for argument in args[1:])
+    return _in_place(name) or (asked and bool(args) and result is args[0])
 
 
 def joined(recording: Recording, name: str) -> str:

@@ -62,7 +62,14 @@ def test_more_rasters_than_the_model_takes_are_refused() -> None:
     (finding,) = refusal(seeded(nn.Linear(6, 2)), (X, X), error=UsageError)
     assert finding.kind == "model_raised"
     assert "input of shape (3, 6), (3, 6)" in finding.where
-    assert "model_raised" in kinds(refusal(cells(), (X, X), error=UnsupportedError))
+
+
+def test_a_second_raster_is_not_taken_for_the_state() -> None:
+    (finding,) = refusal(cells(), (X, X), error=UsageError)
+    assert (finding.kind, finding.where) == ("inputs", "example_input")
+    assert "SequentialState takes one raster" in finding.message
+    assert "'state'" in finding.message
+    assert "whose forward takes both" in finding.fix
 
 
 def test_a_value_beyond_float32_is_not_finite_for_a_float32_model() -> None:
@@ -263,7 +270,6 @@ def test_auto_finds_what_a_call_takes_from_the_modules(name: str) -> None:
     [
         snn.SequentialState(snn.LIFCell(), snn.LIF()),
         snn.SequentialState(snn.LICell(), snn.Lift(nn.Linear(6, 6))),
-        OwnLoop(snn.LIFCell(), snn.LIF()),
     ],
 )
 def test_auto_asks_where_both_could_be_meant(model: nn.Module) -> None:

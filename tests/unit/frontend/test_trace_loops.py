@@ -155,19 +155,17 @@ def test_the_convolutional_net_of_norse_is_equal() -> None:
     assert {"lif0", "lif1", "lif2"} <= set(traced.reference.spikes)
 
 
-def _last(m: Any, x: torch.Tensor) -> torch.Tensor:
-    states = (None, None)
+def _hidden(m: Any, x: torch.Tensor) -> list[torch.Tensor]:
+    state, spikes = None, []
     for part in x:
-        v, states = m.step(m.layer(part), states)
-    return v
+        z, state = m.cell(m.layer(part), state)
+        spikes.append(z)
+    return spikes
 
 
-def _largest(m: Any, x: torch.Tensor) -> torch.Tensor:
-    return torch.max(_over(m, x), 0)[0]
-
-
-def _average(m: Any, x: torch.Tensor) -> torch.Tensor:
-    return _over(m, x).mean(0)
+def _two_before(m: Any, x: torch.Tensor) -> torch.Tensor:
+    spikes = _hidden(m, x)
+    return torch.stack([z if t < 2 else z + spikes[t - 2] for t, z in enumerate(spikes)])
 
 
 def _growing(m: Any, x: torch.Tensor) -> torch.Tensor:
@@ -251,42 +249,46 @@ def _changed_after(m: Any, x: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def _two_loops(m: Any, x: torch.Tensor) -> torch.Tensor:
-    state, outputs = None, []
-    for part in torch.stack([m.layer(part) for part in x]):
-        z, state = m.cell(part, state)
-        outputs.append(z)
-    return torch.stack(outputs)
-
-
-def _side_by_side(m: Any, x: torch.Tensor) -> torch.Tensor:
-    """Stacked behind the batch, and not before it."""
-    states, outputs = (None, None), []
-    for part in x:
-        v, states = m.step(m.layer(part), states)
-        outputs.append(v)
-    return torch.stack(outputs, 1)
-
-
 REFUSED: dict[str, tuple[Run, str, str]] = {
-    "the last step as output": (_last, "output", f"the output is what step {T - 1} of the loop gave"),
-    "the largest of all steps": (_largest, "operation", "the operation max is not understood"),
-    "the average of all steps": (_average, "operation", "the operation mean is not understood"),
+    "a layer behind the last step": (
+        lambda m, x: m.readout(_hidden(m, x)[-1]),
+        "readout",
+        "what the last step of the loop gave",
+    ),
+    "a layer behind the average": (
+        lambda m, x: m.readout(torch.stack(_hidden(m, x)).mean(0)),
+        "readout",
+        "made of all steps of 'cell' (mean)",
+    ),
+    "a step that is not the last": (
+        lambda m, x: _over(m, x)[3],
+        "output",
+        "the output is what step 3 of the loop gave",
+    ),
     "a factor that changes": (_growing, "control_flow", "something else at step 1 than at step 0: node 'mul'"),
     "an offset that changes": (_offset, "control_flow", "something else at step 1 than at step 0: node 'add'"),
     "another function at step 9": (_later, "control_flow", "something else at step 9 than at step 0"),
     "a state that is not carried": (_forgetting, "state", "LIFCell is not carried"),
     "a state that is left out once": (_forgetting_once, "state", "LIFCell is not carried"),
-    "the step before": (_each_a_step_before, "time_loop", "not taken in their order"),
-    "not the last step": (_not_the_last, "time_loop", "do not follow each other"),
+    "the step before": (_each_a_step_before, "time_loop", f"step {T - 1}, with no step before it"),
+    "not the last step": (_not_the_last, "time_loop", f"the output holds steps 0 to {T - 2} of {T}"),
     "backwards": (lambda m, x: _over(m, (x[t] for t in reversed(range(len(x))))), "time_loop", "in their order"),
-    "results backwards": (_reversed, "time_loop", "do not follow each other"),
-    "every other step": (_every_other, "time_loop", "takes the raster apart"),
-    "a raster filled by half": (_half_filled, "output", "could not be traced"),
-    "zeros in the place of a step": (_silent_once, "time_loop", "do not follow each other"),
+    "results backwards": (_reversed, "time_loop", f"the output holds the steps in another order: {T - 1} to 0"),
+    "every other step": (_every_other, "time_loop", "step 2, with step 0 before it"),
+    "a raster filled by half": (_half_filled, "time_loop", f"the output holds {T // 2} of {T} steps"),
+    "zeros in the place of a step": (_silent_once, "time_loop", "what step 0 gave meets"),
     "a result changed in place": (_changed_after, "operation", "the operation __setitem__ is not understood"),
-    "a loop behind a loop": (_two_loops, "time_loop", "do not follow each other"),
-    "steps behind the batch": (_side_by_side, "time_loop", "do not follow each other"),
+    "samples in the place of steps": (
+        lambda m, x: torch.stack(_over(m, (x[:, t] for t in range(x.shape[1])))),
+        "time_loop",
+        "its second axis",
+    ),
+    "two steps before": (_two_before, "time_loop", f"what step {T - 3} gave meets what step {T - 1} gave"),
+    "a raster with its axes swapped": (
+        lambda m, x: torch.relu(x.transpose(0, 1)),
+        "time_loop",
+        "the batch before time",
+    ),
 }
 
 

@@ -1,0 +1,170 @@
+"""Functions and operators that a model applies to signals, each in a small model. Not tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import norse.torch as snn
+import torch
+import torch.nn.functional as F  # noqa: N812  # its usual name
+from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters, lif_feed_forward_step
+from norse.torch.functional.lift import lift as lift_function
+from structure_parts import HIDDEN, WIDE, Build, Pair, Structure, both, drawn, linear, maps, parts, spikes, step, whole
+from torch import nn
+
+
+def between(use: Any, gain: float = 5.0, **more: Any) -> Build:
+    """One step: a population behind `use` of the module, the first layer's current and the input."""
+
+    def run(m: Any, x: torch.Tensor, state: Any) -> Any:
+        z, state = m.cell(use(m, m.layer(x)), state)
+        return m.readout(z), state
+
+    return step(run, gain, **more)
+
+
+def behind(use: Any, **more: Any) -> Build:
+    """One step: `use` of the module and the population's spikes."""
+
+    def run(m: Any, x: torch.Tensor, state: Any) -> Any:
+        z, state = m.cell(m.layer(x), state)
+        return use(m, z), state
+
+    return step(run, **more)
+
+
+def on_maps(use: Any, **more: Any) -> Build:
+    """One step on maps: `use` of what the convolution gives, [B, 3, 4, 4], then a population."""
+
+    def run(m: Any, x: torch.Tensor, state: Any) -> Any:
+        return m.cell(use(m, m.conv(x)), state)
+
+    return step(run, 6.0, conv=lambda: nn.Conv2d(2, 3, 3), **more)
+
+
+def masked(m: Any, h: torch.Tensor) -> torch.Tensor:
+    """A mask of the model's own."""
+    return h * torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+
+
+def _in_place(m: Any, h: torch.Tensor) -> torch.Tensor:
+    h *= 0.5
+    h += 0.25
+    return h
+
+
+def _lifted_function(m: Any, x: torch.Tensor) -> torch.Tensor:
+    lifted, p = lift_function(lif_feed_forward_step), LIFParameters()
+    zeros = torch.zeros(x.shape[1], HIDDEN)
+    z, _ = lifted(m.layer(x), state=LIFFeedForwardState(v=zeros, i=zeros.clone()), p=p)
+    return z
+
+
+def _two(m: Any, x: torch.Tensor, y: torch.Tensor) -> Any:
+    s, outputs, spikes = None, [], []
+    for a, b in zip(x, y, strict=True):
+        z, s = m.cell(m.layer(a) + m.other(b), s)
+        outputs.append(m.readout(z))
+        spikes.append(z)
+    return {"out": torch.stack(outputs), "spikes": torch.stack(spikes)}
+
+
+FUNCTIONS: dict[str, Structure] = {
+    "two rasters in one loop, a dict": Structure(
+        lambda: drawn(Pair(_two, other=nn.Linear(WIDE, HIDDEN), **parts())), both
+    ),
+    "h + h": Structure(between(lambda m, h: h + h, 3.0), spikes),
+    "h - h": Structure(between(lambda m, h: (h - h) + h), spikes),
+    "h * h": Structure(between(lambda m, h: h * h), spikes),
+    "cat([h, h])": Structure(between(lambda m, h: m.joined(torch.cat([h, h], 1)), joined=linear(12, 6)), spikes),
+    "cat([z, z])": Structure(behind(lambda m, z: m.joined(torch.cat((z, z), -1)), joined=linear(12, 3)), spikes),
+    "stack([h, h]).sum(0)": Structure(between(lambda m, h: torch.stack((h, h)).sum(0), 3.0), spikes),
+    "hstack": Structure(behind(lambda m, z: m.joined(torch.hstack((z, z * 0.5))), joined=linear(12, 3)), spikes),
+    "h + 1.0": Structure(between(lambda m, h: h + 1.0), spikes),
+    "h + 0": Structure(between(lambda m, h: h + 0), spikes),
+    "0.5 * h": Structure(between(lambda m, h: 0.5 * h), spikes),
+    "1 - z": Structure(behind(lambda m, z: m.readout(1 - z)), spikes),
+    "-z": Structure(behind(lambda m, z: m.readout(-z)), spikes),
+    "a mask": Structure(between(masked, 6.0), spikes),
+    "a learned gain": Structure(between(lambda m, h: h * m.scale.weight[0], 6.0, scale=linear(6, 1)), spikes),
+    "a learned bias": Structure(between(lambda m, h: h + m.scale.weight[0], 6.0, scale=linear(6, 1)), spikes),
+    "torch.where with a mask": Structure(
+        between(lambda m, h: torch.where(torch.arange(6) < 4, h, torch.zeros(6)), 6.0), spikes
+    ),
+    "masked_fill": Structure(between(lambda m, h: h.masked_fill(torch.arange(6) > 4, 0.0), 6.0), spikes),
+    "torch.where on values": Structure(
+        between(lambda m, h: torch.where(h > 0, h, torch.zeros_like(h))), spikes, ("operation", "gt")
+    ),
+    "clamp below": Structure(between(lambda m, h: h.clamp(min=0)), spikes),
+    "clamp": Structure(between(lambda m, h: torch.clamp(h, -1, 2)), spikes),
+    "clip": Structure(between(lambda m, h: h.clip(0.0, 1.5), 6.0), spikes),
+    "relu6": Structure(between(lambda m, h: F.relu6(h)), spikes),
+    "nn.ReLU6": Structure(between(lambda m, h: m.act(h), act=nn.ReLU6), spikes),
+    "leaky_relu": Structure(between(lambda m, h: F.leaky_relu(h, 0.25)), spikes),
+    "nn.LeakyReLU": Structure(between(lambda m, h: m.act(h), act=lambda: nn.LeakyReLU(0.25)), spikes),
+    "nn.Hardtanh": Structure(between(lambda m, h: m.act(h), act=nn.Hardtanh), spikes),
+    "abs": Structure(between(lambda m, h: h.abs()), spikes),
+    "square": Structure(between(lambda m, h: h**2), spikes),
+    "torch.maximum": Structure(between(lambda m, h: torch.maximum(h, m.back(h))), spikes),
+    "sigmoid": Structure(between(lambda m, h: torch.sigmoid(h)), spikes, ("operation", "sigmoid")),
+    "nn.Sigmoid": Structure(between(lambda m, h: m.act(h), act=nn.Sigmoid), spikes, ("module", "Sigmoid")),
+    "relu_": Structure(between(lambda m, h: h.relu_()), spikes),
+    "F.relu in place": Structure(between(lambda m, h: F.relu(h, inplace=True)), spikes),
+    "nn.ReLU in place": Structure(between(lambda m, h: m.act(h), act=lambda: nn.ReLU(inplace=True)), spikes),
+    "in place by numbers": Structure(between(_in_place, 6.0), spikes),
+    "mul_ and add_": Structure(between(lambda m, h: h.mul_(0.5).add_(0.25), 6.0), spikes),
+    "in place on what was used before": Structure(behind(lambda m, z: m.readout(z) + 0.5 * z.mul_(0.5)[:, :3]), spikes),
+    "in place on a part": Structure(between(lambda m, h: (h[:, :3].mul_(0.5), h)[1]), spikes, ("in_place", "mul_")),
+    "a part set": Structure(
+        between(lambda m, h: (h.__setitem__((slice(None), 0), 0.0), h)[1]), spikes, ("operation", "__setitem__")
+    ),
+    "x @ W": Structure(between(lambda m, h: h @ m.back.weight.t()), spikes),
+    "matmul": Structure(between(lambda m, h: torch.matmul(h, m.back.weight)), spikes),
+    "W of the model's own": Structure(between(lambda m, h: F.linear(h, m.back.weight * 0.5)), spikes),
+    "addmm": Structure(between(lambda m, h: torch.addmm(m.back.bias, h, m.back.weight.t())), spikes),
+    "logical_or": Structure(behind(lambda m, z: m.readout(snn.logical_or(z, z))), spikes, ("operation", "logical")),
+    "permuted features": Structure(
+        on_maps(lambda m, h: h.permute(0, 2, 3, 1)), maps, ("operation", "puts axes of features in another order")
+    ),
+    "transposed maps": Structure(
+        on_maps(lambda m, h: h.transpose(2, 3)), maps, ("operation", "puts axes of features in another order")
+    ),
+    "view as channels": Structure(
+        on_maps(lambda m, h: h.flatten(1).view(-1, 6, 2, 4)), maps, ("operation", "may join axes")
+    ),
+    "unflatten": Structure(
+        on_maps(lambda m, h: h.flatten(1).unflatten(1, (3, 16))), maps, ("operation", "may join axes")
+    ),
+    "nn.Unflatten": Structure(
+        on_maps(lambda m, h: m.un(h.flatten(1)), un=lambda: nn.Unflatten(1, (3, 16))), maps, ("module", "Unflatten")
+    ),
+    "squeeze": Structure(on_maps(lambda m, h: F.max_pool2d(h, 4).squeeze(-1).squeeze(-1)), maps),
+    "squeeze of all": Structure(on_maps(lambda m, h: F.max_pool2d(h, 4).squeeze()), maps),
+    "unsqueeze": Structure(on_maps(lambda m, h: h.flatten(1).unsqueeze(1)), maps, ("operation", "may join axes")),
+    "x.view(x.size(0), -1)": Structure(on_maps(lambda m, h: h.view(h.size(0), -1)), maps),
+    "reshape to the batch": Structure(on_maps(lambda m, h: h.reshape(-1, 48)), maps),
+    "a channel": Structure(on_maps(lambda m, h: h[:, 1]), maps),
+    "some neurons": Structure(on_maps(lambda m, h: h.flatten(1)[:, [20, 3, 7, 41]]), maps),
+    "index_select": Structure(on_maps(lambda m, h: h.index_select(1, torch.tensor([2, 0]))), maps),
+    "flip": Structure(on_maps(lambda m, h: h.flip(1)), maps),
+    "sum over features": Structure(on_maps(lambda m, h: h.flatten(2).sum(-1)), maps),
+    "mean over maps": Structure(on_maps(lambda m, h: h.mean((2, 3))), maps),
+    "max over maps": Structure(on_maps(lambda m, h: h.amax((2, 3))), maps),
+    "zero padding": Structure(on_maps(lambda m, h: F.pad(h, (1, 1, 2, 0))), maps),
+    "nn.ZeroPad2d": Structure(on_maps(lambda m, h: m.pad(h), pad=lambda: nn.ZeroPad2d(1)), maps),
+    "adaptive_avg_pool2d": Structure(on_maps(lambda m, h: F.adaptive_avg_pool2d(h, 2)), maps),
+    "adaptive_avg_pool2d to 1": Structure(on_maps(lambda m, h: F.adaptive_avg_pool2d(h, (1, 1)).flatten(1)), maps),
+    "adaptive_max_pool2d": Structure(on_maps(lambda m, h: F.adaptive_max_pool2d(h, 2)), maps),
+    "nn.AdaptiveAvgPool2d": Structure(on_maps(lambda m, h: m.p(h), p=lambda: nn.AdaptiveAvgPool2d((2, 1))), maps),
+    "avg_pool2d": Structure(on_maps(lambda m, h: F.avg_pool2d(h, 2)), maps),
+    "upsampled": Structure(
+        on_maps(lambda m, h: m.up(h), up=lambda: nn.Upsample(scale_factor=2)), maps, ("module", "Upsample")
+    ),
+    "transposed convolution": Structure(
+        on_maps(lambda m, h: m.up(h), up=lambda: nn.ConvTranspose2d(3, 2, 2)), maps, ("module", "ConvTranspose2d")
+    ),
+    "random noise": Structure(
+        between(lambda m, h: h + torch.randn(6) * 0.1), spikes, ("control_flow", "does not always do the same")
+    ),
+    "norse's lift function": Structure(whole(_lifted_function), spikes),
+}
