@@ -132,10 +132,7 @@ def _onnxruntime(model: Path | bytes, folder: Path) -> Session:
         session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of pybind, of a class of its own for each status
         text = " ".join(str(error).split())
-        if "NOT_IMPLEMENTED" not in text and "Could not find an implementation" not in text:
-            raise
-        message = f"onnxruntime {onnxruntime.__version__} lacks an operator: {text[:200]}"
-        raise TargetUnavailableError(
-            message, where="--target onnx", fix="save the model in float32: model.float()"
-        ) from None
+        message = f"onnxruntime {onnxruntime.__version__} cannot load the model: {text[:300]}"
+        fix = "try another --opset, or another version of onnxruntime"
+        raise TargetUnavailableError(message, where="--target onnx", fix=fix) from None
     return lambda names, feeds: [np.asarray(value) for value in session.run(list(names), dict(feeds))]

@@ -1,0 +1,169 @@
+"""Target onnx: what runs its artefacts, what it refuses, and that its two models are one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from random_fixed_nets import random_fixed_net
+from small_nets import chain, cuba_li, cuba_lif, discrete_chain, grid_dense
+
+from norse_export.errors import MissingDependencyError, ParityError, TargetUnavailableError, UsageError
+from norse_export.files.limits import Limits
+from norse_export.formats.onnx.files import SCAN, STEP, models_of
+from norse_export.interpret import interpret
+from norse_export.interpret.fixed import emulate
+from norse_export.ir.graph import Graph
+from norse_export.ir.layers import Conv, Pool
+from norse_export.target import Stage
+from norse_export.targets.onnx import OnnxTarget, runner
+from norse_export.targets.onnx.runner import run_models, runner_for
+
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
+RNG = np.random.default_rng(0)
+
+
+def net(dtype: str = "float32") -> Graph[Any]:
+    """Two layers of LIF and a readout, on a grid."""
+    return discrete_chain(
+        (12,),
+        grid_dense(RNG, 12, 9),
+        cuba_lif((9,), dtype=dtype, v_th=0.5),
+        grid_dense(RNG, 9, 4),
+        cuba_li((4,), dtype=dtype),
+        dtype=dtype,
+    )
+
+
+def raster(*shape: int) -> dict[str, np.ndarray[Any, Any]]:
+    return {"input": (RNG.random(shape) < 0.4).astype(np.float32)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_run_is_the_interpreters_bit_for_bit_on_a_grid(dtype: str, tmp_path: Path) -> None:
+    graph, target = net(dtype), OnnxTarget(states=True)
+    target.emit(graph, tmp_path)
+    inputs = raster(30, 3, 12)
+    expected, done = interpret(graph, inputs, states=True), target.run(tmp_path, inputs)
+    assert expected.spikes["1"].any()
+    np.testing.assert_array_equal(expected.spikes["1"], done.spikes["1"])
+    np.testing.assert_array_equal(expected.outputs["output"], done.outputs["output"])
+    for name, variables in expected.final_state.items():
+        for variable, value in variables.items():
+            np.testing.assert_array_equal(value, done.final_state[name][variable])
+            np.testing.assert_array_equal(expected.observables[name][variable], done.observables[name][variable])
+
+
+@pytest.mark.parametrize("kind", ["avg", "sum", "max"])
+def test_float64_maps_run_on_onnxruntime_which_has_no_such_convolution(kind: Any, tmp_path: Path) -> None:
+    weight = RNG.integers(-4, 5, (4, 1, 3, 2)) / 8
+    graph = discrete_chain(
+        (2, 9, 7),
+        Conv(weight, (9, 7), np.array([0.5, 0, -0.5, 1]), (2, 1), (1, 1), (1, 2), 2),
+        Pool(kind, (4, 5, 7), (2, 2), (2, 1), (1, 1)),
+        cuba_lif((4, 3, 8), dtype="float64", v_th=0.5),
+        dtype="float64",
+    )
+    OnnxTarget().emit(graph, tmp_path)
+    inputs = raster(12, 2, 2, 9, 7)
+    done = OnnxTarget().run(tmp_path, inputs)
+    assert done.spikes["2"].any()
+    np.testing.assert_array_equal(interpret(graph, inputs).spikes["2"], done.spikes["2"])
+
+
+def test_the_reference_evaluator_runs_small_models_where_onnxruntime_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, target = net(), OnnxTarget()
+    target.emit(graph, tmp_path)
+    inputs = raster(10, 2, 12)
+    fast = target.run(tmp_path, inputs)
+    monkeypatch.setattr(runner, "installed", lambda: False)
+    monkeypatch.setattr("norse_export.targets.onnx.target.installed", lambda: False)
+    slow = target.run(tmp_path, inputs)
+    assert slow.ran_by.startswith("onnx ")
+    assert "reference evaluator" in slow.ran_by
+    assert target.runners() == ("onnx reference evaluator",)
+    np.testing.assert_array_equal(fast.spikes["1"], slow.spikes["1"])
+    np.testing.assert_array_equal(fast.outputs["output"], slow.outputs["output"])
+    with pytest.raises(MissingDependencyError, match="onnxruntime is not installed") as caught:
+        runner_for(1e12)
+    assert caught.value.fix == "pip install 'norse-export[onnx]'"
+    assert caught.value.exit_code == 5
+
+
+def test_the_evaluator_and_the_runtime_agree_on_whole_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = random_fixed_net(500_002, steps=3)
+    target = OnnxTarget(fixed=True, states=True)
+    target.emit(found.graph, tmp_path)
+    runs = [emulate(found.graph, found.inputs, states=True), target.run(tmp_path, found.inputs)]
+    monkeypatch.setattr(runner, "installed", lambda: False)
+    runs.append(target.run(tmp_path, found.inputs))
+    for other in runs[1:]:
+        for name, spikes in runs[0].spikes.items():
+            np.testing.assert_array_equal(spikes, other.spikes[name])
+        for name, variables in runs[0].final_state.items():
+            for variable, value in variables.items():
+                np.testing.assert_array_equal(value, other.final_state[name][variable])
+
+
+def test_two_models_that_are_not_one_are_told(tmp_path: Path) -> None:
+    """Also where one of them gives the right result."""
+    graph = net()
+    OnnxTarget().emit(graph, tmp_path)
+    step, _ = models_of(graph, opset=18)
+    model = onnx.load(str(tmp_path / STEP))
+    scale = next(one for one in model.graph.initializer if one.name == "1.v_th")
+    scale.CopyFrom(onnx.numpy_helper.from_array(np.float32(0.4), scale.name))
+    (tmp_path / STEP).write_bytes(model.SerializeToString())
+    with pytest.raises(ParityError, match="bit for bit") as caught:
+        run_models(tmp_path, step, raster(20, 2, 12), runner_for(0), states=False)
+    assert caught.value.where == STEP
+
+
+def test_an_operator_that_the_runtime_lacks_is_told(tmp_path: Path) -> None:
+    OnnxTarget().emit(net(), tmp_path)
+    model = onnx.load(str(tmp_path / SCAN))
+    step = next(node for function in model.functions for node in function.node if node.op_type == "Greater")
+    step.op_type, step.domain = "Grater", "somebody"
+    next(one for one in model.functions).opset_import.add(domain="somebody", version=1)
+    model.opset_import.add(domain="somebody", version=1)
+    (tmp_path / SCAN).write_bytes(model.SerializeToString())
+    with pytest.raises(TargetUnavailableError, match="cannot load the model: .*Grater"):
+        run_models(tmp_path / SCAN, models_of(net(), opset=18)[0], raster(2, 1, 12), runner_for(0), states=False)
+
+
+def test_the_stage_follows_the_form() -> None:
+    assert OnnxTarget().stage is Stage.DISCRETE
+    assert OnnxTarget(fixed=True).stage is Stage.FIXED
+    assert replace(OnnxTarget(), fixed=True).stage is Stage.FIXED
+
+
+@pytest.mark.parametrize("opset", [17, 27])
+def test_an_opset_that_no_runtime_takes_is_refused(opset: int) -> None:
+    with pytest.raises(UsageError, match=f"opset {opset} is not supported"):
+        OnnxTarget(opset=opset)
+
+
+def test_ends_that_are_missing_are_found() -> None:
+    graph = chain((3,), cuba_lif((3,)))
+    assert OnnxTarget().check(graph) == ()
+    inner = Graph({"input": graph.nodes["input"], "0": graph.nodes["0"]}, graph.edges[:1])
+    assert [one.kind for one in OnnxTarget().check(inner)] == ["no_output"]
+
+
+def test_only_folders_and_models_of_ours_are_held(tmp_path: Path) -> None:
+    target = OnnxTarget()
+    target.emit(net(), tmp_path)
+    assert target.holds(tmp_path)
+    assert target.holds(tmp_path / SCAN)
+    assert not target.holds(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    assert not target.holds(tmp_path / "empty")
+    assert set(target.read(tmp_path, Limits()).nodes) == set(net().nodes)
+    assert target.recorded(tmp_path) is None
