@@ -39,6 +39,8 @@ OTHERS = {
     "numpy": ("*",),
     "torch": ("norse_export.frontend.*",),
     "norse": ("norse_export.frontend.*",),
+    "snntorch": ("norse_export.frontend.frameworks.*",),
+    "spikingjelly": ("norse_export.frontend.frameworks.*",),
     "nir": ("norse_export.formats.nir.*",),
     "h5py": ("norse_export.formats.*", "norse_export.targets.loihi.*"),
     "onnx": ("norse_export.formats.onnx.*",),
@@ -55,7 +57,10 @@ OTHERS = {
     "lava": ("norse_export.targets.loihi.run_on_loihi",),  # copied into artefacts as text, and never imported here
     "scipy": ("norse_export.targets.loihi.run_on_loihi",),  # which Lava brings
 }
-HEAVY = ("torch", "numpy", "h5py", "onnx", "numba", "llvmlite", "nir", "norse", "safetensors", "click", "rich")
+HEAVY = (
+    *("torch", "numpy", "h5py", "onnx", "numba", "llvmlite", "nir", "norse", "snntorch", "spikingjelly"),
+    *("safetensors", "click", "rich"),
+)
 MAX_FILE, MAX_FUNCTION = 600, 80
 
 
