@@ -175,6 +175,11 @@ def _below_threshold(values: Values) -> bool:
     return bool(np.all(values["v_th"] >= 0) and np.all(values["v"] <= values["v_th"]))
 
 
+# What to do with neurons that a chip does not have.
+ELSEWHERE = (
+    "export to another target (norse-export check tells which take the model), or run the saved model itself"
+    " (norse-export run, parity)"
+)
 _BY_SUBTRACTION = "a reset by subtraction"
 _NO_PLAIN_FORM = "a threshold below 0, a membrane that begins above it, or no leak beside a delayed reset"
 _PECULIAR = {  # by how the name of the dynamics begins, the longer ones first

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding
 from norse_export.ir.stages import Neuron
-from norse_export.passes.lowered import IN_FLOATS
-from norse_export.passes.plain import peculiarity
+from norse_export.passes.plain import ELSEWHERE, peculiarity
 from norse_export.program.forms import Form, form_of
 
 from . import law
 
 DYNAMICS = ("cuba_lif", "cuba_li", "lif", "li", "if")
-_ANOTHER = f"use LIF, LIFBox or IAF, and LI or LIBox as readouts; or {IN_FLOATS}"
+_ANOTHER = f"use LIF, LIFBox or IAF, and LI or LIBox as readouts; or {ELSEWHERE}"
 # Sources: lava-dl 0.6.0, netx/hdf5.py; lava-nc 0.10.0, proc/lif/models.py, proc/atrlif/models.py.
 _WHY = {
     "lif_refrac": "netx does not read refDelay, and Lava's LIFRefractory has no model in whole numbers",

@@ -11,8 +11,7 @@ import numpy as np
 
 from norse_export.errors import Finding
 from norse_export.ir.stages import Neuron
-from norse_export.passes.lowered import IN_FLOATS
-from norse_export.passes.plain import peculiarity
+from norse_export.passes.plain import ELSEWHERE, peculiarity
 from norse_export.program.forms import Form, form_of
 
 from .derive import ONE, UNIT_BITS, Model
@@ -27,7 +26,7 @@ MODELS = {  # of each kind of neuron's dynamics, whether recurrent or not
     "if": Model.IF_CURR_DELTA,
 }
 COUNTED = "if"  # membranes without a leak: counting.py
-_ANOTHER = f"use LIF, LIFRefrac, LIFBox or IAF, and LI or LIBox as readouts; or {IN_FLOATS}"
+_ANOTHER = f"use LIF, LIFRefrac, LIFBox or IAF, and LI or LIBox as readouts; or {ELSEWHERE}"
 _NO_MODEL = "IF_curr_exp and IF_curr_delta have none of it"
 # Source: sPyNNaker 7.4.1, neuron_model_izh_impl.h, input_type_conductance.h.
 _NOT_THE_SAME = {
