@@ -44,7 +44,13 @@ def test_the_way_of_a_model_runs_as_the_readme_shows_it(
     for line in lines:
         wanted = (0, 5) if "--vendor" in line else (0,)  # 5: that software is not installed here
         assert main(shlex.split(line)) in wanted, (line, capsys.readouterr().err)
-    for written in ("model.nir", "model.sim", "model.loihi/model.net", "model.spinnaker/network.safetensors"):
+    for written in (
+        "model.nir",
+        "model.sim",
+        "model.loihi/model.net",
+        "model.spinnaker/network.safetensors",
+        "model.onnx/model.onnx",
+    ):
         assert (tmp_path / written).stat().st_size > 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_an_operator_that_the_runtime_lacks_is_told(tmp_path: Path) -> None:
     next(one for one in model.functions).opset_import.add(domain="somebody", version=1)
     model.opset_import.add(domain="somebody", version=1)
     (tmp_path / SCAN).write_bytes(model.SerializeToString())
-    with pytest.raises(TargetUnavailableError, match="cannot load the model: .*Grater"):
+    with pytest.raises(TargetUnavailableError, match=r"cannot load the model: .*Grater"):
         run_models(tmp_path / SCAN, models_of(net(), opset=18)[0], raster(2, 1, 12), runner_for(0), states=False)
 
 
@@ -167,3 +168,19 @@ def test_only_folders_and_models_of_ours_are_held(tmp_path: Path) -> None:
     assert not target.holds(tmp_path / "empty")
     assert set(target.read(tmp_path, Limits()).nodes) == set(net().nodes)
     assert target.recorded(tmp_path) is None
+
+
+def test_the_loop_of_the_page_runs_and_gives_what_the_scan_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).parents[3] / "targets" / "onnx" / "README.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "model.onnx").mkdir()
+    graph, frames = net(), raster(25, 3, 12)
+    OnnxTarget().emit(graph, tmp_path / "model.onnx")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"batch": 3, "raster": frames["input"]}
+    exec(block, names)  # noqa: S102
+    expected = interpret(graph, frames)
+    np.testing.assert_array_equal(names["given"]["output"], expected.outputs["output"][-1])
+    np.testing.assert_array_equal(names["states"]["1.v"], expected.final_state["1"]["v"])
