@@ -310,7 +310,8 @@ def _translated(plan: Plan, base: Floats, loosened: int, *, priced: bool) -> Bui
 
 
 def _reached(plan: Plan, base: Floats, reach: Floats) -> steps.Reached:
-    scale = np.repeat(base, plan.cells // plan.channels).reshape(plan.node.shape)
+    each = np.repeat(base, plan.cells // plan.channels).reshape(plan.node.shape)
+    scale = base[0] + np.zeros(()) if plan.channels == 1 else each  # one number, so that one parameter serves all
     sign = integers.signs(plan.node)
     turned = 1.0 if sign is None else sign.reshape(plan.node.shape)
     return steps.Reached(scale, {port: value * turned for port, value in plan.arriving.items()}, reach)

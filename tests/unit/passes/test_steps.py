@@ -327,3 +327,26 @@ def test_parts_that_are_joined_and_cut_reach_adaptive_neurons() -> None:
     found = quantise(discretise(graph(nodes, edges)), QuantiseChoice(law=Law(weight_bits=16)), x)  # type: ignore[arg-type]
     assert found.table[0].spikes_before
     assert found.table[0].differing == 0
+
+
+def test_each_channel_has_its_own_unit() -> None:
+    rng = np.random.default_rng(6)
+    weight = rng.uniform(-0.5, 1.0, (4, 6)) * np.array([[0.2], [1.0], [3.0], [1.0]])
+    levels = np.array([0.2, 1.0, 3.0, 1.0], F)
+    node = lsnn((4,), v_th=levels, b_spike=0.3 * levels)
+    x = {"input": spikes(rng, 50, 4, 6, rate=0.6)}
+    made = discretise(chain((6,), Linear(weight.astype(F)), node))
+    found = quantise(made, QuantiseChoice(law=Law(weight_bits=12), per_channel=True), x)
+    unit = found.graph.nodes["1"].unit["v"]  # type: ignore[union-attr]
+    assert len(set(unit.tolist())) == 4
+    (cost,) = found.table
+    assert cost.spikes_before
+    assert cost.differing == 0
+
+
+def test_neurons_on_one_scale_share_parameters_that_they_share_in_the_model() -> None:
+    rng = np.random.default_rng(7)
+    made = discretise(chain((6,), Linear(rng.normal(1, 1, (4, 6)).astype(F)), lsnn((4,))))
+    population = quantise(made, calibration={"input": spikes(rng, 20, 2, 6)}).graph.nodes["1"]
+    assert isinstance(population, Population)
+    assert all(value.strides == (0,) for value in population.parameters.values())
