@@ -17,12 +17,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 COMMANDS = ("export", "check", "inspect", "run", "parity", "targets")
-CHOICES = ("InputChoice", "LoadChoice", "IntegerChoice", "VendorChoice")
+CHOICES = ("InputChoice", "LoadChoice", "IntegerChoice", "VendorChoice", "FormChoice")
 NASTY = "naïve \N{SNOWMAN} \udcff\n\x1b[31m"
 
 
 class Choice(SimpleNamespace):
-    """Stands for InputChoice, LoadChoice, IntegerChoice and VendorChoice: keeps what it is given."""
+    """Stands for each of `CHOICES`: keeps what it is given."""
 
     def __init__(self, name: str | None = None, python: Path | None = None, **given: Any) -> None:
         super().__init__(**given, **({} if name is None else {"name": name, "python": python}))
