@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import nir
+import numpy as np
 import pytest
+import torch
+
+import norse_export
+from norse_export.interpret import interpret
+from norse_export.passes.discretise import discretise
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -73,3 +82,80 @@ def test_the_tutorial_in_whole_numbers_is_proved_and_priced(cli: Callable[..., A
     layers = {layer["node"]: layer for layer in price["layers"] if layer["spikes_expected"]}
     assert len(layers) == 2
     assert all(layer["jaccard"] > 0.5 for layer in layers.values())
+
+
+MEMORY = EXAMPLES / "memory"
+SEQUENCES = MEMORY / "test.npz"
+
+
+def _script(name: str) -> ModuleType:
+    """A script of the memory example."""
+    spec = importlib.util.spec_from_file_location(f"example_memory_{name}", MEMORY / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _in_norse() -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Outputs and spikes [T, B, N] of the trained network in Norse itself on the held-out sequences; their accuracy."""
+    train, trained = _script("train"), norse_export.load(MEMORY / "model.pt")
+    model = train.build()
+    with np.load(SEQUENCES) as stored, torch.no_grad():
+        held_out = sys.modules["task"].asked(torch.from_numpy(stored["input"]).float())
+        for name, weight in model.named_parameters():
+            weight.copy_(torch.tensor(trained.graph.nodes[name].weight))
+        outputs, spikes = train.unrolled(model, held_out.raster)
+    return outputs, spikes, train.accuracy(outputs, held_out)
+
+
+def _recorded(cli: Callable[..., Any], trace: Path, file: Path) -> dict[str, Any]:
+    """What `norse-export run` records on the held-out sequences, by node."""
+    ended = cli("run", file, "--inputs", SEQUENCES, "-o", trace)
+    assert ended.code == 0, ended.err
+    return dict(nir.read_data(trace).nodes)
+
+
+def test_the_memory_recalls_more_than_95_percent_as_in_norse(cli: Callable[..., Any], tmp_path: Path) -> None:
+    nodes = _recorded(cli, tmp_path / "trace.nir", MEMORY / "model.pt")
+    _, spikes, accuracy = _in_norse()
+    assert _script("recall").recalled_share(tmp_path / "trace.nir", SEQUENCES) == accuracy > 0.95
+    differing = (nodes["0"].observables["spikes"].data.swapaxes(0, 1) != spikes.numpy().astype(bool)).sum()
+    assert spikes.sum() > 50_000
+    assert differing == 0
+
+
+def test_the_memory_asks_in_its_spikes_for_what_norses_task_asks() -> None:
+    task = _script("task")
+    drawn = task.sequences(64, seed=3)
+    asked = task.asked(drawn.raster)
+    assert torch.equal(asked.bits, drawn.bits)
+    assert torch.equal(asked.recall, drawn.recall)
+    assert 0 < drawn.bits.sum() < 64
+
+
+def test_the_memory_is_run_without_a_differing_spike_on_its_stored_sequences() -> None:
+    trained = norse_export.load(MEMORY / "model.pt")
+    assert trained.stored is not None
+    rasters, truth = trained.stored
+    run = interpret(discretise(trained.graph), rasters)
+    assert truth.run.spikes["0"].sum() > 1000
+    np.testing.assert_array_equal(run.spikes["0"], truth.run.spikes["0"])
+
+
+def test_nir_cannot_hold_the_memory_and_says_so(cli: Callable[..., Any], tmp_path: Path) -> None:
+    ended = cli(MEMORY / "model.pt", "--target", "nir", "-o", tmp_path / "out.nir")
+    assert ended.code == 3
+    assert "LSNN" in ended.err
+    assert "where: 0" in ended.err
+    assert not (tmp_path / "out.nir").exists()
+
+
+def test_the_memory_remembers_in_whole_numbers(cli: Callable[..., Any], tmp_path: Path) -> None:
+    proof, price = _in_integers(cli, tmp_path, "memory")["parity"]
+    assert (proof["rung"], proof["equal"], price["rung"]) == (3, True, 2)
+    assert sum(layer["spikes_expected"] or 0 for layer in proof["layers"]) > 1000
+    _recorded(cli, tmp_path / "trace.nir", tmp_path / "out.sim")
+    assert _script("recall").recalled_share(tmp_path / "trace.nir", SEQUENCES) > 0.95
