@@ -40,6 +40,7 @@ from .jointly import together
 from .limits import NAMES
 from .netx import MAX_DELAY
 from .notes import artefact_notes, layer_notes
+from .parallel import joined
 from .precision import Precision
 from .refusals import refusals
 from .registers import Registers, registers_of
@@ -74,7 +75,7 @@ def lowered_to_chip(
         calibration = checked_inputs(graph, calibration)
         ranges = ranges or input_ranges(calibration)
     given = lower(graph, ranges)
-    lowered = plain(given)
+    lowered = joined(plain(given))
     late = _Late.of(given)
     if found := _refused(lowered, late):
         raise UnsupportedError.of(found)

@@ -9,9 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from family_chip_nets import GE, net, raster
 
 from norse_export import export, registry
+from norse_export.passes.plans import QuantiseChoice
 from norse_export.pipeline import IntegerChoice, VendorChoice
+from norse_export.program.families import Rule, family
+from norse_export.program.program import Family
+from norse_export.targets.loihi.target import LoihiTarget
 
 pytestmark = pytest.mark.vendor
 
@@ -69,3 +74,29 @@ def test_the_script_of_an_export_says_that_lava_is_equal(python: Path, tmp_path:
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "equal: 0 of " in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        family("cuba_lif", rule=Rule("ge", "zero", "membrane_first")),
+        family("if", rule=GE),
+        family("lif", recurrent=True, rule=GE),
+        family("synaptic_zero_now"),
+    ],
+    ids=lambda made: made.name,
+)
+def test_lava_runs_families_of_every_framework_as_our_emulation_does(
+    made: Family, python: Path, tmp_path: Path
+) -> None:
+    target, inputs = LoihiTarget(states=True), raster()
+    target.emit(target.lower(net(made), QuantiseChoice(), inputs, ranges=None).graph, tmp_path)
+    run = target.run(tmp_path, inputs)
+    target.record(tmp_path, inputs, run)
+    report = target.vendor_check("lava", tmp_path, inputs, python=python)
+    assert {kind: counts.differing for kind, counts in report.compared.items()} == {"weights": 0, "registers": 0}
+    assert report.run is not None
+    for name, states in report.run.observables.items():
+        assert report.run.spikes[name].any()
+        assert np.array_equal(report.run.spikes[name], run.spikes[name])
+        assert all(np.array_equal(states[key], run.observables[name][key]) for key in ("u", "v"))

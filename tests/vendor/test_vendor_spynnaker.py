@@ -13,10 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from family_chip_nets import FIRST, GE, net, raster
 from spinnaker_board import RECORDED, store, stored
 from spinnaker_nets import TARGET, Rasters, dense_net, mixed_net, small_net
 
 import norse_export
+from norse_export.passes.quantise import QuantiseChoice
+from norse_export.program.families import family
+from norse_export.program.program import Family
 from norse_export.targets.spinnaker import image
 from norse_export.targets.spinnaker.compared import KINDS, compare
 from norse_export.targets.spinnaker.limits import DECIDES, totals
@@ -56,6 +60,22 @@ def test_dense_networks(sizes: tuple[int, ...], cores: int, chips: int, python: 
     found = proved(tmp_path, dense_net(tmp_path, *sizes), python)
     assert (found["cores"], found["chips"]) == (cores, chips)
     assert (found["ours"]["routing_entries"] == DECIDES) is (chips > 1)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        family("if", rule=GE),
+        family("lif_refrac", recurrent=True),
+        family("leaky_zero"),
+        family("cuba_lif", recurrent=True, rule=FIRST),
+    ],
+    ids=lambda made: made.name,
+)
+def test_families_of_every_framework(made: Family, python: Path, tmp_path: Path) -> None:
+    TARGET.emit(TARGET.lower(net(made), QuantiseChoice(), raster()).graph, tmp_path)
+    found = proved(tmp_path, raster(), python)
+    assert (found["cores"], found["chips"]) == (3, 1)
 
 
 def test_the_digits_and_their_script(python: Path, tmp_path: Path) -> None:

@@ -122,3 +122,46 @@ def test_a_loop_of_a_membrane_that_is_first_is_a_step_longer_than_netx_has() -> 
 def test_a_threshold_that_is_the_reset_value_fires_in_every_step_and_is_refused() -> None:
     error = refused(net(family("lif", rule=GE), v_th=-0.125))
     assert {finding.kind for finding in error.findings} == {"threshold"}
+
+
+def branches(*layers: tuple[str, Any], shape: tuple[int, ...] = (6,), neurons: int = 4) -> Graph[Any]:
+    """Ways from one input to one layer, which add up."""
+    nodes: dict[str, Any] = {"input": Input(shape)}
+    edges = []
+    for name, layer in layers:
+        nodes[name] = layer
+        edges += [Edge("input", name), Edge(name, "n")]
+    nodes |= {"n": neuron(family("cuba_lif"), neurons), "output": Output((neurons,))}
+    return Graph(nodes, (*edges, Edge("n", "output")))
+
+
+def test_parallel_ways_are_one_array_whose_weights_are_added() -> None:
+    one, other = (np.random.default_rng(seed).normal(size=(4, 6)).astype(np.float32) for seed in range(2))
+    inputs = {"input": spikes(np.random.default_rng(1), 60, 2, 6)}
+    parts = made_of(branches(("a", Linear(one)), ("b", Linear(other))), inputs)
+    whole = made_of(branches(("a", Linear(one + other))), inputs)
+    chain, findings = chain_of(parts.graph)
+    assert chain is not None, findings
+    assert chain.layers[0].forward == "a and b"
+    run, expected = (emulate(made.graph, inputs) for made in (parts, whole))
+    assert expected.spikes["n"].any()
+    assert np.array_equal(run.spikes["n"], expected.spikes["n"])
+
+
+def test_ways_of_different_delays_stay_apart_and_are_refused() -> None:
+    graph = branches(("a", Linear(np.ones((4, 6), np.float32))), ("b", Linear(np.ones((4, 6), np.float32))))
+    edges = [Edge("input", "b", "x", 2) if edge.target == "b" else edge for edge in graph.edges]
+    made = made_of(Graph(graph.nodes, tuple(edges)), {"input": spikes(np.random.default_rng(1), 60, 2, 6)})
+    assert "delay" in {finding.kind for finding in TARGET.check(made.graph) if finding.severity == "error"}
+
+
+def test_kernels_that_move_alike_stay_a_kernel() -> None:
+    generator = np.random.default_rng(0)
+    kernels = [Conv(generator.normal(size=(3, 1, 3, 3)).astype(np.float32), (8, 8)) for _ in range(2)]
+    nodes: dict[str, Any] = {"input": Input((1, 8, 8)), "a": kernels[0], "b": kernels[1], "output": Output((3, 6, 6))}
+    nodes["n"] = discrete_chain((3, 6, 6), cuba_lif((3, 6, 6), v_th=0.5)).nodes["0"]
+    edges = [Edge("input", "a"), Edge("input", "b"), Edge("a", "n"), Edge("b", "n"), Edge("n", "output")]
+    inputs = {"input": spikes(np.random.default_rng(1), 60, 2, 1, 8, 8)}
+    chain, _ = chain_of(made_of(Graph(nodes, tuple(edges)), inputs).graph)
+    assert chain is not None
+    assert chain.layers[0].is_conv
