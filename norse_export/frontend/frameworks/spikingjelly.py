@@ -164,7 +164,7 @@ def _over_steps(
     x = None if raster is None else recording.value(raster)
     with recording.pause():
         result = original(module, *args, **kwargs)
-        step = None if x is None or x.lead != 2 else raster[0].clone()
+        step = None if raster is None or x is None or x.lead != 2 else raster[0].clone()
     if step is None or x is None:
         message = "SeqToANNContainer is applied to something that is no raster with a time axis"
         recording.builder.refuse("time_axis", path, message, "save with time='inside', or take its layers out of it")

@@ -18,6 +18,7 @@ from norse_export.frontend.trace import rerun, trace
 from norse_export.interpret import interpret
 from norse_export.passes.discretise import discretise
 
+utils = pytest.importorskip("snntorch.utils", reason="snnTorch is not installed")
 snn = pytest.importorskip("snntorch", reason="snnTorch is not installed: pip install 'norse-export[snntorch]'")
 
 Array = NDArray[Any]
@@ -159,6 +160,70 @@ def test_neurons_that_keep_their_states_are_traced(model: Callable[[], nn.Module
     assert traced.time == ("inside" if isinstance(made, HiddenLoop) else "outside")
     again = trace(made, x)  # the first run has left nothing behind
     np.testing.assert_array_equal(again.reference.outputs["output"], traced.reference.outputs["output"])
+
+
+class ConvolvedBack(nn.Module):
+    """A recurrent convolution, and the network reset by snntorch.utils."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lif1 = nn.Conv2d(2, 3, 3), snn.RLeaky(0.9, conv2d_channels=3, kernel_size=3, init_hidden=True)
+        self.fc, self.lif2 = nn.Linear(48, N_OUT), snn.Leaky(0.8, init_hidden=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        utils.reset(self)
+        return torch.stack([self.lif2(self.fc(self.lif1(self.conv(step)).flatten(1))) for step in x])
+
+
+class Step(nn.Module):
+    """One step a call, the states passed in and out in a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.lif1, self.fc2 = nn.Linear(N_IN, N), snn.Leaky(0.9), nn.Linear(N, N_OUT)
+        self.lif2 = snn.Leaky(0.8)
+
+    def forward(self, x: torch.Tensor, state: Any = (None, None)) -> Any:
+        spk, mem1 = self.lif1(self.fc1(x), state[0])
+        spk, mem2 = self.lif2(self.fc2(spk), state[1])
+        return spk, (mem1, mem2)
+
+
+class Charged(nn.Module):
+    """Membranes that are half full before the first step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif = nn.Linear(N_IN, N), snn.Leaky(0.9)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mem, sent = torch.full((x.size(1), N), 0.5), []
+        for step in range(x.size(0)):
+            spk, mem = self.lif(self.fc(x[step]), mem)
+            sent.append(spk)
+        return torch.stack(sent)
+
+
+@pytest.mark.parametrize("model", [ConvolvedBack, Step, Charged])
+def test_further_forms_of_models_are_traced(model: Callable[[], nn.Module]) -> None:
+    made = weighted(model())
+    traced = same(made, spikes(30, B, 2, 6, 6) if isinstance(made, ConvolvedBack) else raster())
+    if isinstance(made, Charged):
+        assert set(traced.graph.nodes["lif"]["v0"].tolist()) == {0.5}
+
+
+def test_one_image_shown_at_every_step_is_no_raster() -> None:
+    class Static(Charged):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            mem, sent = self.lif.init_leaky(), []
+            for _ in range(5):
+                spk, mem = self.lif(self.fc(x), mem)
+                sent.append(spk)
+            return torch.stack(sent)
+
+    first, *_ = refusal(Static(), raster())
+    assert (first.kind, first.where) == ("time_axis", "lif")
+    assert "x[step]" in first.fix
 
 
 def test_a_model_that_resets_its_network_itself_may_come_with_an_old_state() -> None:
