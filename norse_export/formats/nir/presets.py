@@ -15,57 +15,41 @@ Fields are those of NIR's nodes: arrays of one value, or one for each neuron.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 
 from norse_export.errors import Finding, UnsupportedError
 from norse_export.ir.arrays import FloatArray
 from norse_export.ir.schemes import Scheme
-from norse_export.ir.schemes import coefficient as step_coefficient
 
-Fields = Mapping[str, FloatArray]
+from .preset_parts import (
+    EXACT,
+    LOOSE,
+    NEAR,
+    Fields,
+    Given,
+    Need,
+    Take,
+    added,
+    equals,
+    equals_rate,
+    equals_reset,
+    equals_unit,
+    first,
+    longer,
+    number,
+    same,
+    scaled_alike,
+    snapped,
+    stable,
+    uniform,
+    unit,
+)
 
-
-class _Within(NamedTuple):
-    """How near a number has to be, as in numpy.allclose."""
-
-    rtol: float = 0.0
-    atol: float = 0.0
-
-
-_EXACT = _Within()
-_LOOSE = _Within(1e-5, 1e-8)  # numpy.allclose as snnTorch and lava's reader call it
-_NEAR = _Within(1e-6, 1e-12)  # spikingjelly's _is_close_finite
-_ALIKE = 1e-12  # relative: quotients that differ by their rounding alone
 _OWN_FLAGS = "leave --as out, and give --dt, --scheme, --order, --threshold and --reset"
-
-
-def _near(found: FloatArray, wanted: FloatArray | float, within: _Within) -> bool:
-    return bool(np.allclose(found, wanted, rtol=within.rtol, atol=within.atol))
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """The fields of a node, and the step that they are read with: dt in seconds."""
-
-    fields: Fields
-    dt: float
-    scheme: Scheme
-
-    def unit(self, tau: str) -> FloatArray:
-        """The gain with which a step adds an input as it is: tau/dt, or what the scheme makes of it."""
-        return np.asarray(1.0 / step_coefficient(self.dt, self.fields[tau], self.scheme))
-
-    def near(self, name: str, wanted: FloatArray | float, within: _Within) -> bool:
-        return _near(self.fields.get(name, np.zeros(())), wanted, within)
-
-
-Need = Callable[[_Given], str | None]  # what the framework does not take, in words; None: it takes the node
-Take = Callable[[_Given], FloatArray | None]  # what it has in the place of a field; None: an input is added as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +91,7 @@ class Preset:
         Raises:
             UnsupportedError: the framework does not take such a node; every reason is listed.
         """
-        given = _Given({name: np.asarray(value, np.float64) for name, value in fields.items()}, dt, scheme)
+        given = Given({name: np.asarray(value, np.float64) for name, value in fields.items()}, dt, scheme)
         reading = self.kinds.get(kind)
         if reading is None:
             message = f"{self.title} does not read NIR's {kind}"
@@ -122,115 +106,12 @@ class Preset:
         start = None if reading.start is None else reading.start(given)
         return taken, start, tuple(self._ignored(reading, given, where))
 
-    def _ignored(self, reading: Reading, given: _Given, where: str) -> Iterator[Finding]:
+    def _ignored(self, reading: Reading, given: Given, where: str) -> Iterator[Finding]:
         for name, value in reading.ignores.items():
             found = given.fields.get(name)
             if found is not None and np.any(found != value):
-                message = f"{self.title} does not look at {name} ({_first(found):g}): it is {value:g} there, and here"
+                message = f"{self.title} does not look at {name} ({first(found):g}): it is {value:g} there, and here"
                 yield Finding("as", "warning", where, message, "leave --as out to have the file's own value")
-
-
-def _first(array: FloatArray) -> float:
-    return float(array.reshape(-1)[0])
-
-
-def _number(value: float) -> Take:
-    return lambda given: np.asarray(value)
-
-
-def _same(name: str) -> Take:
-    return lambda given: given.fields[name]
-
-
-def _added(given: _Given) -> None:
-    """An input is added to the membrane, or to the current, as it is."""
-
-
-def _unit(tau: str) -> Take:
-    return lambda given: given.unit(tau)
-
-
-def _snapped(name: str, tau: str, within: _Within, *to: float) -> Take:
-    """The field, but exactly what adds an input as it is, or a number of `to`, where it is near that."""
-
-    def take(given: _Given) -> FloatArray:
-        for wanted in (given.unit(tau), *map(np.asarray, to)):
-            if given.near(name, wanted, within):
-                return wanted
-        return given.fields[name]
-
-    return take
-
-
-def _is(name: str, value: float, within: _Within) -> Need:
-    def need(given: _Given) -> str | None:
-        return None if given.near(name, value, within) else f"{name} has to be {value:g}"
-
-    return need
-
-
-def _is_unit(name: str, tau: str, within: _Within) -> Need:
-    def need(given: _Given) -> str | None:
-        fits = given.near(name, given.unit(tau), within)
-        return None if fits else f"{name} has to be {tau}/dt, {_first(given.unit(tau)):g} at dt = {given.dt:g} s"
-
-    return need
-
-
-def _is_rate(within: _Within) -> Need:
-    def need(given: _Given) -> str | None:
-        fits = given.near("r", 1 / given.dt, within)
-        return None if fits else f"r has to be 1/dt, {1 / given.dt:g} at dt = {given.dt:g} s"
-
-    return need
-
-
-def _is_leak(name: str, within: _Within) -> Need:
-    def need(given: _Given) -> str | None:
-        fits = given.near(name, given.fields.get("v_reset", np.zeros(())), within)
-        return None if fits else f"{name} has to be v_reset"
-
-    return need
-
-
-def _uniform(*names: str) -> Need:
-    def need(given: _Given) -> str | None:
-        differing = [name for name in names if name in given.fields and np.unique(given.fields[name]).size != 1]
-        return f"{', '.join(differing)} must be the same for all neurons" if differing else None
-
-    return need
-
-
-def _longer(*taus: str, than_dt: bool = False) -> Need:
-    """Time constants of dt or more; than_dt: of more."""
-
-    def need(given: _Given) -> str | None:
-        short = [t for t in taus if np.any(given.fields[t] <= given.dt if than_dt else given.fields[t] < given.dt)]
-        return f"{', '.join(short)} below dt = {given.dt:g} s" if short else None
-
-    return need
-
-
-def _stable(*taus: str) -> Need:
-    """Time constants with which forward Euler does not diverge."""
-
-    def need(given: _Given) -> str | None:
-        short = [tau for tau in taus if np.any(given.fields[tau] <= given.dt / 2)]
-        blamed = "to_nir of norse 1.1.0 writes time constants that are dt times too short"
-        return f"{', '.join(short)} of half of dt = {given.dt:g} s or less diverge: {blamed}" if short else None
-
-    return need
-
-
-def _scaled_alike(name: str, *, tau: str) -> Need:
-    """The threshold stands for the gain of the input there, and is one number."""
-
-    def need(given: _Given) -> str | None:
-        gain = given.fields.get(name, np.ones(())) / given.unit(tau)
-        alike = np.ptp(gain) <= _ALIKE * np.max(np.abs(gain)) or _near(gain, 1.0, _LOOSE)
-        return None if alike else f"{name} dt/{tau} must be the same for all neurons"
-
-    return need
 
 
 _NORSE = Preset(
@@ -238,36 +119,38 @@ _NORSE = Preset(
     dt=1e-3,
     words={"scheme": "euler", "order": "synapse-first", "threshold": "gt", "reset": "zero"},
     kinds={
-        "IF": Reading(takes={"r": _added}, ignores={"v_reset": 0.0}, start=_number(0.0)),
-        "LIF": Reading(needs=(_stable("tau"),), ignores={"r": 1.0, "v_reset": 0.0}),
-        "CubaLIF": Reading(needs=(_stable("tau_syn", "tau_mem"), _is("v_leak", 0.0, _EXACT)), ignores={"v_reset": 0.0}),
+        "IF": Reading(takes={"r": added}, ignores={"v_reset": 0.0}, start=number(0.0)),
+        "LIF": Reading(needs=(stable("tau"),), ignores={"r": 1.0, "v_reset": 0.0}),
+        "CubaLIF": Reading(
+            needs=(stable("tau_syn", "tau_mem"), equals("v_leak", 0.0, EXACT)), ignores={"v_reset": 0.0}
+        ),
     },
     limits={"IF": "it adds an input as it is, whatever r and dt are"},
 )
 
-_ONE_THRESHOLD = _uniform("v_threshold")
+_ONE_THRESHOLD = uniform("v_threshold")
 _SNNTORCH = Preset(
     title="snnTorch",
     dt=1e-4,
     words={"scheme": "euler", "order": "synapse-first", "threshold": "gt", "reset": "zero"},
     kinds={
         "LIF": Reading(
-            needs=(_is("v_leak", 0.0, _LOOSE), _ONE_THRESHOLD, _scaled_alike("r", tau="tau"), _longer("tau")),
-            takes={"v_leak": _number(0.0), "r": _snapped("r", "tau", _LOOSE)},
+            needs=(equals("v_leak", 0.0, LOOSE), _ONE_THRESHOLD, scaled_alike("r", tau="tau"), longer("tau")),
+            takes={"v_leak": number(0.0), "r": snapped("r", "tau", LOOSE)},
             ignores={"v_reset": 0.0},
         ),
         "CubaLIF": Reading(
             needs=(
-                _is("v_leak", 0.0, _LOOSE),
-                _is_unit("r", "tau_mem", _LOOSE),
+                equals("v_leak", 0.0, LOOSE),
+                equals_unit("r", "tau_mem", LOOSE),
                 _ONE_THRESHOLD,
-                _scaled_alike("w_in", tau="tau_syn"),
-                _longer("tau_syn", "tau_mem"),
+                scaled_alike("w_in", tau="tau_syn"),
+                longer("tau_syn", "tau_mem"),
             ),
             takes={
-                "v_leak": _number(0.0),
-                "r": _unit("tau_mem"),
-                "w_in": _snapped("w_in", "tau_syn", _LOOSE),
+                "v_leak": number(0.0),
+                "r": unit("tau_mem"),
+                "w_in": snapped("w_in", "tau_syn", LOOSE),
             },
             ignores={"v_reset": 0.0},
         ),
@@ -284,30 +167,30 @@ _SPIKINGJELLY = Preset(
     dt=1e-4,
     words={"scheme": "euler", "order": "synapse-first", "threshold": "ge", "reset": "value"},
     kinds={
-        "IF": Reading(needs=(_uniform("r", "v_threshold", "v_reset"), _is_rate(_NEAR)), takes={"r": _added}),
+        "IF": Reading(needs=(uniform("r", "v_threshold", "v_reset"), equals_rate(NEAR)), takes={"r": added}),
         "LIF": Reading(
             needs=(
-                _uniform("tau", "r", "v_leak", "v_threshold", "v_reset"),
-                _longer("tau", than_dt=True),
-                _is_leak("v_leak", _NEAR),
+                uniform("tau", "r", "v_leak", "v_threshold", "v_reset"),
+                longer("tau", than_dt=True),
+                equals_reset("v_leak", NEAR),
                 lambda given: (
                     None
-                    if given.near("r", 1.0, _NEAR) or given.near("r", given.unit("tau"), _NEAR)
-                    else f"r has to be 1, or tau/dt, {_first(given.unit('tau')):g} at dt = {given.dt:g} s"
+                    if given.near("r", 1.0, NEAR) or given.near("r", given.unit("tau"), NEAR)
+                    else f"r has to be 1, or tau/dt, {first(given.unit('tau')):g} at dt = {given.dt:g} s"
                 ),
             ),
-            takes={"r": _snapped("r", "tau", _NEAR, 1.0), "v_leak": _same("v_reset")},
+            takes={"r": snapped("r", "tau", NEAR, 1.0), "v_leak": same("v_reset")},
         ),
         "CubaLIF": Reading(
             needs=(
-                _uniform("tau_syn", "tau_mem", "r", "w_in", "v_leak", "v_threshold", "v_reset"),
-                _longer("tau_syn", "tau_mem"),
-                _is_unit("r", "tau_mem", _NEAR),
-                _is_unit("w_in", "tau_syn", _NEAR),
-                _is("v_leak", 0.0, _NEAR),
+                uniform("tau_syn", "tau_mem", "r", "w_in", "v_leak", "v_threshold", "v_reset"),
+                longer("tau_syn", "tau_mem"),
+                equals_unit("r", "tau_mem", NEAR),
+                equals_unit("w_in", "tau_syn", NEAR),
+                equals("v_leak", 0.0, NEAR),
             ),
-            takes={"r": _unit("tau_mem"), "w_in": _unit("tau_syn"), "v_leak": _number(0.0)},
-            start=_same("v_reset"),
+            takes={"r": unit("tau_mem"), "w_in": unit("tau_syn"), "v_leak": number(0.0)},
+            start=same("v_reset"),
         ),
     },
 )
@@ -318,11 +201,11 @@ _SINABS = Preset(
     dt=1.0,
     words={"scheme": "exponential", "order": "synapse-first", "threshold": "ge", "reset": "subtract"},
     kinds={
-        "IF": Reading(takes={"r": _added}, start=_number(0.0)),
-        "LIF": Reading(needs=(_is("v_leak", 0.0, _EXACT),), takes={"r": _unit("tau")}),
+        "IF": Reading(takes={"r": added}, start=number(0.0)),
+        "LIF": Reading(needs=(equals("v_leak", 0.0, EXACT),), takes={"r": unit("tau")}),
         "LI": Reading(
-            needs=(_is("v_leak", 0.0, _EXACT), _is("r", 1.0, _EXACT)),
-            takes={"r": _unit("tau")},
+            needs=(equals("v_leak", 0.0, EXACT), equals("r", 1.0, EXACT)),
+            takes={"r": unit("tau")},
         ),
     },
     limits={
@@ -342,21 +225,21 @@ _LAVA = Preset(
     kinds={
         "LIF": Reading(ignores={"r": 1.0, "v_leak": 0.0, "v_reset": 0.0}),
         "IF": Reading(
-            needs=(_uniform("v_threshold"), _is("r", 1.0, _EXACT)),
-            takes={"r": _added},
+            needs=(uniform("v_threshold"), equals("r", 1.0, EXACT)),
+            takes={"r": added},
             ignores={"v_reset": 0.0},
-            start=_number(0.0),
+            start=number(0.0),
         ),
         "CubaLIF": Reading(
             needs=(
-                _is("v_leak", 0.0, _LOOSE),
-                _is_unit("r", "tau_mem", _LOOSE),
-                _uniform("tau_syn", "tau_mem", "v_threshold"),
+                equals("v_leak", 0.0, LOOSE),
+                equals_unit("r", "tau_mem", LOOSE),
+                uniform("tau_syn", "tau_mem", "v_threshold"),
             ),
             takes={
-                "v_leak": _number(0.0),
-                "r": _unit("tau_mem"),
-                "w_in": _snapped("w_in", "tau_syn", _LOOSE),
+                "v_leak": number(0.0),
+                "r": unit("tau_mem"),
+                "w_in": snapped("w_in", "tau_syn", LOOSE),
             },
             ignores={"v_reset": 0.0},
         ),
