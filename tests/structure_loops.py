@@ -341,7 +341,9 @@ LOOPS: dict[str, Structure] = {
         whole(lambda m, x: torch.stack(over(m, x[::2]))), spikes, ("time_loop", "step 2, with step 0 before it")
     ),
     "not the last step": Structure(
-        whole(lambda m, x: torch.stack(over(m, (x[t] for t in range(len(x) - 1))))), spikes, ("time_loop", "")
+        whole(lambda m, x: torch.stack(over(m, (x[t] for t in range(len(x) - 1))))),
+        spikes,
+        ("time_loop", "steps 0 to 22 of 24"),
     ),
     "an image at every step": Structure(
         whole(_constant), lambda: raster(BATCH, WIDE, rate=0.6), ("linear_axes", "no features")

@@ -18,7 +18,6 @@ from norse.torch.module.exp_filter import ExpFilter
 from norse.torch.module.lif_correlation import LIFCorrelation
 from structure_parts import (
     BATCH,
-    HIDDEN,
     OUT,
     WIDE,
     Build,
@@ -185,7 +184,7 @@ CONTAINERS: dict[str, Structure] = {
     "RecurrentSequential of two modules": Structure(
         lambda: drawn(snn.RecurrentSequential(nn.Linear(8, 8), snn.LIFCell(), output_modules=[0, 1])),
         spikes,
-        ("model_raised", ""),
+        ("model_raised", "expected Tensor"),
     ),
     "RecurrentSequential inside": Structure(
         net(linear(8, 6), lambda: snn.RecurrentSequential(snn.LIFCell(), nn.Linear(6, 6)), linear(6, 3)), spikes
@@ -210,7 +209,9 @@ CONTAINERS: dict[str, Structure] = {
         net(linear(8, 6), snn.LIFCell), both, ("inputs", "SequentialState takes one raster")
     ),
     "a plain Sequential of cells": Structure(
-        lambda: drawn(nn.Sequential(nn.Linear(8, 6), snn.LIFCell(), nn.Linear(6, 3))), spikes, ("model_raised", "")
+        lambda: drawn(nn.Sequential(nn.Linear(8, 6), snn.LIFCell(), nn.Linear(6, 3))),
+        spikes,
+        ("model_raised", "the state that LIFCell gives as one tuple"),
     ),
     "recurrent": Structure(net(lambda: snn.LIFRecurrentCell(8, 6), linear(6, 3), snn.LICell), spikes),
     "recurrent sequence with autapses": Structure(
@@ -256,10 +257,10 @@ class Correlated(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cell, self.w, self.r = LIFCorrelation(WIDE, HIDDEN), nn.Parameter(torch.rand(HIDDEN, WIDE)), None
+        self.cell, self.w, self.r = LIFCorrelation(WIDE, BATCH), nn.Parameter(torch.rand(BATCH, WIDE)), None
 
     def forward(self, x: torch.Tensor, state: Any = None) -> Any:
-        return self.cell(x, self.w, torch.zeros(HIDDEN, HIDDEN), state)
+        return self.cell(x, self.w, torch.zeros(BATCH, BATCH), state)
 
 
 MODELS: dict[str, Structure] = {
@@ -292,7 +293,11 @@ CODED: dict[str, Structure] = {
     "constant current, then latency": Structure(
         net(lambda: snn.ConstantCurrentLIFEncoder(T), snn.SpikeLatencyEncoder, linear(8, 6), snn.LIF, gain=15), bright
     ),
-    "population": Structure(lambda: drawn(Coded(snn.PopulationEncoder(4))), lambda: torch.rand(T, BATCH, 2)),
+    "population": Structure(
+        lambda: drawn(Coded(snn.PopulationEncoder(4))),
+        lambda: torch.rand(T, BATCH, 2),
+        ("module", "an encoder that takes one step"),
+    ),
     "Poisson, a step at a time": Structure(
         net(lambda: PoissonEncoderStep(f_max=400), linear(8, 6), snn.LIFCell),
         lambda: image().expand(T, -1, -1),

@@ -13,22 +13,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.modules import module as torch_module
 from torch.overrides import TorchFunctionMode
 
 from norse_export.frontend.builder import Value
+from norse_export.frontend.call_checks import check_state, has_hooks, known_base, refused_call
 from norse_export.frontend.encoders import encode, is_encoder
 from norse_export.frontend.frameworks import norse
 from norse_export.frontend.frameworks.step_functions import StepCall, watched
 from norse_export.frontend.frameworks.table import Outcome
 from norse_export.frontend.functions import operations
-from norse_export.frontend.functions.operations import ASK
 from norse_export.frontend.leaf import Call, Rule
 from norse_export.frontend.lifted import is_lift, lifted
 from norse_export.frontend.readouts import read_by
 from norse_export.frontend.recording import Recording, tensors_in
 from norse_export.frontend.time_loop import entered, out_of_order
-from norse_export.frontend.undisturbed import tensors_of
 
 __all__ = ["Recorder", "Recording", "recording_modules", "recording_steps"]
 
@@ -45,8 +43,6 @@ _WHY = {  # of modules that are refused by name: the reason, and the remedy
     ),
     **dict.fromkeys(("PoissonEncoderStep", "SignedPoissonEncoderStep", "PopulationEncoder"), _STEP_ENCODER),
 }
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
-_GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
 
 
 _recording = threading.RLock()  # torch.nn.Module.__call__ is one for all threads: recordings take turns
@@ -96,10 +92,10 @@ def recording_modules(recording: Recording) -> Iterator[None]:
             if is_encoder(module):
                 return encode(recording, original, module, path, (*args, *kwargs.values()))
             if is_lift(module):
-                _check_hooks(recording, module, path)
+                has_hooks(recording, module, path)
                 return lifted(recording, original, module, path, args, kwargs)
             if (special := recording.tables.special.get(type(module))) is not None:
-                _check_hooks(recording, module, path)
+                has_hooks(recording, module, path)
                 return special(recording, original, module, path, args, kwargs)
             if type(module) in recording.tables.rules or _is_closed(module, recording):
                 x = next((t for t in (*args, *kwargs.values()) if isinstance(t, torch.Tensor)), None)
@@ -142,6 +138,8 @@ def _explained(recording: Recording, module: Any, path: str) -> Iterator[None]:
         home = recording.tables.home(module)
         if home is not None and (error := home.problem(module, path)) is not None:
             recording.builder.note(error)
+        elif type(module) not in recording.tables.rules and type(module).__name__ in _WHY:
+            _refused(recording, module, path, None, None)
         raise
 
 
@@ -154,11 +152,7 @@ def _is_closed(module: Any, recording: Recording) -> bool:
     home = f"{type(module).__module__}."
     user_like = home.startswith(tuple(f"{name.removesuffix('.')}." for name in opened))
     library = home.startswith(tuple(kept)) and not user_like
-    return library or _known_base(module, recording) is not None
-
-
-def _known_base(module: Any, recording: Recording) -> type | None:
-    return next((base for base in type(module).__mro__[1:] if base in recording.tables.rules), None)
+    return library or known_base(module, recording) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +184,7 @@ def _record_module(recording: Recording, module: Any, path: str, called: _Called
         return
     made = Value(None, 0 if value is None else value.lead)
     in_step = value is None or bool(value.state_of) or entered(recording, [value], path)
-    if in_step and not _refused(recording, module, path, called.x, value) and value is not None:
+    if in_step and not refused_call(recording, module, path, called.x, value) and value is not None:
         population = recording.tables.is_population(module)
         rule = recording.tables.rules[type(module)]
         made = _recorded(recording, called, path, rule, module, value, population=population)
@@ -241,7 +235,9 @@ def _recorded(
 ) -> Value:
     """What the rule makes of a call that is in order. named: the path is that of a module of the model."""
     unknown = (value.node is None and not value.silent) or out_of_order(recording)  # said where it was found
-    right = not population or not value.lead or unknown or _check_state(recording, called, path, module)
+    right = (
+        not population or not value.lead or unknown or check_state(recording, called.name, called.given, path, module)
+    )
     if population:
         recording.calls[path] = called.outcome.state
     if not right or not value.lead:
@@ -303,82 +299,3 @@ def recording_steps(recording: Recording) -> Iterator[None]:
 def _adds_up(module: Any) -> bool:
     """Whether a layer has weights: its float sums depend on whether it takes a raster or a step."""
     return getattr(module, "weight", None) is not None
-
-
-def _refused(recording: Recording, module: Any, path: str, x: Any, value: Value | None) -> bool:
-    """Whether the call cannot be recorded whatever the rule for the module says; says why."""
-    builder, name = recording.builder, type(module).__name__
-    if type(module) not in recording.tables.rules:
-        base = _known_base(module, recording)
-        why = "" if base is None else f": it is a subclass of {base.__name__}, and may compute something else"
-        why, fix = _WHY.get(name, (why, ASK)) if base is None else (why, ASK)
-        builder.refuse("module", path, f"the module {name} is not supported{why}", fix)
-        return True
-    if id(module) not in recording.paths and tensors_of(module):
-        message = f"this {name} is not a part of the model: it is kept in a plain list or dict, or made in forward"
-        fix = "register it: use torch.nn.ModuleList or ModuleDict, or an attribute of its own"
-        builder.refuse("unregistered", path, message, fix)
-        return True
-    if "forward" in vars(module):
-        builder.refuse("forward", path, f"the forward of this {name} has been replaced", f"use {name} as it is")
-        return True
-    if _check_hooks(recording, module, path):
-        return True
-    if value is None:
-        message = f"{name} is applied to something that is not the input of this step, nor follows from it"
-        fix = "feed layers from the input, or from what the step before sent: zeros before the first step"
-        builder.refuse("constant_input", path, message, fix)
-        return True
-    if value.state_of:
-        message = f"{name} reads the state of {value.state_of!r}"
-        builder.refuse("state", path, message, "feed it what the layer gives, which is its first result")
-        return True
-    return False
-
-
-def _check_hooks(recording: Recording, module: Any, path: str) -> bool:
-    """Note hooks that may change what the module computes."""
-    name = type(module).__name__
-    if any(getattr(module, hooks) for hooks in _HOOKS):
-        message = f"{name} has forward hooks, which may change what it computes"
-        recording.builder.refuse("hooks", path, message, "remove the hooks")
-        return True
-    if any(getattr(torch_module, hooks, None) for hooks in _GLOBAL_HOOKS):
-        message = "forward hooks are registered for all modules, which may change what they compute"
-        recording.builder.refuse("hooks", "torch.nn.modules.module", message, "remove the hooks")
-        return True
-    return False
-
-
-def _check_state(recording: Recording, called: _Called, path: str, module: Any) -> bool:
-    """A population starts from a state that does not depend on the input, and is called once a step."""
-    name, state, home = called.name, called.given, recording.tables.home(module)
-    if path in recording.calls:
-        message = f"{name} is called twice in a step: populations that share their neurons are not supported"
-        recording.builder.refuse("shared_neurons", path, message, "give each place its own neuron module")
-        return False
-    if recording.carried is not None:
-        if state is not None and _same_state(state, recording.carried.get(path)):
-            return True
-        message = f"the state of {name} is not carried from step to step as it was returned"
-        fix = "return the state from forward and pass it on unchanged, as norse.torch.SequentialState does"
-        recording.builder.refuse("state", path, message, fix if home is None else home.carry or fix)
-        return False
-    foreign = norse.foreign(state) if home is None else home.foreign(state)
-    if foreign is not None:
-        fix = "pass the state that the neuron gives, or none"
-        recording.builder.refuse("initial_state", path, f"{name} starts from {foreign}", fix)
-        return False
-    if any(recording.value(tensor) is not None for tensor in tensors_in(state)):
-        message = f"{name} starts from a state that depends on the input, or on another layer"
-        fix = "leave the state out, or start from a constant one"
-        recording.builder.refuse("initial_state", path, message, fix)
-        return False
-    return True
-
-
-def _same_state(given: Any, returned: Any) -> bool:
-    if given is returned:
-        return True
-    a, b = tensors_in(given), tensors_in(returned)
-    return len(a) == len(b) > 0 and all(x is y for x, y in zip(a, b, strict=True))

@@ -22,8 +22,8 @@ class Returned:
 def split_result(result: Any, outputs: int = 1) -> tuple[tuple[Any, ...], Any]:
     """Outputs and state of what a model returned: one value, (output, state), several outputs, or (outputs, state).
 
-    Several outputs are a tuple, list or dict of tensors; behind the only one stand states. The output of a stateful Lift at the end of a SequentialState
-    is (raster, state) again; its raster is the output.
+    Several outputs are a tuple, list or dict of tensors; behind the only one stand states. The output of a stateful
+    Lift at the end of a SequentialState is (raster, state) again; its raster is the output.
     """
     if outputs > 1:
         pair = [result] if isinstance(result, tuple) and len(result) == 2 else []
@@ -50,7 +50,8 @@ def returned(recording: Recording, result: Any, *, stateful: bool) -> Returned |
     (sent,), state = split_result(result)
     beside = result[0][1:] if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], tuple) else None
     alone = all(_of_population(recording, tensor) for tensor in tensors_in(beside))  # ((raster, state), states)
-    if isinstance(sent, torch.Tensor) and alone and _is_state(recording, state, sent, stateful=stateful):
+    short = not isinstance(result, tuple) or len(result) <= 2  # of three, no one can tell what goes into the next step
+    if isinstance(sent, torch.Tensor) and alone and short and _is_state(recording, state, sent, stateful=stateful):
         return Returned({"": sent}, state)
     if isinstance(result, tuple) and len(result) > 2 and isinstance(result[0], torch.Tensor):
         others = tensors_in(result[1:])  # the states of a population, one by one: (spikes, current, membrane)

@@ -131,7 +131,10 @@ class TimeLoop:
         self._steady = steady
         self._outside.merge(steady)
         zeroth = self._zeroth
-        if zeroth is None or zeroth is steady or self.findings:
+        if zeroth is None or zeroth is steady:
+            return
+        self._outside.merge(zeroth)
+        if self._outside.findings:
             return
         for name, node in steady.nodes.items():
             left_out = name not in zeroth.nodes and name not in zeroth.silenced
