@@ -32,6 +32,7 @@ from norse_export.passes.plans import (
     Built,
     Plan,
     built,
+    is_translated,
     least_error,
     observed_of,
     points_of,
@@ -39,6 +40,7 @@ from norse_export.passes.plans import (
     weight_errors,
 )
 from norse_export.passes.prices import Measured
+from norse_export.passes.steps import ENOUGH
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -270,7 +272,12 @@ def _tried(plan: Plan, judge: Judge | None, *, searching: bool) -> Setting | Non
 
 
 def _narrow(plan: Plan, setting: Setting) -> bool:
-    """Whether the widths of the states cost the weights bits, or the decays their precision."""
+    """Whether the widths of the states cost the weights bits, or the decays their precision.
+
+    States of a translated step have units of their own, and use all their bits for what is usual.
+    """
+    if is_translated(plan.node):
+        return plan.law.state_bits < ENOUGH
     made = built(plan, setting.factor, priced=False)
     return made.coarser > 0 or made.shift < PROVEN_ENOUGH
 

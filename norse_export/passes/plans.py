@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.errors import Finding, UnsupportedError, UsageError
+from norse_export.errors import Finding, UnsupportedError, UsageError, locating
 from norse_export.ir.bounds import synapse_sums
 from norse_export.ir.fixed import Population
 from norse_export.ir.stages import Neuron
@@ -153,7 +153,8 @@ def planned(lowered: Lowered, choice: QuantiseChoice) -> list[Plan]:
                 plan(p.source)
         plans[name] = made = plan_of(lowered, name, choice, keys[name], graded)
         if is_function(made.node):
-            population, (low, high) = steps.function(made.node, _drive(made, unclipped(made)), made.law)
+            with locating(name):
+                population, (low, high) = steps.function(made.node, _drive(made, unclipped(made)), made.law)
             graded[name] = Graded(low, high, float(population.unit["spike"].reshape(-1)[0]))
 
     for name in lowered.populations:
@@ -203,6 +204,11 @@ def plan_of(
 def has_own_law(node: Neuron) -> bool:
     """Whether the law has a step for the family; any other step is translated."""
     return integers.family_name(node) in NAMES
+
+
+def is_translated(node: Neuron) -> bool:
+    """Whether the integer program of neurons is translated from that of their family."""
+    return not has_own_law(node) and not is_between(node)
 
 
 def integer_port(node: Neuron, port: str) -> str:
@@ -269,7 +275,8 @@ def built(plan: Plan, factor: Floats, *, loosened: int = 0, priced: bool = True)
         return Built(pool, links, prices, 0, 0.0, 0, ())
     if is_function(plan.node):
         links, prices, reach = _links(plan, base, priced=priced)
-        function, _ = steps.function(plan.node, _reached(plan, base, reach), plan.law, key=plan.key)
+        with locating(plan.name):
+            function, _ = steps.function(plan.node, _reached(plan, base, reach), plan.law, key=plan.key)
         return Built(function, links, prices, steps.FUNCTION_BITS, 0.0, 0, ())
     if not has_own_law(plan.node):
         return _translated(plan, base, loosened, priced=priced)
@@ -301,10 +308,8 @@ def _translated(plan: Plan, base: Floats, loosened: int, *, priced: bool) -> Bui
     links, prices, reach = _links(plan, base, priced=priced)
     drive = _reached(plan, base, reach)
     observed = None if isinstance(plan.observed, Observed) else plan.observed
-    try:
+    with locating(plan.name):
         made = steps.population(plan.node, drive, plan.law, observed, loosened=loosened, seed=plan.seed, key=plan.key)
-    except UnsupportedError as error:
-        raise UnsupportedError(error.what, where=plan.name, fix=error.fix) from None
     findings = tuple(replace(finding, where=plan.name) for finding in made.findings)
     return Built(made.population, links, prices, made.bits, made.bound, 0, findings)
 

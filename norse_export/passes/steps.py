@@ -218,6 +218,12 @@ def _chosen_bits(
         needed = {name: np.maximum(usual[name] * 2.0**-loosened, tight[name]) for name in names}
     bits = {name: _most_bits(law, reached.base, needed[name]) for name in names}
     membrane = bits.get("v", MOST_BITS)
+    if 0 < float(np.max(reached.reach)) * 2.0**membrane < 1:
+        message = (
+            f"states of {law.state_bits} bits that hold its levels ({', '.join(node.family.parameters)}) do not show"
+        )
+        fix = "use more state bits (--state-bits), or rescale the layer: a level is too large for its weights"
+        raise UnsupportedError(f"{message} what arrives", where=node.family.name, fix=fix)
     return {name: min(one, membrane) for name, one in bits.items()}
 
 

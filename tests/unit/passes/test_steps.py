@@ -350,3 +350,18 @@ def test_neurons_on_one_scale_share_parameters_that_they_share_in_the_model() ->
     population = quantise(made, calibration={"input": spikes(rng, 20, 2, 6)}).graph.nodes["1"]
     assert isinstance(population, Population)
     assert all(value.strides == (0,) for value in population.parameters.values())
+
+
+def test_a_level_that_no_unit_shows_is_refused_at_its_place() -> None:
+    made, x = functions("at_least", bound=1e20)
+    with pytest.raises(UnsupportedError, match="bound") as caught:
+        quantise(made, calibration=x)
+    assert caught.value.where == "f"
+    with pytest.raises(UnsupportedError, match="do not show what arrives") as caught:
+        quantise(discretise(chain((6,), Linear(np.ones((4, 6), F)), lsnn((4,), v_leak=1e20))))
+    assert caught.value.where == "1"
+
+
+def test_a_layer_whose_weights_are_all_zero_is_taken() -> None:
+    found = quantise(discretise(chain((6,), Linear(np.zeros((4, 6), F)), lsnn((4,)))))
+    assert not found.graph.nodes["0"].weight.any()  # type: ignore[union-attr]
