@@ -16,7 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from norse_export.frontend.builder import Value
-from norse_export.frontend.call_checks import check_state, has_hooks, known_base, refused_call
+from norse_export.frontend.call_checks import WHY, check_state, has_hooks, known_base, refused_call
 from norse_export.frontend.encoders import encode, is_encoder
 from norse_export.frontend.frameworks import norse
 from norse_export.frontend.frameworks.step_functions import StepCall, watched
@@ -32,17 +32,6 @@ __all__ = ["Recorder", "Recording", "recording_modules", "recording_steps"]
 
 _CONTAINERS = ("torch.nn.modules.container",)
 _LIBRARIES = ("torch.nn.", "torch.ao.", "torch.jit.", "torch._dynamo.")
-_STEP_ENCODER = (
-    ": an encoder that takes one step is no part of the graph",
-    ("encode the raster before the model: what the encoder gives is then the model's input"),
-)
-_WHY = {  # of modules that are refused by name: the reason, and the remedy
-    "LIFCorrelation": (
-        ": its weights are arguments, and its state follows the correlation of spikes for plasticity",
-        "export the network that was learnt: use norse.torch.LIFRecurrentCell with its weights",
-    ),
-    **dict.fromkeys(("PoissonEncoderStep", "SignedPoissonEncoderStep", "PopulationEncoder"), _STEP_ENCODER),
-}
 
 
 _recording = threading.RLock()  # torch.nn.Module.__call__ is one for all threads: recordings take turns
@@ -138,8 +127,8 @@ def _explained(recording: Recording, module: Any, path: str) -> Iterator[None]:
         home = recording.tables.home(module)
         if home is not None and (error := home.problem(module, path)) is not None:
             recording.builder.note(error)
-        elif type(module) not in recording.tables.rules and type(module).__name__ in _WHY:
-            _refused(recording, module, path, None, None)
+        elif type(module) not in recording.tables.rules and type(module).__name__ in WHY:
+            refused_call(recording, module, path, None, None)
         raise
 
 

@@ -1,0 +1,111 @@
+"""What stands against recording the call of a module, whatever the rule for it says: every reason, each by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.nn.modules import module as torch_module
+
+from norse_export.frontend.builder import Value
+from norse_export.frontend.frameworks import norse
+from norse_export.frontend.functions.operations import ASK
+from norse_export.frontend.recording import Recording, tensors_in
+from norse_export.frontend.undisturbed import tensors_of
+
+_STEP_ENCODER = (
+    ": an encoder that takes one step is no part of the graph",
+    ("encode the raster before the model: what the encoder gives is then the model's input"),
+)
+WHY = {  # of modules that are refused by name: the reason, and the remedy
+    "LIFCorrelation": (
+        ": its weights are arguments, and its state follows the correlation of spikes for plasticity",
+        "export the network that was learnt: use norse.torch.LIFRecurrentCell with its weights",
+    ),
+    **dict.fromkeys(("PoissonEncoderStep", "SignedPoissonEncoderStep", "PopulationEncoder"), _STEP_ENCODER),
+}
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+_GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
+
+
+def known_base(module: Any, recording: Recording) -> type | None:
+    """The class with a rule that the class of a module is derived from; None where there is none."""
+    return next((base for base in type(module).__mro__[1:] if base in recording.tables.rules), None)
+
+
+def refused_call(recording: Recording, module: Any, path: str, x: Any, value: Value | None) -> bool:
+    """Whether the call cannot be recorded whatever the rule for the module says; says why."""
+    builder, name = recording.builder, type(module).__name__
+    if type(module) not in recording.tables.rules:
+        base = known_base(module, recording)
+        why = "" if base is None else f": it is a subclass of {base.__name__}, and may compute something else"
+        why, fix = WHY.get(name, (why, ASK)) if base is None else (why, ASK)
+        builder.refuse("module", path, f"the module {name} is not supported{why}", fix)
+        return True
+    if id(module) not in recording.paths and tensors_of(module):
+        message = f"this {name} is not a part of the model: it is kept in a plain list or dict, or made in forward"
+        fix = "register it: use torch.nn.ModuleList or ModuleDict, or an attribute of its own"
+        builder.refuse("unregistered", path, message, fix)
+        return True
+    if "forward" in vars(module):
+        builder.refuse("forward", path, f"the forward of this {name} has been replaced", f"use {name} as it is")
+        return True
+    if has_hooks(recording, module, path):
+        return True
+    if value is None:
+        message = f"{name} is applied to something that is not the input of this step, nor follows from it"
+        fix = "feed layers from the input, or from what the step before sent: zeros before the first step"
+        builder.refuse("constant_input", path, message, fix)
+        return True
+    if value.state_of:
+        message = f"{name} reads the state of {value.state_of!r}"
+        builder.refuse("state", path, message, "feed it what the layer gives, which is its first result")
+        return True
+    return False
+
+
+def has_hooks(recording: Recording, module: Any, path: str) -> bool:
+    """Whether there are hooks that may change what the module computes; says so."""
+    name = type(module).__name__
+    if any(getattr(module, hooks) for hooks in _HOOKS):
+        message = f"{name} has forward hooks, which may change what it computes"
+        recording.builder.refuse("hooks", path, message, "remove the hooks")
+        return True
+    if any(getattr(torch_module, hooks, None) for hooks in _GLOBAL_HOOKS):
+        message = "forward hooks are registered for all modules, which may change what they compute"
+        recording.builder.refuse("hooks", "torch.nn.modules.module", message, "remove the hooks")
+        return True
+    return False
+
+
+def check_state(recording: Recording, name: str, given: Any, path: str, module: Any) -> bool:
+    """A population starts from a state that does not depend on the input, and is called once a step."""
+    state, home = given, recording.tables.home(module)
+    if path in recording.calls:
+        message = f"{name} is called twice in a step: populations that share their neurons are not supported"
+        recording.builder.refuse("shared_neurons", path, message, "give each place its own neuron module")
+        return False
+    if recording.carried is not None:
+        if state is not None and _same_state(state, recording.carried.get(path)):
+            return True
+        message = f"the state of {name} is not carried from step to step as it was returned"
+        fix = "return the state from forward and pass it on unchanged, as norse.torch.SequentialState does"
+        recording.builder.refuse("state", path, message, fix if home is None else home.carry or fix)
+        return False
+    foreign = norse.foreign(state) if home is None else home.foreign(state)
+    if foreign is not None:
+        fix = "pass the state that the neuron gives, or none"
+        recording.builder.refuse("initial_state", path, f"{name} starts from {foreign}", fix)
+        return False
+    if any(recording.value(tensor) is not None for tensor in tensors_in(state)):
+        message = f"{name} starts from a state that depends on the input, or on another layer"
+        fix = "leave the state out, or start from a constant one"
+        recording.builder.refuse("initial_state", path, message, fix)
+        return False
+    return True
+
+
+def _same_state(given: Any, returned: Any) -> bool:
+    if given is returned:
+        return True
+    a, b = tensors_in(given), tensors_in(returned)
+    return len(a) == len(b) > 0 and all(x is y for x, y in zip(a, b, strict=True))
