@@ -44,6 +44,7 @@ OTHERS = {
     "nir": ("norse_export.formats.nir.*",),
     "h5py": ("norse_export.formats.*", "norse_export.targets.loihi.*"),
     "onnx": ("norse_export.formats.onnx.*",),
+    "google": ("norse_export.formats.onnx.parse",),  # protobuf, which onnx's messages are of
     "onnxruntime": ("norse_export.targets.onnx.*",),
     "safetensors": ("norse_export.formats.*",),
     # Scripts that run where sPyNNaker is installed, from a folder of their own; nothing imports them.

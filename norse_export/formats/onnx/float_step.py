@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from norse_export.ir.arrays import compact
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import KINDS
@@ -70,7 +69,7 @@ def _physics(node: Neuron) -> Iterator[tuple[str, str]]:
     """dt, and the time constants that coefficients stand for, in seconds, where all neurons share them."""
     yield "dt", repr(node.dt)
     for rate, value in node.parameters.items():
-        held = compact(value)
-        if rate in _TAUS and held.size == 1:
-            coefficient = float(held.reshape(-1)[0])
+        held = few(value)
+        if rate in _TAUS and not held.shape:
+            coefficient = float(held)
             yield _TAUS[rate], repr(node.dt / coefficient if coefficient else float("inf"))

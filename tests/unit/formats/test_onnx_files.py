@@ -151,6 +151,15 @@ def test_a_graph_is_read_as_it_was_written(opset: int, tmp_path: Path) -> None:
         assert back.metadata == graph.metadata
 
 
+def test_values_that_are_equal_are_one_number_however_they_are_held(tmp_path: Path) -> None:
+    """In memory they may be as many as there are neurons, and in the file they are one."""
+    tau = np.full(3, 0.01)
+    hidden = CubaLIF(shape=(3,), v_th=np.full(3, 0.5, np.float32), v_reset=np.float32(0), **{**LIF, "tau_mem": tau})
+    nodes = {"input": Input((3,)), "lif": hidden, "output": Output((3,))}
+    graph = discretise(Graph(nodes, (Edge("input", "lif"), Edge("lif", "output"))))
+    assert_same(computed(graph), read_onnx(written(tmp_path / "m", graph), Limits())[0])
+
+
 @pytest.mark.parametrize("seed", range(400_000, 400_006))
 def test_a_fixed_graph_is_read_as_it_was_written(seed: int, tmp_path: Path) -> None:
     graph = random_fixed_net(seed).graph
