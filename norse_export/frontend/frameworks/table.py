@@ -60,8 +60,8 @@ class Framework:
     problem(module, path): why a population raises, where the framework knows no better. hidden(module): the dict and
     the names in it that a module keeps its state in from call to call; None where it keeps none.
 
-    counted: time is counted in steps, and dt is assumed. carry: what to do where a state is not passed on as it was returned. sequence: what to do where torch.nn.Sequential
-    hands on spikes and state as one tuple.
+    counted: time is counted in steps, and dt is assumed. carry: what to do where a state is not passed on as it was
+    returned. sequence: what to do where torch.nn.Sequential hands on spikes and state as one tuple.
 
     library: modules of these packages are not looked into, but for those in `inside`, which are handled like a user's.
     special: class -> what is called in the place of a rule, as (recording, original, module, path, args, kwargs).
