@@ -62,6 +62,11 @@ def plain(lowered: Lowered) -> Lowered:
     return synapse_first(replace(lowered, populations=populations, projections=projections, constants=constants))
 
 
+def form(node: Neuron) -> Form:
+    """The form of a population's family; one that is none of the table keeps its name."""
+    return form_of(node.family) or Form(node.family.name)
+
+
 def plain_states(node: Neuron, made: Neuron, states: Mapping[str, Any]) -> dict[str, Any]:
     """What a population recorded [T, B, *shape], as its plain form `made` would have: membrane and current.
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding
 from norse_export.ir.stages import Neuron
-from norse_export.passes.plain import ELSEWHERE, peculiarity
-from norse_export.program.forms import Form, form_of
+from norse_export.passes.plain import ELSEWHERE, form, peculiarity
 
 from . import law
 
@@ -25,11 +24,6 @@ _WHY = {
     "lsnn": "netx makes no neurons with a threshold of their own, and those that Lava has (ATRLIF) take another step",
 }
 _LIF_ALONE = "netx makes Lava's LIF of a layer, which has none of it"
-
-
-def form(node: Neuron) -> Form:
-    """The form of a population's family; one that is none of the table keeps its name."""
-    return form_of(node.family) or Form(node.family.name)
 
 
 def decay_register(coefficient: float) -> int:

@@ -31,11 +31,12 @@ from norse_export.errors import Finding
 from norse_export.ir.fixed import Population
 from norse_export.ir.graph import Shape
 from norse_export.ir.stages import Neuron
+from norse_export.passes.plain import form
 
 from . import law
 from .law import IntArray
 from .limits import BIAS_MAX, BIAS_MIN, DECAY_MAX, THRESHOLD_MAX
-from .refusals import decay_register, form
+from .refusals import decay_register
 
 Floats = NDArray[np.float64]
 UNIT = 1 << law.ALIGN_BITS

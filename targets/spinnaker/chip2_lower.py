@@ -29,7 +29,7 @@ from norse_export.ir.stages import DiscreteNode, FixedNode, Neuron
 from norse_export.passes import lower as generic
 from norse_export.passes.linear import as_sparse
 from norse_export.passes.lowered import InputRange, Lowered
-from norse_export.passes.plain import plain
+from norse_export.passes.plain import form, plain
 from norse_export.passes.prices import layer_prices, measure
 from norse_export.passes.quantise import QuantiseChoice, Quantised
 from norse_export.passes.scales import WeightPrice
@@ -39,7 +39,7 @@ from norse_export.program.laws import Law
 from .chip2_file import METADATA, document, network
 from .chip2_law import LARGEST_WEIGHT, NEVER, fields
 from .lower import refuse
-from .refusals import error, form
+from .refusals import error
 from .schedule import Schedule, schedule
 
 Array = NDArray[Any]

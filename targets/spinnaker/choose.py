@@ -14,13 +14,14 @@ from norse_export.errors import Finding, UnsupportedError
 from norse_export.ir.fixed import Synapses
 from norse_export.passes.linear import ConvWeights, as_sparse, with_rows_scaled
 from norse_export.passes.lowered import Lowered
+from norse_export.passes.plain import form
 from norse_export.passes.synapse_first import constant_current
 
 from .counting import SHIFT, Arriving, Lowest, counted
 from .derive import FRACTION_BITS
 from .law import PORTS
 from .parameters import Mapped, mapped, never_firing, reach
-from .refusals import COUNTED, error, form
+from .refusals import COUNTED, error
 from .schedule import Schedule
 from .weights import MARGIN, MOST, Rows, default_shift, largest_sum, one_sign, per_one, shift_for, sums_possible
 

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding
 from norse_export.ir.stages import Neuron
+from norse_export.passes.plain import form
 
 from . import times
 from .derive import LEAK, ONE, WORDS, Model
 from .law import RING_MAX
 from .parameters import Mapped, firing_at_rest, least_firing, real_values, table_of
-from .refusals import error, form
+from .refusals import error
 
 Floats = NDArray[np.float64]
 WINDOW = ONE // LEAK  # counts

@@ -22,7 +22,7 @@ from norse_export.passes import lower as generic
 from norse_export.passes.calibrate import some
 from norse_export.passes.linear import ConvWeights
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered
-from norse_export.passes.plain import plain
+from norse_export.passes.plain import form, plain
 from norse_export.passes.plans import offered
 from norse_export.passes.prices import Measured, layer_prices, measure
 from norse_export.passes.quantise import SEARCH_WORK, QuantiseChoice, Quantised
@@ -34,7 +34,7 @@ from .counting import lowest_of
 from .law import PORTS, RING_MAX, population
 from .parameters import Mapped
 from .projections import silent
-from .refusals import COUNTED, form, refusals
+from .refusals import COUNTED, refusals
 from .saturation import saturated_cells
 from .schedule import LEAST_DELAY, Schedule, schedule
 from .weights import Rows, largest_possible, price

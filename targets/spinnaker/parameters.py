@@ -33,10 +33,11 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding
 from norse_export.ir.stages import Neuron
+from norse_export.passes.plain import form
 
 from . import times
 from .derive import ONE, UNIT_BITS, WORDS, IntArray, Model
-from .refusals import MODELS, error, form
+from .refusals import MODELS, error
 from .times import LARGEST
 
 Floats = NDArray[np.float64]

@@ -11,8 +11,7 @@ import numpy as np
 
 from norse_export.errors import Finding
 from norse_export.ir.stages import Neuron
-from norse_export.passes.plain import ELSEWHERE, peculiarity
-from norse_export.program.forms import Form, form_of
+from norse_export.passes.plain import ELSEWHERE, form, peculiarity
 
 from .derive import ONE, UNIT_BITS, Model
 from .times import MOST_SYNAPTIC, decay
@@ -34,11 +33,6 @@ _NOT_THE_SAME = {
     " after a spike, where the model takes one of forward Euler",
     "coba_lif": "IF_cond_exp decays towards its target by an exponential, the model takes a step of forward Euler",
 }
-
-
-def form(node: Neuron) -> Form:
-    """The form of a population's family; one that is none of the table keeps its name."""
-    return form_of(node.family) or Form(node.family.name)
 
 
 def refusals(name: str, node: Neuron) -> list[Finding]:

@@ -156,9 +156,6 @@ class SpinnakerTarget:
             raise UsageError(f"no vendor {vendor!r} for target {self.name}", where="--vendor", fix=fix)
         if _for_chip2(artefact):
             message = "sPyNNaker is for SpiNNaker 1: no vendor's software was available for SpiNNaker 2"
-            raise UsageError(message, where="--vendor", fix="leave --vendor out")
-        if _for_chip2(artefact):
-            message = f"{vendor} has no software for SpiNNaker 2 that reads this"
             raise UsageError(message, where="--vendor", fix="leave --vendor out, or export with --chip spinnaker1")
         return check_vendor(artefact, inputs, python=python)
 
