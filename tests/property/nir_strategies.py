@@ -21,7 +21,7 @@ class Draw:
     """Draws of one graph.
 
     exact: numbers are multiples of 1/4, time constants 1 or 2 steps of a power of two, so that nothing rounds for some
-    steps; and a graph has either ways around nodes or loops, so that only one order of its nodes is meant.
+    steps; and a graph has either loops, or ways around nodes and delays ahead, so that only one order is meant.
     """
 
     draw: Callable[[Any], Any]
@@ -30,6 +30,8 @@ class Draw:
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.draw(st.integers(0, 2**32 - 1)))
         self.dt = EXACT_DT if self.exact else DT
+        self.loops = not self.exact or self.draw(st.booleans())
+        self.around = not self.exact or not self.loops
 
     def one_of(self, *values: Any) -> Any:
         return self.draw(st.sampled_from(values))
@@ -110,7 +112,7 @@ def layer(d: Draw, shape: Shape) -> tuple[nir.NIRNode, Shape]:
     """A node without a state of its own that takes `shape`, and the shape that it sends."""
     kinds = ["Pool", "Conv"] if len(shape) == 3 else []
     kinds += ["Linear", "Affine"] if len(shape) == 1 else ["Conv", "Flatten"]
-    kinds += ["Scale", "Threshold", "Delay"]
+    kinds += ["Scale", "Threshold", *["Delay"] * d.around]
     match d.one_of(*kinds):
         case "Scale":
             return nir.Scale(d.numbers(*shape), metadata=d.metadata()), shape
@@ -149,21 +151,19 @@ def graph(d: Draw, shape: Shape, depth: int) -> tuple[nir.NIRGraph, Shape]:
     sent: dict[str, Shape] = {names[0]: shape}
     edges: list[tuple[str, str]] = []
     loops: list[str] = []  # nodes that may be fed from behind
-    last, around, back = names[0], True, True
-    if d.exact:
-        around, back = d.one_of((True, False), (False, True))
+    last = names[0]
     for name in names[1:-1]:
         taken = sent[last]
         nodes[name], sent[name] = block(d, taken, depth)
         earlier = [other for other, made in sent.items() if made == taken and other not in (last, name)]
-        edges += [(last, name), *((other, name) for other in earlier[: d.draw(st.integers(0, 2)) * around])]
+        edges += [(last, name), *((other, name) for other in earlier[: d.draw(st.integers(0, 2)) * d.around])]
         if isinstance(nodes[name], nir.LIF | nir.CubaLIF | nir.IF | nir.LI | nir.CubaLI | nir.I):
             loops.append(name)
         last = name
     nodes[names[-1]] = nir.Output(np.array(sent[last]))
     edges.append((last, names[-1]))
     for name in loops:
-        if back and d.draw(st.booleans()):
+        if d.loops and d.draw(st.booleans()):
             feed_back(d, nodes, sent, edges, name, list(sent)[list(sent).index(name) :])
     for name in [n for n in nodes if n not in {a for a, _ in edges} and not isinstance(nodes[n], nir.Output)]:
         edges.append((name, names[-1])) if sent[name] == sent[last] else None
