@@ -183,7 +183,7 @@ def test_the_run_says_what_ran() -> None:
     for words in (f"torch {torch.__version__}", "float32", "batch 3", "threads"):
         assert words in ran_by
     assert "norse" not in ran_by  # which has no part in it
-    traced = trace(seeded(norse.SequentialState(nn.Linear(6, 2), norse.LIFCell())), spikes(6, 3, 6))
+    traced = trace(seeded(snn.SequentialState(nn.Linear(6, 2), snn.LIFCell())), spikes(6, 3, 6))
     assert traced.reference.ran_by.startswith("norse ")
     assert replay(discretise(traced.graph), traced.inputs).ran_by.startswith(traced.reference.ran_by)
 
