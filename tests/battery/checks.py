@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,7 @@ from norse_export.compare import Comparison, compare
 from norse_export.files.limits import Limits
 from norse_export.formats.nir.load import load_nir
 from norse_export.formats.saved import SavedModel, read_saved, write_saved
-from norse_export.frontend.encoders import replaced
-from norse_export.frontend.reference import reference_run
-from norse_export.frontend.trace import Traced
+from norse_export.frontend.trace import Traced, rerun
 from norse_export.interpret import interpret, interpret_bounded
 from norse_export.ir.rasters import model_dtype
 from norse_export.ir.run import Bounds, Run
@@ -64,25 +61,14 @@ def assert_states_agree(model: torch.nn.Module, traced: Traced, within: float, m
     (steps,) = {len(one) for one in traced.inputs.values()}
     compared = 0
     for taken in sorted({round(moment) for moment in np.linspace(1, steps, moments)}):
-        for name, variables in _after(model, traced, taken).items():
+        first = {name: raster[:taken] for name, raster in traced.inputs.items()}
+        for name, variables in rerun(model, traced, first).final_state.items():
             for variable, expected in variables.items():
                 actual = run.observables[name][variable][taken - 1]
                 size = max(1.0, np.abs(expected).max())
                 assert np.abs(actual - expected).max() <= within * size, (name, variable, taken)
                 compared += expected.size
     return compared
-
-
-def _after(model: torch.nn.Module, traced: Traced, steps: int) -> Mapping[str, Mapping[str, Array]]:
-    """The states after some steps."""
-    encoded = {name: replace(one, raster=one.raster[:steps]) for name, one in traced.encoded.items()}
-    given = [
-        raster if name in encoded else raster[:steps] for name, raster in zip(traced.inputs, traced.raw, strict=True)
-    ]
-    extent = (steps, next(iter(traced.inputs.values())).shape[1])
-    with torch.no_grad(), replaced(model, encoded):
-        run = reference_run(model, tuple(given), traced.time, traced.graph, traced.steps, extent=extent)
-    return run.final_state
 
 
 def assert_same_runs(expected: Run, actual: Run) -> None:
