@@ -60,7 +60,7 @@ def assert_states_agree(model: torch.nn.Module, traced: Traced, within: float, m
     run = interpret(discretise(traced.graph), traced.inputs, states=True)
     (steps,) = {len(one) for one in traced.inputs.values()}
     compared = 0
-    for taken in sorted({round(moment) for moment in np.linspace(min(3, steps), steps, moments)}):
+    for taken in sorted({round(moment) for moment in np.linspace(steps, min(3, steps), moments)}):
         first = {name: raster[:taken] for name, raster in traced.inputs.items()}
         for name, variables in rerun(model, traced, first).final_state.items():
             for variable, expected in variables.items():
