@@ -27,6 +27,7 @@ from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import DiscreteNode, Neuron
 from norse_export.ir.walk import execute
 from norse_export.program.affine import bounded_step
+from norse_export.program.known_past import Known
 
 Array = NDArray[Any]
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
@@ -115,6 +116,7 @@ class _Bounding:
     record: bool
     state: dict[str, tuple[Array, ...]] = field(default_factory=dict)
     state_error: dict[str, tuple[Array | float, ...]] = field(default_factory=dict)
+    past: dict[str, Mapping[str, Known]] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
     inexact: set[str] = field(default_factory=set)  # populations that were sent something that may be rounded
     recorded: dict[str, list[tuple[tuple[Array, ...], tuple[Array | float, ...]]]] = field(default_factory=dict)
@@ -169,8 +171,9 @@ class _Bounding:
                 fired,
                 self.u,
                 self.tiny,
+                self.past.get(name),
             )
-            state, error = step.state, step.state_error
+            state, error, self.past[name] = step.state, step.state_error, step.past
             if self.record:
                 self.recorded.setdefault(name, []).append((state, error))
             if not node.spikes:

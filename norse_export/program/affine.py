@@ -10,8 +10,9 @@ whether it is rounded to a subnormal number or flushed to zero. An operation on 
 (parameters, counters of steps, spikes) does not round where its result has a place in the float type.
 
 A comparison of shared values has one outcome. That of others which decides on the spike has its outcome given, and the
-margin by which it was decided is kept. Any other has its own outcome; where it is nearer than its error, another
-computation may have the other one, and what is chosen by it is off by as much as the two choices are apart.
+margin by which it was decided is kept. One that asks again what the spikes of the step before were has that outcome
+(`known_past.py`). Any other has its own outcome; where it is nearer than its error, another computation may have the
+other one, and what is chosen by it is off by as much as the two choices are apart.
 
 Source: L. de Figueiredo, J. Stolfi, Affine arithmetic: concepts and applications, Numerical Algorithms 37, 2004; the
 model of rounding is that of N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 2.2.
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from norse_export.program.known_past import Known, asks_for_the_past, known_past
 from norse_export.program.operations import Instruction, Op
 from norse_export.program.program import Program
 
@@ -65,7 +67,7 @@ class BoundedStep:
     """State and output after a step, each with its error bound; `margin` is threshold quantity minus threshold.
 
     An error of exactly 0.0 is a value that every computation shares. Where no spike was possible, the margin is minus
-    infinity.
+    infinity. past: what the next step is to be given as such.
     """
 
     state: tuple[Array, ...]
@@ -74,6 +76,7 @@ class BoundedStep:
     output_error: Array
     margin: Array | None
     margin_error: Array | None
+    past: Mapping[str, Known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,13 @@ def bounded_step(
     spikes: Array | None,
     u: float,
     tiny: float = 0.0,
+    past: Mapping[str, Known] | None = None,
 ) -> BoundedStep:
     """Evaluate one step in float64, forced to take `spikes`, and bound how far a run with unit roundoff u may be.
 
     ports and state: each a value and the bound of its error; an error of exactly 0.0 is a value that all share.
     spikes: bool, None for a family that does not spike. tiny: the smallest normal number of that run's float type.
+    past: what the step before gave as such; None before the first.
 
     Raises:
         ValueError: the spikes are not given where the program has them; it combines comparisons of values that may be
@@ -109,10 +114,20 @@ def bounded_step(
     """
     given = {**ports, **state}
     errors = {name: error for name, (_, error) in given.items()}
-    machine = _Machine(program, u, tiny, errors, given, parameters, spikes, *_threshold(program))
-    for number in range(len(program.instructions)):
-        machine.value(number)
-    return _bounded(program, [machine.values[number] for number in range(len(program.instructions))], errors)
+    asked = {number: past[name] for number, name in asks_for_the_past(program).items()} if past else {}
+    machine = _Machine(program, u, tiny, errors, given, parameters, spikes, asked, *_threshold(program))
+    values = [machine.value(number) for number in range(len(program.instructions))]
+    following = (
+        {} if spikes is None else known_past(program, spikes, lambda number: _known(values[number], spikes.shape))
+    )
+    return _bounded(program, values, errors, following)
+
+
+def _known(condition: Spread | _Decision, shape: tuple[int, ...]) -> Known:
+    outcome = condition.outcome if isinstance(condition, _Decision) else _shared(condition).value
+    undecided = condition.undecided if isinstance(condition, _Decision) else None
+    sure = np.ones((), bool) if undecided is None else ~undecided
+    return Known(np.broadcast_to(outcome, shape), np.broadcast_to(sure, shape))
 
 
 def _threshold(program: Program) -> tuple[frozenset[int], tuple[int, ...]]:
@@ -141,6 +156,7 @@ class _Machine:
     given: Mapping[str, tuple[Array, Error]]
     parameters: Mapping[str, Array]
     spikes: Array | None
+    asked: Mapping[int, Known]  # comparisons whose outcome the step before tells
     deciding: frozenset[int]
     conditions: tuple[int, ...]
     values: dict[int, Spread | _Decision] = field(default_factory=dict)
@@ -188,7 +204,10 @@ class _Machine:
                 raise ValueError("the spikes are not given")
             apart = Spread(*_sum(a, b, -1.0))
             margin, error = apart.value, np.broadcast_to(apart.error(self.errors), apart.value.shape)
-            return _Decision(_LOGICAL[op](a.value, b.value), margin, error, ~(np.abs(margin) > error))
+            outcome, undecided = _LOGICAL[op](a.value, b.value), ~(np.abs(margin) > error)
+            if (told := self.asked.get(number)) is not None:
+                outcome, undecided = np.where(told.sure, told.outcome, outcome), undecided & ~told.sure
+            return _Decision(outcome, margin, error, undecided)
         return Spread.exact(_LOGICAL[op](a.value, b.value))
 
     def arithmetic(self, op: Op, operands: list[Spread]) -> Spread:
@@ -281,11 +300,14 @@ def _both(a: Spread | _Decision, b: Spread | _Decision) -> Spread | _Decision:
         a, b = b, a
     condition = _shared(b).value
     if isinstance(a, _Decision):
-        return _Decision(a.outcome & condition, np.where(condition, a.margin, -np.inf), a.error)
+        undecided = None if a.undecided is None else a.undecided & condition
+        return _Decision(a.outcome & condition, np.where(condition, a.margin, -np.inf), a.error, undecided)
     return Spread.exact(np.logical_and(_shared(a).value, condition))
 
 
-def _bounded(program: Program, values: list[Spread | _Decision], errors: Mapping[str, Error]) -> BoundedStep:
+def _bounded(
+    program: Program, values: list[Spread | _Decision], errors: Mapping[str, Error], past: Mapping[str, Known]
+) -> BoundedStep:
     after, sent = [_number(values[number]) for number in program.state], values[program.output]
     decided = None if program.spike is None else values[program.spike]
     if isinstance(sent, _Decision):
@@ -301,6 +323,7 @@ def _bounded(program: Program, values: list[Spread | _Decision], errors: Mapping
         output_error=output_error,
         margin=decided.margin if isinstance(decided, _Decision) else None,
         margin_error=decided.error if isinstance(decided, _Decision) else None,
+        past=past,
     )
 
 
@@ -337,8 +360,10 @@ def _choice(condition: Spread | _Decision, chosen: Spread, otherwise: Spread, er
     if isinstance(condition, _Decision) and condition.undecided is not None and condition.undecided.any():
         sure = _Decision(condition.outcome, condition.margin, condition.error)
         made, apart = _choice(sure, chosen, otherwise, errors), np.abs(chosen.value - otherwise.value)
-        either = np.where(condition.undecided, apart + chosen.error(errors) + otherwise.error(errors), 0.0)
-        return Spread(made.value, made.linear, made.radius + either)
+        near, far = chosen.error(errors), otherwise.error(errors)
+        either = np.where(condition.outcome, np.maximum(near, apart + far), np.maximum(far, apart + near))
+        linear = {name: np.where(condition.undecided, 0.0, share) for name, share in made.linear.items()}
+        return Spread(made.value, linear, np.where(condition.undecided, either, made.radius))
     z = condition.outcome if isinstance(condition, _Decision) else _shared(condition).value
     if chosen.is_exact and otherwise.is_exact:
         return Spread.exact(np.where(z, chosen.value, otherwise.value))
