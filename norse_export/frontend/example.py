@@ -14,7 +14,7 @@ from norse_export.errors import Finding, UnsupportedError, UsageError
 from norse_export.frontend.undisturbed import tensors_of
 
 _FLOATS = (torch.float32, torch.float64)
-_STATES = ("state", "states", "hidden", "hidden_state", "hx")
+STATES = ("state", "states", "hidden", "hidden_state", "hx")
 _RASTER = "give a raster [T, B, ...] with at least one step and one sample"
 _WHERE = "example_input"
 
@@ -98,7 +98,7 @@ def check_inputs(model: torch.nn.Module, count: int) -> None:
         names = list(inspect.signature(model.forward).parameters)[1:count]
     except ValueError:  # a forward that does not tell its arguments
         return
-    if taken := [name for name in names if name in _STATES]:
+    if taken := [name for name in names if name in STATES]:
         raise UsageError(
             f"{type(model).__name__} takes one raster: a second one would be its argument {taken[0]!r}",
             where=_WHERE,

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from norse_export.errors import ExportError, UnsupportedError, UsageError
+from norse_export.frontend.example import STATES
 from norse_export.frontend.frameworks import norse
 from norse_export.frontend.frameworks.step_functions import StepCall, watched
 from norse_export.frontend.frameworks.table import Framework, loaded, tables
@@ -45,7 +46,7 @@ def call_model(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...], state: 
             )
         state = None
     try:
-        return model(*inputs) if state is None else model(*inputs, state)
+        return model(*inputs, *no_state(model, len(inputs))) if state is None else model(*inputs, state)
     except ExportError:
         raise
     except Exception as error:
@@ -79,6 +80,16 @@ def takes_state(model: torch.nn.Module, inputs: int = 1) -> bool:
         return True
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(positional) > inputs or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def no_state(model: torch.nn.Module, inputs: int) -> tuple[None, ...]:
+    """What stands for the state where there is none yet: None, where forward has no default of its own."""
+    try:
+        parameters = [*inspect.signature(model.forward).parameters.values()][inputs : inputs + 1]
+    except ValueError:
+        return ()
+    named = [p for p in parameters if p.name in STATES and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return tuple(None for p in named if p.default is p.empty)
 
 
 def in_loops(calls: Sequence[str], length: int) -> tuple[tuple[str, ...], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 import torch
@@ -12,10 +13,11 @@ from norse_export.frontend.frameworks.step_functions import StepCall, watched
 from norse_export.frontend.frameworks.table import Tables, tables
 from norse_export.frontend.hidden import keeps_its_states
 from norse_export.frontend.lifted import is_lift
-from norse_export.frontend.reference import takes_state
+from norse_export.frontend.reference import no_state, takes_state
 from norse_export.frontend.undisturbed import undisturbed
 
 Rasters = tuple[torch.Tensor, ...]
+_SEEN_STEPS = 5  # of a raster: enough to tell a loop over time from a module that is used at several places
 
 
 def find_time(model: torch.nn.Module, rasters: Rasters = ()) -> Literal["outside", "inside"]:
@@ -44,29 +46,43 @@ def find_time(model: torch.nn.Module, rasters: Rasters = ()) -> Literal["outside
         return "inside"
     if cells and keeps_its_states(model) and rasters:
         return "inside" if _loops(model, rasters, table) else "outside"
+    if takes_state(model, inputs):
+        return "inside" if rasters and _loops_itself(model, rasters, table) else "outside"
     own = bool(cells) or _calls_steps(model, rasters)
-    loops = own and not takes_state(model, inputs) and not isinstance(model, torch.nn.Sequential)
-    return "inside" if loops else "outside"
+    return "inside" if own and not isinstance(model, torch.nn.Sequential) else "outside"
 
 
-class _Twice(Exception):  # noqa: N818  # no error: it ends a run of which enough was seen
-    """A population was called a second time in one run of the model."""
+class _Often(Exception):  # noqa: N818  # no error: it ends a run of which enough was seen
+    """A population was called as often in one run of the model as was asked."""
 
 
-def _loops(model: torch.nn.Module, rasters: Rasters, table: Tables) -> bool:
-    """Whether a model, called with whole rasters, calls one of its populations more than once; False if it raises."""
-    calls: set[int] = set()
+def _loops_itself(model: torch.nn.Module, rasters: Rasters, table: Tables) -> bool:
+    """Whether a model whose forward takes a state steps through a raster by itself, and goes on from that state.
+
+    Then it calls a population as often as the raster has steps. Containers of Norse's take one step, and so does a
+    model for which that is no more than it calls them in a step.
+    """
+    if type(model).__module__.startswith(("norse.", "torch.")):
+        return False
+    few = tuple(raster[:_SEEN_STEPS] for raster in rasters)
+    once = tuple(raster[:1] for raster in rasters)
+    return len(few[0]) > 1 and _loops(model, few, table, len(few[0])) and not _loops(model, once, table)
+
+
+def _loops(model: torch.nn.Module, rasters: Rasters, table: Tables, often: int = 2) -> bool:
+    """Whether a model, called with whole rasters, calls one of its populations often; False if it raises before."""
+    calls: Counter[int] = Counter()
 
     def count(module: torch.nn.Module, _: object, __: object) -> None:
-        if id(module) in calls:
-            raise _Twice
-        calls.add(id(module))
+        calls[id(module)] += 1
+        if calls[id(module)] >= often:
+            raise _Often
 
     hooks = [module.register_forward_hook(count) for module in model.modules() if table.is_population(module)]
     try:
         with torch.no_grad(), undisturbed(model):
-            model(*(raster.clone() for raster in rasters))
-    except _Twice:
+            model(*(raster.clone() for raster in rasters), *no_state(model, len(rasters)))
+    except _Often:
         return True
     except Exception:  # whatever the model raises is told when it is recorded
         return False
@@ -81,7 +97,7 @@ def _calls_steps(model: torch.nn.Module, rasters: Rasters) -> bool:
     called: list[StepCall] = []
     try:
         with torch.no_grad(), undisturbed(model), watched(called.append, lambda *_: None):
-            model(*(raster[:2].clone() for raster in rasters))
+            model(*(raster[:2].clone() for raster in rasters), *no_state(model, len(rasters)))
     except Exception:  # whatever the model raises is told when it is recorded
         return bool(called)
     return bool(called)

@@ -103,7 +103,17 @@ def watched(begin: Callable[[StepCall], None], end: Callable[[StepCall, Any], No
     try:
         yield
     finally:
+        _profile_again(before)
+
+
+def _profile_again(before: Any) -> None:
+    """Put back what was profiling: a function, or a profiler in C such as cProfile's, which starts itself."""
+    if before is None or callable(before):
         sys.setprofile(before)
+        return
+    sys.setprofile(None)
+    if callable(enable := getattr(before, "enable", None)):
+        enable()
 
 
 def _from_norse(frame: FrameType) -> bool:

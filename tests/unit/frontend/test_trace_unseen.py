@@ -1,0 +1,140 @@
+"""Models as users write them: their own loops and states, profilers, neurons at several places."""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import sys
+from typing import Any
+
+import norse.torch as norse
+import pytest
+import torch
+from torch import nn
+
+import norse_export
+from norse_export.frontend.time_axis import find_time
+
+
+def raster(steps: int = 12, samples: int = 3, cells: int = 6) -> torch.Tensor:
+    """A raster of ones and zeros [T, B, cells]."""
+    generator = torch.Generator().manual_seed(0)
+    return (torch.rand(steps, samples, cells, generator=generator) < 0.5).float()
+
+
+def busy(*layers: nn.Module) -> norse.SequentialState:
+    """The layers, with weights on a power-of-two grid, under which neurons fire."""
+    torch.manual_seed(0)
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            with torch.no_grad():
+                layer.weight.copy_(torch.randint(-8, 25, layer.weight.shape) / 16)
+                layer.bias.zero_()
+    return norse.SequentialState(*layers)
+
+
+class OwnLoop(nn.Module):
+    """Takes a whole raster, and a state to go on from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = busy(nn.Linear(6, 8), norse.LIFCell(), nn.Linear(8, 4), norse.LIFCell())
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        """Loop over time."""
+        outputs = []
+        for step in x:
+            output, state = self.net(step, state)
+            outputs.append(output)
+        return torch.stack(outputs), state
+
+
+class MustHaveState(nn.Module):
+    """Takes one step, and has no default for its state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = busy(nn.Linear(6, 8), norse.LIFCell())
+
+    def forward(self, x: Any, state: Any) -> Any:
+        """One step."""
+        return self.net(x, state)
+
+
+class Twice(nn.Module):
+    """Takes one step, and calls what it holds at two places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 6)
+        self.cell = norse.LIFCell()
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        """One step."""
+        first, second = (None, None) if state is None else state
+        x, first = self.cell(self.fc(x), first)
+        x, second = self.cell(self.fc(x), second)
+        return x, (first, second)
+
+
+def test_a_loop_that_goes_on_from_a_state_is_told_from_a_step() -> None:
+    model = OwnLoop()
+    traced = norse_export.trace(model, raster())
+    assert traced.time == "inside"
+    expected, _ = model(raster())
+    assert expected.any()
+    (output,) = traced.reference.outputs.values()
+    assert (output == expected.detach().numpy()).all()
+
+
+@pytest.mark.parametrize("model", [busy(nn.Linear(6, 6), norse.LIFCell()), MustHaveState(), Twice()])
+@pytest.mark.parametrize("steps", [1, 2, 12])
+def test_steps_stay_steps(model: nn.Module, steps: int) -> None:
+    assert find_time(model, (raster(steps),)) == "outside"
+
+
+def test_a_state_without_a_default_is_none_at_first() -> None:
+    model = MustHaveState()
+    traced = norse_export.trace(model, raster())
+    state, sent = None, []
+    for step in raster():
+        output, state = model(step, state)
+        sent.append(output)
+    (output,) = traced.reference.outputs.values()
+    assert torch.stack(sent).any()
+    assert (output == torch.stack(sent).detach().numpy()).all()
+
+
+def test_an_input_that_is_missing_is_no_state() -> None:
+    class TwoInputs(nn.Module):
+        def forward(self, x: Any, y: Any) -> Any:
+            return x + y
+
+    with pytest.raises(norse_export.ExportError, match="missing 1 required positional argument: 'y'"):
+        norse_export.trace(TwoInputs(), raster())
+
+
+def test_a_profiler_goes_on_profiling() -> None:
+    def later() -> None:
+        pass
+
+    profiler = cProfile.Profile()
+    profiler.enable()
+    try:
+        norse_export.trace(busy(nn.Linear(6, 6), norse.LIFCell()), raster())
+        later()
+    finally:
+        profiler.disable()
+    assert "later" in {name for _, _, name in pstats.Stats(profiler).stats}  # type: ignore[attr-defined]
+
+
+def test_a_profile_function_is_put_back() -> None:
+    def own(*_: Any) -> None:
+        pass
+
+    sys.setprofile(own)
+    try:
+        norse_export.trace(busy(nn.Linear(6, 6), norse.LIFCell()), raster())
+        assert sys.getprofile() is own
+    finally:
+        sys.setprofile(None)
