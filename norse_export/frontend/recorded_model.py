@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,31 +22,30 @@ from norse_export.frontend.reference import call_model, takes_state
 from norse_export.frontend.returned import returned
 from norse_export.frontend.time_rows import described
 from norse_export.frontend.undisturbed import Weights
+from norse_export.ir.doubts import ENCODERS, IMAGES, READOUTS
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.stages import ContinuousNode
 
 Rasters = tuple[torch.Tensor, ...]
 OVER_TIME = "linear_over_time"  # in the graph's metadata: Linear layers that took the whole raster at once, as JSON
-ENCODERS = "encoders"  # in the graph's metadata: modules before the graph's inputs, whose rasters the inputs take
-READOUTS = "readouts"  # in the graph's metadata: outputs of which the model gives something made of all steps, and what
 _PROBE_STEPS = 3  # steps that are recorded one by one and must all have the same structure
 
 
 def record(
-    model: torch.nn.Module, rasters: Rasters, time: str, weights: Weights
+    model: torch.nn.Module, rasters: Rasters, time: str, weights: Weights, *, encoders: bool = True
 ) -> tuple[Graph[ContinuousNode], Recorded]:
     """Record the model: its graph, and the recording that stands for all.
 
     Recorded are the whole raster (inside) or the first steps (outside), and the same again with other values: all that
     take one kind of step must have one structure. Where a step takes what the one before it sent, step 0 is of another
-    kind, and step 1 stands for all.
+    kind, and step 1 stands for all. encoders: those that are populations are a part of the graph.
     """
     table = tables(torch_nn.rules())
     first: list[Recorded] = []
     steady: Recorded | None = None
     for words, values in (("", rasters), (" with other input values", tuple(map(_second_input, rasters)))):
-        for number, recorded in enumerate(_recordings(model, values, time, table, weights)):
+        for number, recorded in enumerate(_recordings(model, values, time, table, weights, encoders=encoders)):
             if not words:
                 first.append(recorded)
                 steady = recorded if number == 0 or (number == 1 and recorded.builder.feedback) else steady
@@ -62,6 +62,8 @@ def record(
     metadata |= {OVER_TIME: json.dumps(over_time)} if over_time else {}
     if steady.recording.encoded:
         metadata[ENCODERS] = json.dumps({name: one.path for name, one in steady.recording.encoded.items()})
+    if steady.recording.images:
+        metadata[IMAGES] = json.dumps(sorted(steady.recording.images))
     if steady.builder.readouts:
         metadata[READOUTS] = json.dumps(steady.builder.readouts)
     return Graph(graph.nodes, graph.edges, metadata), steady
@@ -86,17 +88,17 @@ def _require_same(usual: Recorded, recorded: Recorded, number: int, words: str, 
 
 
 def _recordings(
-    model: torch.nn.Module, rasters: Rasters, time: str, table: Tables, weights: Weights
+    model: torch.nn.Module, rasters: Rasters, time: str, table: Tables, weights: Weights, *, encoders: bool
 ) -> Iterator[Recorded]:
     """Recordings of one run of the model; the run ends early where the model raises, or gives no state."""
     with hidden_states(model):
         if time == "inside":
-            yield _recorded(model, rasters, None, None, table, weights)
+            yield _recorded(model, rasters, None, None, table, weights, encoders=encoders)
             return
         before: Recorded | None = None
         for step in range(_PROBE_STEPS):
             xs = tuple(raster[step % len(raster)] for raster in rasters)
-            recorded = _recorded(model, xs, step, before, table, weights)
+            recorded = _recorded(model, xs, step, before, table, weights, encoders=encoders)
             yield recorded
             if recorded.ended:
                 return
@@ -125,20 +127,29 @@ def _recorded(
     before: Recorded | None,
     table: Tables,
     weights: Weights,
+    images: Mapping[str, int] = MappingProxyType({}),
+    *,
+    encoders: bool = True,
 ) -> Recorded:
-    """Record one call. step: of a model that takes one step a call; None: it takes the whole raster."""
+    """Record one call. step: of a model that takes one step a call; None: it takes the whole raster.
+
+    images: inputs that are one image, [B, ...], and how often an encoder shows it; which they are, a first recording
+    tells.
+    """
     lead = 2 if step is None else 1
     paths = {id(module): name or type(module).__name__ for name, module in model.named_modules()}
     taken = frozenset(paths.values())
     builder = Builder(reserved=taken, now=step)
     carried = None if before is None else before.recording.calls
     recording = Recording(builder, paths, table, carried=carried, weights=weights, root=type(model).__name__)
+    recording.encoders = encoders
     names = _input_names(model, len(xs), taken)
     xs = tuple(x.clone() for x in xs)
     for name, x in zip(names, xs, strict=True):
         dtype: Any = str(x.dtype).removeprefix("torch.")
-        builder.nodes[name] = Input(tuple(x.shape[lead:]), dtype)
-        recording.track(x, Value(name, lead))
+        own = 1 if name in images else lead
+        builder.nodes[name] = Input(tuple(x.shape[own:]), dtype)
+        recording.track(x, Value(name, own))
     state = None
     if before is not None:
         state = before.state
@@ -147,6 +158,10 @@ def _recorded(
     try:
         with recording_modules(recording), recording_steps(recording), Recorder(recording):
             result = call_model(model, xs, state)
+        if recording.images.keys() - images.keys():
+            known = {**recording.images, **images}
+            return _recorded(model, xs, step, before, table, weights, known, encoders=encoders)
+        recording.images.update(images)
     except ExportError as error:
         if recording.loop is not None:
             recording.loop.leave()
@@ -215,14 +230,16 @@ def _no_output(recording: Recording, value: Value | None, lead: int) -> tuple[st
     return None
 
 
-def read_outputs(model: torch.nn.Module, rasters: Rasters, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+def read_outputs(
+    model: torch.nn.Module, rasters: Rasters, names: tuple[str, ...], *, encoders: bool = True
+) -> dict[str, torch.Tensor]:
     """The rasters [T, B, ...] that a model's outputs are made of, on these rasters; by name.
 
     Raises:
         UnsupportedError: one of them could not be seen.
     """
     with hidden_states(model):
-        recorded = _recorded(model, rasters, None, None, tables(torch_nn.rules()), Weights())
+        recorded = _recorded(model, rasters, None, None, tables(torch_nn.rules()), Weights(), encoders=encoders)
     recording, found = recorded.recording, dict[str, torch.Tensor]()
     for edge in recording.builder.edges:
         if edge.target in names and (sent := sent_by(recording, edge.source)) is not None:

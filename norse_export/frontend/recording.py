@@ -42,6 +42,8 @@ class Recording:
     loop: TimeLoop | None = None
     starts: dict[str, Any] = field(default_factory=dict)  # path -> state that the model passed in at the first step
     encoded: dict[str, Encoded] = field(default_factory=dict)  # name of an input -> the encoder that makes it
+    encoders: bool = True  # encoders that are populations are a part of the graph
+    images: dict[str, int] = field(default_factory=dict)  # name of an input that is one image -> steps that it is shown
     functional: list[str] = field(default_factory=list)  # populations that are steps called by themselves, in order
     stacks: dict[int, tuple[Value, ...]] = field(default_factory=dict)  # id of a tensor -> what was stacked into it
     root: str = ""
@@ -132,3 +134,11 @@ def tensors_in(tree: Any) -> list[Any]:
     elif not isinstance(tree, tuple | list):
         return []
     return [tensor for part in tree for tensor in tensors_in(part)]
+
+
+def same_state(given: Any, returned: Any) -> bool:
+    """Whether a state is the one that was returned: itself, or its tensors in another tuple."""
+    if given is returned:
+        return True
+    a, b = tensors_in(given), tensors_in(returned)
+    return len(a) == len(b) > 0 and all(x is y for x, y in zip(a, b, strict=True))

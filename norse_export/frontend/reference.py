@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -14,12 +14,15 @@ import torch
 from numpy.typing import NDArray
 
 from norse_export.errors import ExportError, UnsupportedError, UsageError
+from norse_export.frontend.builder import is_place_of
+from norse_export.frontend.encoders import final_state, is_encoder
 from norse_export.frontend.example import STATES
 from norse_export.frontend.frameworks import norse
 from norse_export.frontend.frameworks.step_functions import StepCall, watched
 from norse_export.frontend.frameworks.table import Framework, loaded, tables
 from norse_export.frontend.hidden import hidden_states, keeps_its_states
 from norse_export.frontend.leaf import BATCH_AXIS
+from norse_export.frontend.recording import same_state
 from norse_export.frontend.returned import split_result
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Output
@@ -133,6 +136,12 @@ def reference_run(
         for name, module in model.named_modules()
         if table.is_population(module)
     }
+    encoders = {name or type(module).__name__: module for name, module in model.named_modules() if is_encoder(module)}
+    seen |= {
+        name: (module, _Seen(True, norse.FRAMEWORK, encoder=True))
+        for name, module in encoders.items()
+        if name in graph.nodes
+    }
     called = {name: _Seen(False, norse.FRAMEWORK) for loop in steps for name in loop}
     length = int(extent[0] if extent else rasters[0].shape[0])
     order = itertools.chain.from_iterable(loop * length for loop in steps)
@@ -141,7 +150,8 @@ def reference_run(
         if result is not None and (name := next(order, None)) is not None:
             called[name](None, None, result)
 
-    hooks = [module.register_forward_hook(record) for module, record in seen.values()]
+    places = {name: _places(graph, name, record) for name, (_, record) in seen.items()}
+    hooks = [module.register_forward_hook(places[name], with_kwargs=True) for name, (module, _) in seen.items()]
     rasters = tuple(raster.to(getattr(torch, model_dtype(graph))) for raster in rasters)
     extent = tuple(extent or rasters[0].shape[:2])
     names = [name for name, node in graph.nodes.items() if isinstance(node, Output)]
@@ -152,7 +162,7 @@ def reference_run(
         for hook in hooks:
             hook.remove()
     spikes, final = {}, {}
-    records = {**{name: record for name, (_, record) in seen.items()}, **called}
+    records = {name: record for at in places.values() for name, record in at.records.items()} | called
     for name in graph.order:
         node = graph.nodes[name]
         if name not in records:
@@ -191,10 +201,15 @@ class _Seen:
 
     sequence: bool  # whether one call gives the whole raster
     home: Framework
+    encoder: bool = False  # which gives its spikes alone
     sent: list[Array] = field(default_factory=list)
     state: dict[str, Array] = field(default_factory=dict)
 
     def __call__(self, module: Any, args: Any, result: Any) -> None:
+        if self.encoder:
+            self.sent.append(_array(result))
+            self.state = {name: _array(value) for name, value in final_state(module, args, result).items()}
+            return
         self.sent.append(_array(self.home.outcome(module, result).sent))
         self.state = {name: _array(value) for name, value in self.home.variables(module, result).items()}
 
@@ -206,6 +221,29 @@ class _Seen:
         for sent in self.sent:
             _check_shape(name, sent.shape, shape if self.sequence else shape[1:])
         return self.sent[0] if self.sequence else np.stack(self.sent)
+
+
+@dataclass(slots=True)
+class _Places:
+    """The populations that one module is, at one place or several: a forward hook, which tells them by their states."""
+
+    records: dict[str, _Seen]
+    states: dict[str, Any] = field(default_factory=dict)  # by name: what it returned last
+
+    def __call__(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
+        home, names = next(iter(self.records.values())).home, [*self.records]
+        if len(names) > 1:
+            given = home.given(module, args, kwargs, args[0] if args else None)
+            fresh = [name for name in names if name not in self.states]
+            going_on = (name for name, state in self.states.items() if given is not None and same_state(given, state))
+            names = [next(going_on, (fresh or names)[0])]
+            self.states[names[0]] = home.outcome(module, result).state
+        self.records[names[0]](module, args, result)
+
+
+def _places(graph: Graph[ContinuousNode], name: str, record: _Seen) -> _Places:
+    others = (node for node in graph.nodes if node != name and is_place_of(node, name))
+    return _Places({name: record} | {node: replace(record, sent=[], state={}) for node in others})
 
 
 def _check_shape(name: str, given: tuple[int, ...], expected: tuple[int, ...]) -> None:

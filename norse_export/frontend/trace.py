@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from norse_export.errors import UnsupportedError, UsageError
-from norse_export.frontend.encoders import Encoded, replaced
+from norse_export.frontend.encoders import Encoded, replaced, showing
 from norse_export.frontend.example import as_rasters, check_inputs, check_model, model_float
-from norse_export.frontend.recorded_model import OVER_TIME, READOUTS, read_outputs, record
+from norse_export.frontend.recorded_model import OVER_TIME, read_outputs, record
 from norse_export.frontend.reference import in_loops, reference_run
 from norse_export.frontend.time_axis import find_time
 from norse_export.frontend.undisturbed import Snapshot, undisturbed
+from norse_export.ir.doubts import IMAGES, READOUTS
 from norse_export.ir.graph import Graph
 from norse_export.ir.rasters import checked_inputs
 from norse_export.ir.run import Run
@@ -27,6 +29,7 @@ __all__ = ["OVER_TIME", "Traced", "find_time", "rerun", "trace"]
 
 Array = NDArray[Any]
 Time = Literal["auto", "outside", "inside"]
+Encoders = Literal["inside", "boundary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Traced:
     steps: populations that are steps of norse.torch.functional, in the order in which the model calls them; those of
     one loop over time together. raw: what
     the model itself is called with: the rasters, but where they come from an encoder. encoded: by input, what it gave.
+    images: inputs of which the model takes one image, which an encoder shows at every step.
     """
 
     graph: Graph[ContinuousNode]
@@ -45,14 +49,18 @@ class Traced:
     steps: tuple[tuple[str, ...], ...] = ()
     raw: tuple[torch.Tensor, ...] = ()
     encoded: Mapping[str, Encoded] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
 
-def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
+def trace(model: Any, example_input: Any, *, time: Time = "auto", encoders: Encoders = "inside") -> Traced:
     """Trace a model on an example raster [T, B, ...] (a tensor or array), and run it on that raster.
 
     example_input: a tuple of rasters for a model of several inputs, in the order of forward's arguments.
     time: "outside": the model takes one step a call and is called T times with the state that it returned; "inside":
     it takes the whole raster and is called once; "auto" finds it from the modules inside.
+
+    encoders: "inside": an encoder that is a population is a part of the graph, whose input is then the image that it is
+    shown at every step; "boundary": what every encoder gives is the graph's input, for targets that take spikes alone.
 
     The raster is taken in the float type of the model's parameters. The model is as before afterwards, its own
     attributes and the random states included. What acts differently only at a step that is not recorded (from the
@@ -71,22 +79,21 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto") -> Traced:
     chosen = find_time(model, rasters) if time == "auto" else time
     if chosen not in ("outside", "inside"):
         raise UsageError(f"time={time!r}", where="time", fix="use 'auto', 'outside' or 'inside'")
+    if encoders not in ("inside", "boundary"):
+        raise UsageError(f"encoders={encoders!r}", where="encoders", fix="use 'inside' or 'boundary'")
     with torch.no_grad(), undisturbed(model) as before:
-        graph, steady = record(model, rasters, chosen, before.weights)
+        graph, steady = record(model, rasters, chosen, before.weights, encoders=encoders == "inside")
         encoded = steady.recording.encoded
-        steps = in_loops(steady.recording.functional, 1 if chosen == "outside" else _length(rasters, encoded))
+        given = dict(zip(steady.inputs, rasters, strict=True)) | {name: one.raster for name, one in encoded.items()}
+        given |= {name: given[name].expand(n, *given[name].shape) for name, n in steady.recording.images.items()}
+        extent = next((one.raster for one in encoded.values()), next(iter(given.values()))).shape[:2]
+        steps = in_loops(steady.recording.functional, 1 if chosen == "outside" else extent[0])
         with replaced(model, encoded):
-            extents = {one.raster.shape[:2] for one in encoded.values()} or {rasters[0].shape[:2]}
             read = _read(model, rasters, graph)
-            reference = reference_run(model, rasters, chosen, graph, steps, extent=extents.pop(), read=read)
+            reference = reference_run(model, rasters, chosen, graph, steps, extent=extent, read=read)
         _check_unchanged(before)
-    given = dict(zip(steady.inputs, rasters, strict=True)) | {name: one.raster for name, one in encoded.items()}
-    inputs = {name: raster.numpy() for name, raster in given.items()}
-    return Traced(graph, inputs, reference, chosen, steps, rasters, encoded)
-
-
-def _length(rasters: tuple[torch.Tensor, ...], encoded: Mapping[str, Encoded]) -> int:
-    return len(next((one.raster for one in encoded.values()), rasters[0]))
+    inputs = {name: raster.contiguous().numpy() for name, raster in given.items()}
+    return Traced(graph, inputs, reference, chosen, steps, rasters, encoded, tuple(steady.recording.images))
 
 
 def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -> Run:
@@ -102,9 +109,12 @@ def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -
     }
     encoded = {name: replace(one, raster=given[name]) for name, one in traced.encoded.items()}
     names = zip(given, traced.raw, strict=True)
-    called_with = tuple(raw if name in encoded else given[name] for name, raw in names)
+    changing = any(bool((given[name] != given[name][:1]).any()) for name in traced.images)
+    shown = {name: given[name].flatten(0, 1) if changing else given[name][0] for name in traced.images}
+    called_with = tuple(raw if name in encoded else shown.get(name, given[name]) for name, raw in names)
     extent = next(iter(given.values())).shape[:2]
-    with torch.no_grad(), undisturbed(model), replaced(model, encoded):
+    frames = showing(model, extent[0], frames=changing) if traced.images else nullcontext()
+    with torch.no_grad(), undisturbed(model), replaced(model, encoded), frames:
         read = _read(model, called_with, traced.graph)
         return reference_run(model, called_with, traced.time, traced.graph, traced.steps, extent=extent, read=read)
 
@@ -112,7 +122,7 @@ def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -
 def _read(model: torch.nn.Module, rasters: tuple[torch.Tensor, ...], graph: Graph[ContinuousNode]) -> dict[str, Any]:
     """Rasters of the outputs of which the model gives something made of all steps."""
     names = tuple(json.loads(graph.metadata.get(READOUTS, "{}")))
-    return read_outputs(model, rasters, names) if names else {}
+    return read_outputs(model, rasters, names, encoders=IMAGES in graph.metadata) if names else {}
 
 
 def _check_unchanged(before: Snapshot) -> None:

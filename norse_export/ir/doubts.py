@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from norse_export.errors import Finding
@@ -11,17 +12,20 @@ from norse_export.ir.layers import Conv, Linear, Scale
 from norse_export.ir.neurons import CobaLIF, NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
+ENCODERS = "encoders"  # in the graph's metadata: modules before the graph's inputs, whose rasters the inputs take
+IMAGES = "images"  # in the graph's metadata: inputs of which the model takes one image, that an encoder shows each step
+READOUTS = "readouts"  # in the graph's metadata: outputs of which the model gives something made of all steps, and what
 COUNTED = "counted_in_steps"  # in the graph's metadata: frameworks without a dt, from which the populations come
 
 
 def doubts(graph: Graph[ContinuousNode]) -> tuple[Finding, ...]:
     """Give a warning for each layer of zeros, coefficient above 1, and threshold that is passed without an input.
 
-    And a note where the model's framework counts time in steps, so that dt is assumed.
+    And a note where the model's framework counts time in steps, so that dt is assumed, and a warning for what the model
+    does before the graph's inputs and behind its outputs.
     """
-    return tuple(_assumed(graph)) + tuple(
-        finding for name, node in graph.nodes.items() for finding in _of_node(name, node)
-    )
+    of_nodes = (finding for name, node in graph.nodes.items() for finding in _of_node(name, node))
+    return (*_assumed(graph), *_outside(graph), *of_nodes)
 
 
 def _assumed(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
@@ -30,6 +34,34 @@ def _assumed(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
     steps = {node.dt for node in graph.nodes.values() if isinstance(node, NeuronModel)}
     message = f"{framework} counts time in steps: a step of {', '.join(f'{dt:g}' for dt in sorted(steps))} s is assumed"
     yield Finding("assumed", "note", "the graph", message, "give another with --dt: no spike depends on it")
+
+
+def _outside(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
+    """What the model does before the inputs of the graph, and with what its outputs give."""
+    for name, path in _named(graph, ENCODERS).items():
+        message = f"the encoder {path!r} is no part of what is exported: this input takes the raster that it gives"
+        yield Finding("boundary", "warning", name, message, "encode on the host, as the model does")
+    for name in _named(graph, IMAGES):
+        message = (
+            "the model takes one image, which its encoder shows at every step: this input is the image at each step"
+        )
+        fix = "for targets that take spikes alone, save with encoders='boundary', and encode on the host"
+        yield Finding("boundary", "note", name, message, fix)
+    for name, how in _named(graph, READOUTS).items():
+        message = (
+            f"the model makes of all steps: {how}; that is no part of what is exported: this output gives each step"
+        )
+        yield Finding("boundary", "warning", name, message, "read it out on the host, over all steps")
+
+
+def _named(graph: Graph[ContinuousNode], key: str) -> dict[str, str]:
+    """What the metadata say of inputs or outputs that the graph has; nothing where they were changed by hand."""
+    try:
+        found = json.loads(graph.metadata.get(key, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    found = dict.fromkeys(found, "") if isinstance(found, list) else found if isinstance(found, dict) else {}
+    return {name: str(said) for name, said in found.items() if name in graph.nodes}
 
 
 def _of_node(name: str, node: ContinuousNode) -> Iterator[Finding]:

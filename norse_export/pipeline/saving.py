@@ -15,7 +15,15 @@ from norse_export.pipeline.provenance import version
 from norse_export.pipeline.tracing import trace
 
 
-def save(model: Any, path: str | Path, example_input: Any, *, time: str = "auto", force: bool = False) -> None:
+def save(
+    model: Any,
+    path: str | Path,
+    example_input: Any,
+    *,
+    time: str = "auto",
+    encoders: str = "inside",
+    force: bool = False,
+) -> None:
     """Trace a model and write it as data, with what it does on the example input.
 
     model: a torch.nn.Module in evaluation mode; it is not changed. path: the file to write. example_input: a raster
@@ -23,6 +31,9 @@ def save(model: Any, path: str | Path, example_input: Any, *, time: str = "auto"
     export is compared on it unless told otherwise.
     time: "outside": the model takes one step a call (cells) and is called T times with the state that it returned;
     "inside": it takes the whole raster (sequence modules, Lift); "auto" finds it from the modules.
+    encoders: "inside": an encoder that is a population (ConstantCurrentLIFEncoder, SpikeLatencyLIFEncoder) is a part of
+    what is saved, and its input is the image, shown at every step; "boundary": the input is what the encoder gives,
+    for targets that take spikes alone. Random encoders always are a boundary.
 
     Before anything is written the traced graph is run and compared with the model, spike for spike. A layer that never
     fires on the example input is warned of (SilentLayerWarning): the exported file could not be proved on it.
@@ -37,7 +48,7 @@ def save(model: Any, path: str | Path, example_input: Any, *, time: str = "auto"
     check_output(path, force=force)
     from norse_export.formats.saved import SavedModel, write_saved
 
-    traced = trace(model, example_input, time=time)
+    traced = trace(model, example_input, time=time, encoders=encoders)
     _warn_of_silence(traced.reference)
     provenance = {"norse_export": version(), "time": traced.time, "model_class": type(model).__name__}
     saved = SavedModel(traced.graph, traced.inputs, traced.reference, provenance)

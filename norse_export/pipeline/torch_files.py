@@ -32,7 +32,7 @@ def load_torch_file(file: BinaryIO, name: str, choice: LoadChoice, inputs: Input
     raster = _example(module, choice, inputs, name)
     from norse_export.frontend.trace import rerun
 
-    traced = trace(module, raster, time=choice.time)
+    traced = trace(module, raster, time=choice.time, encoders="boundary")  # rasters are of spikes here
     graph, changes = with_steps(traced.graph, choice.steps)
 
     def truth(rasters: Rasters) -> Truth:

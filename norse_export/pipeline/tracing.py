@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from norse_export.frontend.trace import Traced
 
 
-def trace(model: Any, example_input: Any, *, time: str = "auto") -> Traced:
+def trace(model: Any, example_input: Any, *, time: str = "auto", encoders: str = "inside") -> Traced:
     """Trace a model on an example raster [T, B, ...], and compare its graph with what the model did there.
 
     Arguments and errors are those of `norse_export.frontend.trace.trace`, which records some steps only.
@@ -23,7 +23,7 @@ def trace(model: Any, example_input: Any, *, time: str = "auto") -> Traced:
     """
     from norse_export.frontend.trace import trace as recorded
 
-    traced = recorded(model, example_input, time=time)  # type: ignore[arg-type]  # checked there
+    traced = recorded(model, example_input, time=time, encoders=encoders)  # type: ignore[arg-type]  # checked there
     check_trace(traced, type(model).__name__)
     return traced
 
