@@ -27,6 +27,7 @@ _DTYPES: Mapping[str, np.dtype[Any]] = {
     for dtype in (np.dtype(f"<{name}"), np.dtype(f">{name}"))
 }
 _MAX_DEPTH = 32  # groups within groups, as in a .nir file
+_VALUES = (np.ndarray, int, float, str, Mapping)
 _DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
 
 
@@ -78,9 +79,12 @@ class Entries:
             GraphError: the text is nothing that `packed` gives.
         """
         try:
-            return _parsed(text) if text else cls()
+            found = _parsed(text) if text else cls()
+            if any(_theirs(metadata) for metadata in (found.graph, *found.nodes.values())):
+                raise ValueError(f"a name there that does not begin with {PREFIX}")
         except _DAMAGE as error:
             raise damaged("what norse-export wrote beside the graph", error) from error
+        return found
 
 
 def damaged(what: str, error: Exception) -> GraphError:
@@ -122,10 +126,14 @@ def _array(dtype: str, shape: list[int], digits: str) -> NDArray[Any]:
 
 def _check(metadata: Metadata) -> None:
     depth, level = 1, [metadata]
-    while level := [value for group in level for value in group.values() if isinstance(value, Mapping)]:
-        depth += 1
+    while level:
         if depth > _MAX_DEPTH:
             raise ValueError(f"nested deeper than {_MAX_DEPTH}")
+        for name, value in (entry for group in level for entry in group.items()):
+            if not isinstance(name, str) or not isinstance(value, _VALUES):
+                raise TypeError(f"{name!r} of type {type(value).__name__}")
+        level = [value for group in level for value in group.values() if isinstance(value, Mapping)]
+        depth += 1
 
 
 def _theirs(metadata: Metadata) -> Metadata:

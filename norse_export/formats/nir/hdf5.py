@@ -125,7 +125,12 @@ class _Reader:
     def beside(self, tree: Group) -> str:
         """Give what norse-export wrote beside the graph."""
         stored = tree.members.get(BESIDE)
-        return self._text(stored) if isinstance(stored, Dataset) and _is_text(stored) else ""
+        if isinstance(stored, Dataset) and _is_text(stored):
+            return self._text(stored)
+        if stored is not None:
+            fix = "remove it, and pass --dt and the other choices; or load the original .nir file again"
+            self._fault("metadata", (), f"/{BESIDE} is no text: norse-export's notes about the graph are lost", fix)
+        return ""
 
     def _fields(self, node: Group) -> dict[str, Declared]:
         return {

@@ -162,6 +162,15 @@ def _delayed(
     return {link for link, value in closes.items() if value and (link[0] in neurons or not reaches[link[0]])}
 
 
+def looped_links(links: Collection[Link]) -> set[Link]:
+    """Those of the edges from which a way leads back."""
+    successors: dict[str, list[str]] = {name: [] for link in links for name in link}
+    for source, target in links:
+        successors[source].append(target)
+    component = _components(successors, _depth_first(successors, successors)[0])
+    return {(source, target) for source, target in links if component[source] == component[target]}
+
+
 def _components(successors: _Successors, finished: Sequence[str]) -> dict[str, int]:
     """Strongly connected component of each node, by number.
 

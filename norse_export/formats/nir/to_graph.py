@@ -22,7 +22,7 @@ from .kept import kept
 from .notes import FORMAT, LOOP_DELAY_STEPS, PREFIX, Notes
 from .rewritten import with_originals
 from .steps import Steps, unknown_words
-from .structure import Structure, structure_of
+from .structure import Structure, looped_links, structure_of
 from .subgraphs import PORT, laid_open
 from .to_layers import LAYERS, layer_of
 from .to_neurons import NEURONS, changed, delay_of, neuron_of, shape_of_neuron, step_of
@@ -140,9 +140,12 @@ def _noted_structure(document: NIRDocument, late: Counter[tuple[str, str, int]],
     direct = Counter((edge.source, edge.target, edge.delay_steps) for edge in edges)
     if late - direct:
         return None
-    links = [(source, target) for source, target, _ in (direct - late).elements()]
-    if sorted(links) != sorted(document.edges):
+    untold = list((direct - late).elements())
+    if sorted((source, target) for source, target, _ in untold) != sorted(document.edges):
         return None
+    looped = looped_links([(edge.source, edge.target) for edge in edges])
+    if any(delay and (delay != LOOP_DELAY_STEPS or (a, b) not in looped) for a, b, delay in untold):
+        return None  # a delay that other readers of the file would not meet
     names = sorted(document.nodes, key=lambda name: index[name] or 0)
     return Structure(tuple(names), tuple(edges), ())
 
