@@ -49,7 +49,7 @@ class OnnxTarget:
 
     def check(self, graph: Graph[Any]) -> tuple[Finding, ...]:
         """Everything that a model cannot hold; empty: it can be written."""
-        found = list(_missing_ends(graph))
+        found = [*_missing_ends(graph), *_impossible_names(graph)]
         if self.fixed and not found:
             try:
                 all_ranges(graph)
@@ -98,6 +98,13 @@ def _missing_ends(graph: Graph[Any]) -> Iterator[Finding]:
         if not any(isinstance(node, kinds) for node in graph.nodes.values()):
             message = f"the graph has no {end}: a model needs one"
             yield Finding(f"no_{end}", "error", "the graph", message, f"let the model have an {end}")
+
+
+def _impossible_names(graph: Graph[Any]) -> Iterator[Finding]:
+    for name in graph.nodes:
+        if not name or name != name.encode("utf-8", "replace").decode():
+            message = f"a layer is called {name!a}, which ONNX takes for no name"
+            yield Finding("name", "error", ascii(name), message, "give it a name of Unicode characters")
 
 
 def _limits(artefact: Path) -> Limits:

@@ -18,10 +18,8 @@ from .write import write_models
 
 SCAN, STEP = "model.onnx", "model.step.onnx"
 GRAPH_KEY = "graph"  # of the description, among the metadata of a model
-LEAST_OPSET, LARGEST_OPSET = (
-    18,
-    26,
-)  # from BitwiseXor and ReduceSum as used here, to the newest that onnxruntime 1.31 takes
+LEAST_OPSET = 18  # BitwiseXor, and ReduceSum as it is used here
+LARGEST_OPSET = 26  # the newest that onnxruntime 1.31 takes
 
 
 def write_folder(graph: Graph[Any], folder: Path, *, opset: int = LEAST_OPSET) -> None:
@@ -43,9 +41,14 @@ def models_of(graph: Graph[Any], *, opset: int) -> tuple[StepGraph, dict[str, Mo
         step = float_step(graph, opset=opset)
     document, others = described(graph, step.tensors)
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
-    about = {f"about.{key}": value for key, value in graph.metadata.items()}
+    about = {f"about.{_text(key)}": _text(value) for key, value in graph.metadata.items()}
     whole = scan_model(step, {"form": "scan", GRAPH_KEY: text, **about})
     return step, {
         SCAN: replace(whole, constants={**whole.constants, **others}),
         STEP: step_model(step, {"form": "step", **about}),
     }
+
+
+def _text(told: str) -> str:
+    """A text as UTF-8 can hold it: protobuf has no other."""
+    return told.encode("utf-8", "backslashreplace").decode()

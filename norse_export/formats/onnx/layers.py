@@ -8,7 +8,7 @@ import numpy as np
 
 from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Layer, Linear, Pool, Scale
-from norse_export.ir.shaping import Pad, Slice
+from norse_export.ir.shaping import Pad, Reorder, Slice
 
 from .windows import Gathers, gathered, products, shaped, window_cells
 
@@ -34,6 +34,10 @@ def write_layer(node: Layer, name: str, x: str, graph: Gathers, dtype: str) -> N
         case Pad():
             pads = np.array([0, *node.before, 0, *node.after], np.int64)
             graph.add("Pad", (x, graph.constant("pads", pads)), name)
+        case Reorder():
+            shape = graph.constant("shape", np.array([-1, *node.into], np.int64))
+            moved = graph.add("Transpose", (x,), graph.between("moved"), perm=[0, *(axis + 1 for axis in node.order)])
+            graph.add("Reshape", (moved, shape), name)
         case _:
             graph.add("Identity", (x,), name)
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
@@ -27,11 +27,13 @@ from norse_export.files.limits import Limits
 
 from .bodies import DOMAIN
 from .models import PRODUCER
+from .write import DIGEST_KEY
 
 _FIX = "get the file again from its source, or export the model again"
 _PLACE_KEYS = {"location", "offset", "length", "checksum"}
 _RAW = {getattr(TensorProto, name) for name in ("FLOAT", "DOUBLE", "INT64", "INT32", "INT16", "INT8")}
 _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16}
+_NUMBERS = ("raw_data", "float_data", "double_data", "int32_data", "int64_data", "uint64_data", "external_data")
 _MAX_DIMENSIONS = 16
 Array = NDArray[Any]
 
@@ -54,6 +56,9 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], dict[str, Arr
     check = _Check(where, limits)
     check.model(model)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    held = [[one.name for one in graph.initializer] for graph in graphs_in(model.graph)]
+    for graph in graphs_in(model.graph):
+        del graph.initializer[:]  # their numbers are in `check`, and need not be copied again
     ours = model.producer_name == PRODUCER and f"{DOMAIN}.form" in metadata
     return {
         "ours": ours,
@@ -61,17 +66,17 @@ def parse(file: BinaryIO, limits: Limits) -> tuple[dict[str, Any], dict[str, Arr
         "metadata": {k.removeprefix(f"{DOMAIN}."): v for k, v in metadata.items()} if ours else {},
         "opset": max((one.version for one in model.opset_import if one.domain == ""), default=0),
         "outside": check.outside,
+        "initializers": held,
         "sha256": skeleton(model),
     }, check.arrays
 
 
 def skeleton(model: ModelProto) -> str:
-    """SHA-256 of a model without the numbers of its initializers, and without its metadata."""
+    """SHA-256 of a model without initializers, and without the digest of their numbers among its metadata."""
     bare = ModelProto()
     bare.CopyFrom(model)
-    for graph in graphs_in(bare.graph):
-        del graph.initializer[:]
     del bare.metadata_props[:]
+    bare.metadata_props.extend(entry for entry in model.metadata_props if entry.key != DIGEST_KEY)
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
@@ -103,6 +108,7 @@ class _Check:
 
     def model(self, model: ModelProto) -> None:
         """Everything of a model."""
+        self._texts(model)
         if not model.HasField("graph"):
             raise corrupt("it holds no graph: truncated, or an empty model", self.where)
         self._versions(model)
@@ -116,6 +122,17 @@ class _Check:
             self._count(len(function.node))
             self._order(function.node, set(function.input), function.name)
         self._scopes(model.graph, set(), model.graph.name)
+
+    def _texts(self, model: ModelProto) -> None:
+        """Refuse a text that is no UTF-8, which protobuf gives as bytes; of tensors, see `_tensor`."""
+        work: list[Message] = [model]
+        while work:
+            for kind, value in work.pop().ListFields():
+                values = value if kind.is_repeated else (value,)
+                if kind.message_type is not None:
+                    work += [one for one in values if not isinstance(one, TensorProto)]
+                elif kind.type == kind.TYPE_STRING and not all(isinstance(one, str) for one in values):
+                    raise corrupt(f"a text that is no UTF-8, in the field {kind.full_name}", self.where)
 
     def _count(self, objects: int) -> None:
         self.objects += objects
@@ -134,6 +151,8 @@ class _Check:
             raise corrupt(message, self.where, "version")
 
     def _tensor(self, tensor: TensorProto) -> None:
+        if not isinstance(tensor.name, str):
+            raise corrupt(f"an initializer's name is no UTF-8: {tensor.name[:80]!r}", self.where)
         name = tensor.name[:80]
         at = f"{self.where}: initializer {name!r}"
         self.limits.check("max_name_bytes", len(tensor.name.encode()), where=at)
@@ -148,6 +167,8 @@ class _Check:
         self.bytes += size
         self.limits.check("max_bytes", size, where=f"{at} of dims {list(tensor.dims)}: its size")
         self.limits.check("max_bytes", self.bytes, where=f"{self.where}: all initializers together")
+        if sum(map(bool, (len(getattr(tensor, key)) for key in _NUMBERS))) > 1:
+            raise corrupt("its numbers stand there in two forms", at, "shape")
         if tensor.data_location == TensorProto.EXTERNAL:
             self._external(tensor, dtype, size, at)
             return
@@ -168,6 +189,8 @@ class _Check:
     def _external(self, tensor: TensorProto, dtype: np.dtype[Any], size: int, at: str) -> None:
         """What a tensor says of the file that its numbers are in; that file is looked at by the parent process."""
         told = {entry.key: entry.value for entry in tensor.external_data}
+        if not all(isinstance(text, str) for pair in told.items() for text in pair):
+            raise corrupt("external data at a place that is no UTF-8", at, "external")
         if len(told) != len(tensor.external_data) or not set(told) <= _PLACE_KEYS or "location" not in told:
             raise corrupt("external data without a location, or with unknown keys", at, "external")
         location = told["location"]

@@ -39,12 +39,16 @@ _PRODUCER = b"\x12" + bytes([len(PRODUCER)]) + PRODUCER.encode()  # field 2 of a
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a file of ours holds: metadata by key, its initializers, and the digest of all else."""
+    """What a file of ours holds: metadata by key, its initializers, and the digest of all else.
+
+    names: of the initializers of each graph in it, in their order.
+    """
 
     name: str
     metadata: Mapping[str, str]
     opset: int
     arrays: Mapping[str, Array]
+    names: list[list[str]]
     sha256: str
 
 
@@ -105,7 +109,8 @@ def _held(path: Path, limits: Limits) -> Held:
             kind="onnx",
         )
     arrays = {**parsed.arrays, **outside}
-    return Held(path.name, document["metadata"], document["opset"], arrays, document["sha256"])
+    names, digest = document["initializers"], document["sha256"]
+    return Held(path.name, document["metadata"], document["opset"], arrays, names, digest)
 
 
 def _outside(model: Path, name: str, place: Mapping[str, Any]) -> Array:
@@ -162,7 +167,8 @@ def _require_same(held: Held, model: Model) -> None:
         InputFileError: it was changed after it was written, or by another version.
     """
     expected = model.numbers
-    same = held.sha256 == skeleton(model.proto) and set(held.arrays) == set(expected)
+    names = [list(model.constants), *([list(model.body[1])] if model.body else [])]
+    same = held.sha256 == skeleton(model.proto) and held.names == names and set(held.arrays) == set(expected)
     same = same and held.metadata.get("numbers") == numbers_digest(held.arrays)
     if not same or not all(_equal(held.arrays[name], value) for name, value in expected.items()):
         message = "changed after norse-export wrote it, or written by another version: its nodes are not what it says"

@@ -2,7 +2,7 @@
 
 Every value keeps the user's name: a signal that of the module which sends it, a weight or parameter that and its own
 ("fc.weight", "lif.alpha"). The state `v` of population `lif` enters as "lif.v" and leaves as "lif.v.next". What an edge
-holds back is a state, too: "lif.delay1" is what `lif` sent one step ago.
+holds back is a state, too; see HeldBack.
 """
 
 from __future__ import annotations
@@ -118,36 +118,56 @@ class StepGraph:
 
 
 class HeldBack:
-    """What the late edges of a graph hold back, as states: silence before the first step."""
+    """What the late edges of a graph hold back, as states: silence before the first step.
+
+    What a node sent one step ago is "lif.delay1". Of a node that is heard later than that, all that it sent is one
+    state: "lif.past", [batch, steps, *shape], the last step first.
+    """
 
     def __init__(self, graph: Graph[Any], step: StepGraph, dtypes: Mapping[str, str]) -> None:
         """dtypes: of what each node sends."""
         self.step = step
-        latest: dict[str, int] = {}
+        self.latest: dict[str, int] = {}
         for edge in graph.edges:
             if edge.delay_steps:
-                latest[edge.source] = max(latest.get(edge.source, 0), edge.delay_steps)
-        self.states: dict[str, list[State]] = {}
-        for source, steps in latest.items():
+                self.latest[edge.source] = max(self.latest.get(edge.source, 0), edge.delay_steps)
+        self.states: dict[str, State] = {}
+        self.read: dict[tuple[str, int], str] = {}
+        for source, steps in self.latest.items():
             step.module, shape = source, graph.nodes[source].output_shape
             silence = np.zeros((), dtypes[source])
-            self.states[source] = [step.state(f"delay{k}", shape, silence) for k in range(1, steps + 1)]
+            name, whole = ("delay1", shape) if steps == 1 else ("past", (steps, *shape))
+            self.states[source] = step.state(name, whole, silence)
 
     def carried(self, edge: Edge) -> str:
         """What an edge carries in this step."""
-        if edge.delay_steps:
-            return self.states[edge.source][edge.delay_steps - 1].before
-        return self.step.values.get(edge.source, edge.source)
+        source, late = edge.source, edge.delay_steps
+        if not late:
+            return self.step.values.get(source, source)
+        before = self.states[source].before
+        if self.latest[source] == 1:
+            return before
+        if (source, late) not in self.read:
+            index = self.step.constant(f"{source}.late{late}", np.array(late - 1, np.int64))
+            found = self.step.names.fresh(f"{source}.delay{late}")
+            self.read[source, late] = self.step.add("Gather", (before, index), found, axis=1)
+        return self.read[source, late]
 
     def move_on(self) -> None:
         """What was held back for some steps is held back for one more."""
-        for source, states in self.states.items():
-            self.step.module, self.step.notes = source, {}
-            before = self.step.values.get(source, source)
-            for state in states:
-                self.step.add("Identity", (before,), state.after)
-                before = state.before
-            self.step.states += states
+        step = self.step
+        for source, state in self.states.items():
+            step.module, step.notes = source, {}
+            sent = step.values.get(source, source)
+            if self.latest[source] == 1:
+                step.add("Identity", (sent,), state.after)
+            else:
+                second, ends = (step.constant(key, np.array([k], np.int64)) for key, k in (("axis", 1), ("rest", -1)))
+                first = step.constant("first", np.array([0], np.int64))
+                newest = step.add("Unsqueeze", (sent, second), step.between("newest"))
+                older = step.add("Slice", (state.before, first, ends, second), step.between("older"))
+                step.add("Concat", (newest, older), state.after, axis=1)
+            step.states.append(state)
 
 
 def arriving(graph: Graph[Any], name: str, port: str, step: StepGraph, held: HeldBack) -> str:
