@@ -46,6 +46,11 @@ class Value:
     readout: Readout | None = None
 
 
+def is_place_of(name: str, path: str) -> bool:
+    """Whether a node's name is that of a module, or of a further call of it in a step (see `Builder.unique`)."""
+    return name == path or (name.startswith(f"{path}@") and name.removeprefix(f"{path}@").isdecimal())
+
+
 @dataclass(slots=True)
 class Builder:
     """A graph under construction. reserved: names that only the module of that path may take.

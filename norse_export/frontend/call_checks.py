@@ -6,10 +6,10 @@ from typing import Any
 
 from torch.nn.modules import module as torch_module
 
-from norse_export.frontend.builder import Value
+from norse_export.frontend.builder import Value, is_place_of
 from norse_export.frontend.frameworks import norse
 from norse_export.frontend.functions.operations import ASK
-from norse_export.frontend.recording import Recording, tensors_in
+from norse_export.frontend.recording import Recording, same_state, tensors_in
 from norse_export.frontend.undisturbed import tensors_of
 
 _STEP_ENCODER = (
@@ -77,15 +77,32 @@ def has_hooks(recording: Recording, module: Any, path: str) -> bool:
     return False
 
 
+def other_place(recording: Recording, path: str, module: Any, given: Any) -> str:
+    """The name of the neurons that a call of a population is of: the module's path, where it is the first of the step.
+
+    A module that keeps no state is used at several places by giving each a state of its own: there are then so many
+    populations, of the same parameters. Those behind the first are named as other modules that are called again are.
+    """
+    home = recording.tables.home(module)
+    hides = home is not None and home.hidden(module) is not None
+    again = any(same_state(given, recording.calls[name]) for name in recording.calls if is_place_of(name, path))
+    if path not in recording.calls or hides or again:
+        return path
+    place = recording.builder.unique(path)
+    while place in recording.calls:  # of a population that could not be added
+        place = f"{place}@"
+    return place
+
+
 def check_state(recording: Recording, name: str, given: Any, path: str, module: Any) -> bool:
     """A population starts from a state that does not depend on the input, and is called once a step."""
     state, home = given, recording.tables.home(module)
     if path in recording.calls:
-        message = f"{name} is called twice in a step: populations that share their neurons are not supported"
+        message = f"{name} is called twice in a step, with the state of the same neurons"
         recording.builder.refuse("shared_neurons", path, message, "give each place its own neuron module")
         return False
     if recording.carried is not None:
-        if state is not None and _same_state(state, recording.carried.get(path)):
+        if state is not None and same_state(state, recording.carried.get(path)):
             return True
         message = f"the state of {name} is not carried from step to step as it was returned"
         fix = "return the state from forward and pass it on unchanged, as norse.torch.SequentialState does"
@@ -102,10 +119,3 @@ def check_state(recording: Recording, name: str, given: Any, path: str, module: 
         recording.builder.refuse("initial_state", path, message, fix)
         return False
     return True
-
-
-def _same_state(given: Any, returned: Any) -> bool:
-    if given is returned:
-        return True
-    a, b = tensors_in(given), tensors_in(returned)
-    return len(a) == len(b) > 0 and all(x is y for x, y in zip(a, b, strict=True))

@@ -16,7 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from norse_export.frontend.builder import Value
-from norse_export.frontend.call_checks import WHY, check_state, has_hooks, known_base, refused_call
+from norse_export.frontend.call_checks import WHY, check_state, has_hooks, known_base, other_place, refused_call
 from norse_export.frontend.encoders import encode, is_encoder
 from norse_export.frontend.frameworks import norse
 from norse_export.frontend.frameworks.step_functions import StepCall, watched
@@ -176,7 +176,9 @@ def _record_module(recording: Recording, module: Any, path: str, called: _Called
     if in_step and not refused_call(recording, module, path, called.x, value) and value is not None:
         population = recording.tables.is_population(module)
         rule = recording.tables.rules[type(module)]
-        made = _recorded(recording, called, path, rule, module, value, population=population)
+        place = other_place(recording, path, module, called.given) if population else path
+        named, path = place == path, place
+        made = _recorded(recording, called, path, rule, module, value, population=population, named=named)
     _give(recording, called, path, made)
 
 

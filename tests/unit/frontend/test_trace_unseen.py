@@ -138,3 +138,84 @@ def test_a_profile_function_is_put_back() -> None:
         assert sys.getprofile() is own
     finally:
         sys.setprofile(None)
+
+
+class TwiceInALoop(Twice):
+    """The same, with its own loop over time; `apart`: one loop after the other."""
+
+    def __init__(self, *, apart: bool) -> None:
+        super().__init__()
+        self.apart = apart
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        """Loop over time."""
+        first = second = None
+        between, outputs = [], []
+        for step in x:
+            sent, first = self.cell(self.fc(step), first)
+            between.append(sent)
+            if not self.apart:
+                sent, second = self.cell(self.fc(sent), second)
+                outputs.append(sent)
+        for sent in between if self.apart else ():
+            sent, second = self.cell(self.fc(sent), second)
+            outputs.append(sent)
+        return torch.stack(outputs)
+
+
+class TwiceWithOneState(Twice):
+    """Two steps of the same neurons in one."""
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        """One step."""
+        x, state = self.cell(self.fc(x), state)
+        x, state = self.cell(self.fc(x), state)
+        return x, state
+
+
+def _filled(model: Twice) -> Twice:
+    busy(model.fc)
+    return model
+
+
+def _spikes_of_two_places(layer: nn.Linear) -> list[torch.Tensor]:
+    """What two populations of the same parameters do, one behind the other, each behind the same layer."""
+    first, second, found = norse.LIFCell(), norse.LIFCell(), list[tuple[torch.Tensor, torch.Tensor]]()
+    one = two = None
+    for step in raster():
+        a, one = first(layer(step), one)
+        b, two = second(layer(a), two)
+        found.append((a, b))
+    return [torch.stack(spikes) != 0 for spikes in zip(*found, strict=True)]
+
+
+def _shared_in_a_sequence(cell: type[nn.Module]) -> nn.Module:
+    neurons, layer = cell(), nn.Linear(6, 6)
+    return busy(layer, neurons, layer, neurons)
+
+
+@pytest.mark.parametrize(
+    ("model", "places", "layer"),
+    [
+        (_filled(Twice()), ("cell", "cell@2"), "fc"),
+        (_filled(TwiceInALoop(apart=False)), ("cell", "cell@2"), "fc"),
+        (_filled(TwiceInALoop(apart=True)), ("cell", "cell@2"), "fc"),
+        (_shared_in_a_sequence(norse.LIFCell), ("1", "1@2"), "0"),
+        (_shared_in_a_sequence(norse.LIF), ("1", "1@2"), "0"),
+        (norse.Lift(_shared_in_a_sequence(norse.LIFCell)), ("lifted_module.1", "lifted_module.1@2"), "lifted_module.0"),
+    ],
+    ids=["step", "loop", "loops", "cells", "sequences", "lifted"],
+)
+def test_one_neuron_module_at_two_places_is_two_populations(
+    model: nn.Module, places: tuple[str, str], layer: str
+) -> None:
+    traced = norse_export.trace(model, raster())
+    assert tuple(traced.reference.spikes) == places
+    for name, expected in zip(places, _spikes_of_two_places(model.get_submodule(layer)), strict=True):  # type: ignore[arg-type]
+        assert expected.any()
+        assert (traced.reference.spikes[name] == expected.numpy()).all()
+
+
+def test_two_steps_of_the_same_neurons_in_one_are_refused() -> None:
+    with pytest.raises(norse_export.ExportError, match="called twice in a step, with the state of the same neurons"):
+        norse_export.trace(_filled(TwiceWithOneState()), raster())
