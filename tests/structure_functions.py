@@ -123,24 +123,20 @@ FUNCTIONS: dict[str, Structure] = {
     "W of the model's own": Structure(between(lambda m, h: F.linear(h, m.back.weight * 0.5)), spikes),
     "addmm": Structure(between(lambda m, h: torch.addmm(m.back.bias, h, m.back.weight.t())), spikes),
     "logical_or": Structure(behind(lambda m, z: m.readout(snn.logical_or(z, z))), spikes, ("operation", "logical")),
-    "permuted features": Structure(
-        on_maps(lambda m, h: h.permute(0, 2, 3, 1)), maps, ("operation", "puts axes of features in another order")
+    "permuted features": Structure(on_maps(lambda m, h: h.permute(0, 2, 3, 1)), maps),
+    "transposed maps": Structure(on_maps(lambda m, h: h.transpose(2, 3)), maps),
+    "channels last, and back": Structure(on_maps(lambda m, h: torch.movedim(h, 1, -1).swapaxes(1, -1)), maps),
+    "maps and batch exchanged": Structure(
+        on_maps(lambda m, h: h.transpose(0, 1)), maps, ("operation", "here those of time or batch are")
     ),
-    "transposed maps": Structure(
-        on_maps(lambda m, h: h.transpose(2, 3)), maps, ("operation", "puts axes of features in another order")
-    ),
-    "view as channels": Structure(
-        on_maps(lambda m, h: h.flatten(1).view(-1, 6, 2, 4)), maps, ("operation", "may join axes")
-    ),
-    "unflatten": Structure(
-        on_maps(lambda m, h: h.flatten(1).unflatten(1, (3, 16))), maps, ("operation", "may join axes")
-    ),
+    "view as channels": Structure(on_maps(lambda m, h: h.flatten(1).view(-1, 6, 2, 4)), maps),
+    "unflatten": Structure(on_maps(lambda m, h: h.flatten(1).unflatten(1, (3, 16))), maps),
     "nn.Unflatten": Structure(
         on_maps(lambda m, h: m.un(h.flatten(1)), un=lambda: nn.Unflatten(1, (3, 16))), maps, ("module", "Unflatten")
     ),
     "squeeze": Structure(on_maps(lambda m, h: F.max_pool2d(h, 4).squeeze(-1).squeeze(-1)), maps),
     "squeeze of all": Structure(on_maps(lambda m, h: F.max_pool2d(h, 4).squeeze()), maps),
-    "unsqueeze": Structure(on_maps(lambda m, h: h.flatten(1).unsqueeze(1)), maps, ("operation", "may join axes")),
+    "unsqueeze": Structure(on_maps(lambda m, h: h.flatten(1).unsqueeze(1)), maps),
     "x.view(x.size(0), -1)": Structure(on_maps(lambda m, h: h.view(h.size(0), -1)), maps),
     "reshape to the batch": Structure(on_maps(lambda m, h: h.reshape(-1, 48)), maps),
     "a channel": Structure(on_maps(lambda m, h: h[:, 1]), maps),

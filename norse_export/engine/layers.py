@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.shaping import Elementwise, Pad, Slice
+from norse_export.ir.shaping import Elementwise, Pad, Reorder, Slice
 
 Array = NDArray[Any]
 _PATCH_BYTES = 16 * 2**20  # patches of a convolution are made for as many samples or rows at a time as fit in this
@@ -43,6 +43,8 @@ def apply(node: Layer, x: Array, *others: Array) -> Array:
             return x[:, *node.index]
         case Pad():
             return np.pad(x, [(0, 0), *zip(node.before, node.after, strict=True)])
+        case Reorder():
+            return x.transpose(0, *(axis + 1 for axis in node.order)).reshape(x.shape[0], *node.into)
         case Elementwise():
             parameters = {name: as_type(value, x) for name, value in node.parameters.items()}
             return np.asarray(node.family.step(x, *others, **parameters).output)
@@ -62,7 +64,7 @@ def rounded(node: Layer, dtype: str) -> Layer:
         case Elementwise():
             values = {name: value.astype(dtype, copy=False) for name, value in node.parameters.items()}
             return replace(node, parameters=values)
-        case Input() | Output() | Sum() | Pool() | Flatten() | Slice() | Pad():
+        case Input() | Output() | Sum() | Pool() | Flatten() | Slice() | Pad() | Reorder():
             return node
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from norse_export.engine.layers import apply, as_type, correlate, pool, spread
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
-from norse_export.ir.shaping import Elementwise, Pad, Slice
+from norse_export.ir.shaping import Elementwise, Pad, Reorder, Slice
 from norse_export.program.affine import bounded_step
 
 Array = NDArray[Any]
@@ -53,7 +53,7 @@ def bound(node: Layer, x: Array, error: Array | None, u: float, tiny: float = 0.
             return error
         case Flatten():
             return None if error is None else error.reshape(error.shape[0], *node.output_shape)
-        case Slice() | Pad():
+        case Slice() | Pad() | Reorder():
             return None if error is None else apply(node, error)
         case Elementwise():
             return elementwise(node, [(x, error)], u, tiny)[1]

@@ -18,14 +18,14 @@ from norse_export.ir.delay import Delay
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import KINDS, CubaLIF, Kind, NeuronModel
 from norse_export.ir.schemes import EULER, SCHEMES
-from norse_export.ir.shaping import Elementwise, Pad, Slice
+from norse_export.ir.shaping import Elementwise, Pad, Reorder, Slice
 from norse_export.ir.stages import ContinuousNode
 from norse_export.program.elementwise import FUNCTIONS
 from norse_export.program.families import NORSE, Rule
 
 Arrays = dict[str, NDArray[Any]]
 NODE_TYPES: dict[str, type[Layer | Delay]] = {
-    kind.__name__: kind for kind in (Input, Output, Sum, Scale, Linear, Conv, Pool, Flatten, Slice, Pad, Delay)
+    kind.__name__: kind for kind in (Input, Output, Sum, Scale, Linear, Conv, Pool, Flatten, Slice, Pad, Reorder, Delay)
 }
 _ARRAY = ("FloatArray", "FloatArray | None")
 

@@ -24,7 +24,7 @@ from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.rasters import checked_inputs, model_dtype
 from norse_export.ir.run import Run
-from norse_export.ir.shaping import Elementwise, Pad, Slice
+from norse_export.ir.shaping import Elementwise, Pad, Reorder, Slice
 from norse_export.ir.stages import DiscreteNode, Neuron
 from norse_export.ir.walk import execute
 
@@ -165,6 +165,8 @@ def _apply(node: Layer, ports: tuple[Any, ...], own: Callable[[Array | None], An
         case Pad():
             sides = zip(reversed(node.before), reversed(node.after), strict=True)
             return functional.pad(x, [cells for pair in sides for cells in pair])
+        case Reorder():
+            return x.permute(0, *(axis + 1 for axis in node.order)).reshape(x.shape[0], *node.into)
         case Input() | Output() | Sum():
             return x
         case Scale():

@@ -60,8 +60,9 @@ def _named(graph: Graph[ContinuousNode], key: str) -> dict[str, str]:
         found = json.loads(graph.metadata.get(key, "{}"))
     except (ValueError, RecursionError):
         return {}
-    found = dict.fromkeys(found, "") if isinstance(found, list) else found if isinstance(found, dict) else {}
-    return {name: str(said) for name, said in found.items() if name in graph.nodes}
+    if isinstance(found, list):
+        found = {name: "" for name in found if isinstance(name, str)}
+    return {name: str(said) for name, said in found.items() if name in graph.nodes} if isinstance(found, dict) else {}
 
 
 def _of_node(name: str, node: ContinuousNode) -> Iterator[Finding]:

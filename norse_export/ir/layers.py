@@ -13,7 +13,7 @@ from norse_export.errors import GraphError
 from norse_export.ir.arrays import FloatArray, checked
 from norse_export.ir.graph import Shape
 from norse_export.ir.shapes import KeepsShape, OnePort, TakesShape, check_shape, window_shape
-from norse_export.ir.shaping import Elementwise, Pad, Slice
+from norse_export.ir.shaping import Elementwise, Pad, Reorder, Slice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,7 +222,7 @@ class Flatten(OnePort, TakesShape):
         return (*self.shape[:first], math.prod(self.shape[first : last + 1]), *self.shape[last + 1 :])
 
 
-Layer = Input | Output | Sum | Scale | Linear | Conv | Pool | Flatten | Elementwise | Slice | Pad
+Layer = Input | Output | Sum | Scale | Linear | Conv | Pool | Flatten | Elementwise | Slice | Pad | Reorder
 
 
 def _check_weights(node: Linear | Conv, where: str, *, ndim: int) -> None:

@@ -1,9 +1,10 @@
-"""Nodes without a state and without weights: functions of each cell by itself, parts of a signal, zeros around it."""
+"""Nodes without a state or weights: functions of each cell, parts of a signal, zeros around it, its axes anew."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from types import MappingProxyType
 
 from norse_export.errors import GraphError
@@ -98,3 +99,33 @@ class Pad(OnePort, TakesShape):
     def output_shape(self) -> Shape:
         """Shape with the zeros."""
         return tuple(a + n + b for a, n, b in zip(self.before, self.shape, self.after, strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reorder(OnePort, TakesShape):
+    """The same cells along other axes: in the order `order`, as of a transpose; then the shape `into`, in C order."""
+
+    shape: Shape
+    order: Shape
+    into: Shape
+
+    def __post_init__(self) -> None:
+        check_shape(self.shape, "Reorder")
+        check_shape(self.into, "Reorder")
+        if sorted(self.order) != list(range(len(self.shape))):
+            message = f"the axes {self.order} of a signal of shape {self.shape}"
+            raise GraphError(message, where="Reorder", fix="name every axis once", kind="shape")
+        if prod(self.shape) != prod(self.into):
+            message = f"the shape {self.into} for the {prod(self.shape)} cells of a signal of shape {self.shape}"
+            raise GraphError(message, where="Reorder", fix="give a shape of as many cells", kind="shape")
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the result."""
+        return self.into
+
+    @property
+    def in_order(self) -> bool:
+        """Whether every cell keeps its place in C order, so that the layer only names axes anew."""
+        moved = [axis for axis in self.order if self.shape[axis] != 1]
+        return moved == sorted(moved)

@@ -19,6 +19,7 @@ from norse_export.errors import CapacityError
 from norse_export.ir.arrays import FloatArray
 from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
+from norse_export.ir.shaping import Reorder
 
 Array = NDArray[Any]
 SPARSE_BELOW = 0.25  # of the weights that are not zero: composed weights with fewer are listed
@@ -76,7 +77,7 @@ def composed(chain: Sequence[Layer], shape: Shape) -> Weights:
     Raises:
         CapacityError: more than MAX_SYNAPSES listed ones.
     """
-    chain = [_without_bias(layer) for layer in chain if not isinstance(layer, Input | Output | Sum | Flatten)]
+    chain = [_without_bias(layer) for layer in chain if not _only_named(layer)]
     weights: Weights | None = None
     for number, layer in enumerate(chain):
         behind = _structured(layer, weights)
@@ -109,6 +110,11 @@ def with_rows_scaled(weights: Weights, factor: FloatArray, source: Shape) -> Wei
             return with_rows_scaled(as_sparse(weights, source), factor, source)
         case SparseWeights():
             return replace(weights, weight=weights.weight * factor[weights.targets])
+
+
+def _only_named(layer: Layer) -> bool:
+    """Whether every cell keeps its value and its place."""
+    return isinstance(layer, Input | Output | Sum | Flatten) or (isinstance(layer, Reorder) and layer.in_order)
 
 
 def _without_bias(layer: Layer) -> Layer:

@@ -10,7 +10,7 @@ from norse_export.ir.delay import Delay
 from norse_export.ir.graph import Shape
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import IF, Integrator, NeuronModel, Threshold
-from norse_export.ir.shaping import Elementwise, Pad, Slice
+from norse_export.ir.shaping import Elementwise, Pad, Reorder, Slice
 from norse_export.ir.stages import ContinuousNode
 
 from .document import Value
@@ -27,7 +27,7 @@ def node_fields(node: ContinuousNode) -> Written:
         UnsupportedError: NIR has no primitive for it.
     """
     match node:
-        case Elementwise() | Slice() | Pad():
+        case Elementwise() | Slice() | Pad() | Reorder():
             raise UnsupportedError(f"{type(node).__name__} has no form in NIR", where="NIR", fix="leave it out")
         case NeuronModel():
             return node.kind.name, _physics(node)

@@ -12,7 +12,7 @@ from norse_export.formats.hdf5_names import name_fault
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Input, Output, Pool
 from norse_export.ir.neurons import NeuronModel
-from norse_export.ir.shaping import Elementwise, Pad, Slice
+from norse_export.ir.shaping import Elementwise, Pad, Reorder, Slice
 from norse_export.ir.stages import ContinuousNode
 
 from .conv_form import MAX_WRITTEN_NUMBERS, too_large, written_numbers
@@ -60,7 +60,7 @@ def _node_findings(name: str, node: ContinuousNode, as_it_was: bool) -> Iterator
             )
             fix = f"use a kernel nearer to a square, or fewer groups: {MAX_WRITTEN_NUMBERS:,} numbers may be written"
             yield Finding("conv_size", "error", name, message, fix)
-        case Elementwise() | Slice() | Pad():
+        case Elementwise() | Slice() | Pad() | Reorder():
             what = f"the function {node.function}" if isinstance(node, Elementwise) else type(node).__name__.lower()
             message = f"{what} between layers: NIR has no primitive for it"
             yield Finding("layer", "error", name, message, "leave it out, or export to a target that carries it")

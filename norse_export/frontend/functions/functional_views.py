@@ -1,13 +1,18 @@
-"""Views that join neighbouring axes of features, or drop axes of one cell: flatten layers."""
+"""Views that join neighbouring axes of features, or drop axes of one cell, are flatten layers; others a new order."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
+
+import torch
 
 from norse_export.frontend.builder import Value
 from norse_export.frontend.frameworks.torch_nn import flatten
 from norse_export.frontend.functions.operation import Operation, Rule
 from norse_export.ir.layers import Flatten
+from norse_export.ir.shaping import Reorder
 
 
 def _flatten(op: Operation) -> Value | None:
@@ -30,8 +35,10 @@ def _view(op: Operation) -> Value | None:
     x, value = found
     lead = value.lead
     groups = _joined_axes(tuple(x.shape[lead:]), tuple(op.result.shape[lead:]))
-    if groups is None or op.result.shape[:lead] != x.shape[:lead]:
+    if op.result.shape[:lead] != x.shape[:lead]:
         return None
+    if groups is None:
+        return _along(op, x, value, range(x.ndim - lead))
     named = replace(op, name=f"{op.name.removesuffix(op.function)}flatten")
     shape = list(x.shape[lead:])
     for first, last in reversed(groups):  # the last first, so that the numbers of the axes before it stay
@@ -57,7 +64,40 @@ def _joined_axes(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[
     return groups if axis == len(before) else None
 
 
+def _along(op: Operation, x: Any, value: Value, order: Iterable[int]) -> Value:
+    node = Reorder(op.features(x, value), tuple(order), op.features(op.result, value))
+    return op.add(lambda: node, value)
+
+
+def _new_axes(op: Operation) -> Value | None:
+    """unsqueeze and unflatten of features; an axis before them would stand between those of time and batch."""
+    given, found = op.given("dim", "sizes", "names"), op.first()
+    if given is None or found is None or not found[1].lead or not isinstance(given.get("dim"), int):
+        return None
+    x, value = found
+    dim = given["dim"] % (x.ndim + (op.function == "unsqueeze"))
+    return None if dim < value.lead else _along(op, x, value, range(x.ndim - value.lead))
+
+
+def _reordered(op: Operation) -> Value | None:
+    """Features in another order; which one, tells the same function of a tensor whose axes have each their own size."""
+    found = op.first()
+    if found is None or not found[1].lead or isinstance(op.result, tuple):
+        return None
+    x, value = found
+    sizes = [2 + axis for axis in range(x.ndim)]
+    with op.recording.pause():
+        probe = getattr(torch.Tensor, op.function)(torch.empty(sizes, device="meta"), *op.args[1:], **op.kwargs)
+    order = [size - 2 for size in probe.shape]
+    if order[: value.lead] != list(range(value.lead)):
+        return None
+    return _along(op, x, value, [axis - value.lead for axis in order[value.lead :]])
+
+
+_REORDERS = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis")
 VIEWS: dict[str, Rule] = {
     "flatten": _flatten,
+    **dict.fromkeys(("unsqueeze", "unflatten"), _new_axes),
+    **dict.fromkeys(_REORDERS, _reordered),
     **dict.fromkeys(("view", "reshape", "view_as", "reshape_as", "squeeze"), _view),
 }

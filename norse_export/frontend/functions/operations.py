@@ -220,11 +220,11 @@ def _refuse(
         if name in _ADD and function is None:
             why = ": it adds two traced values of one shape only"
         elif name in _VIEWS:
-            why = " as it is used here: a view may join axes of features, and nothing else"
-            fix = "use torch.nn.Flatten or x.flatten(1), which keep the batch"
+            why = " as it is used here: a view may change the axes of features, and nothing else"
+            fix = "leave the axes of time and batch as they are: x.flatten(1), x.unsqueeze(-1)"
         elif name in _REORDERS:
-            why = ": the graph has no layer that puts axes of features in another order"
-            fix = "give the axes in the order that the next layer takes, or permute that layer's weights"
+            why = ": axes of features may be put in another order, and here those of time or batch are"
+            fix = "leave the axes of time and batch where they are"
         elif function is not None and function.startswith("norse.torch.functional.encode."):
             fix = "use the encoder module of norse.torch as the first layer, or encode the input before the model"
         builder.refuse("operation", where, f"{words} is not understood{why}", fix)

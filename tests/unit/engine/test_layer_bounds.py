@@ -13,6 +13,7 @@ from other_orders import in_another_order
 from norse_export.engine import layers, rounding
 from norse_export.frontend.frameworks.torch_nn import fold
 from norse_export.ir.layers import Conv, Flatten, Layer, Linear, Output, Pool, Scale
+from norse_export.ir.shaping import Reorder
 
 Array = NDArray[Any]
 U = 2.0**-24 + 2.0**-53
@@ -36,6 +37,7 @@ LAYERS: dict[str, Layer] = {
     "sum": Pool("sum", (3, 12, 9), (3, 5), (2, 2)),
     "maximum": Pool("max", (3, 12, 9), (3, 5), (2, 2), (1, 2)),
     "flatten": Flatten((3, 12, 9)),
+    "reordered": Reorder((3, 12, 9), (2, 0, 1), (27, 3, 4)),
     "output": Output((7,)),
 }
 

@@ -33,7 +33,7 @@ from norse_export.ir.delay import Delay
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Pool, Scale, Sum
 from norse_export.ir.neurons import KINDS, LIF, CubaLIF, Kind, NeuronModel
-from norse_export.ir.shaping import Elementwise, Pad, Slice
+from norse_export.ir.shaping import Elementwise, Pad, Reorder, Slice
 from norse_export.ir.stages import ContinuousNode
 from norse_export.program.families import NORSE, Rule
 
@@ -65,6 +65,8 @@ def node(kind: type) -> Layer:
             return Slice((3, 6), (1, 0), (3, 6), (1, 2))
         case "Pad":
             return Pad((2, 3), (1, 0), (0, 2))
+        case "Reorder":
+            return Reorder((2, 3), (1, 0), (3, 1, 2))
         case "Delay":
             return Delay(np.array([[0, 0.003], [0.0015, 0.0]], np.float32), 0.0015, least_steps=1)
         case _:

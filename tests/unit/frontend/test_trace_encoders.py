@@ -1,34 +1,40 @@
-"""Norse's encoders are a boundary: the graph takes what they give, and does with it what the model does."""
+"""Norse's encoders: those of images are populations of the graph, of all others the graph takes what they give."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import norse.torch as snn
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from traced_models import assert_replayed, kinds, refusal, same, seeded, spikes
+from traced_models import assert_replayed, judged, kinds, refusal, same, seeded, spikes
 
 import norse_export
-from norse_export.errors import UnsupportedError
-from norse_export.frontend.recorded_model import ENCODERS
+from norse_export.errors import UnsupportedError, UsageError
 from norse_export.frontend.replay import replay
 from norse_export.frontend.trace import find_time, rerun, trace
 from norse_export.interpret import interpret
+from norse_export.ir.doubts import ENCODERS, IMAGES
 from norse_export.passes.discretise import discretise
 
 T = 24
 IMAGE = torch.rand((3, 8), generator=torch.Generator().manual_seed(0))
 
 
-def behind(encoder: nn.Module) -> nn.Module:
+def behind(*encoders: nn.Module) -> nn.Module:
     """The encoder, a layer and a population."""
     layers = seeded(snn.SequentialState(nn.Linear(8, 6), snn.LIF()), gain=6.0)
-    return snn.SequentialState(encoder, layers[0], layers[1]).eval()
+    return snn.SequentialState(*encoders, layers[0], layers[1]).eval()
+
+
+def each(low: float, high: float, seed: int) -> torch.Tensor:
+    """A parameter of eight neurons."""
+    return low + (high - low) * torch.rand(8, generator=torch.Generator().manual_seed(seed))
 
 
 ENCODED: dict[str, tuple[Callable[[], nn.Module], torch.Tensor, int]] = {
@@ -45,7 +51,9 @@ def test_what_an_encoder_gives_is_the_input_of_the_graph(name: str) -> None:
     make, x, steps = ENCODED[name]
     model = behind(make())
     torch.manual_seed(0)
-    traced = same(model, x)
+    traced = trace(model, x, encoders="boundary")
+    assert judged(traced).equal
+    assert_replayed(traced.reference, replay(discretise(traced.graph), traced.inputs))
     assert traced.time == "inside"
     assert list(traced.graph.nodes) == ["input", "1", "2", "output"]
     assert json.loads(traced.graph.metadata[ENCODERS]) == {"input": "0"}
@@ -53,6 +61,112 @@ def test_what_an_encoder_gives_is_the_input_of_the_graph(name: str) -> None:
     assert given.shape == (steps, 3, 8)
     assert given.any()
     assert torch.equal(traced.raw[0], x)
+
+
+P = snn.LIFParameters
+OWN = P(tau_mem_inv=torch.tensor(333.0), v_leak=torch.tensor(0.1), v_th=torch.tensor(0.7))
+EACH = P(tau_mem_inv=each(50, 350, 1), v_leak=each(0, 0.3, 2), v_th=each(0.5, 1.5, 3))
+BELOW = P(v_reset=torch.tensor(-0.3))
+INSIDE: dict[str, tuple[Callable[[], tuple[nn.Module, ...]], float]] = {
+    "constant current": (lambda: (snn.ConstantCurrentLIFEncoder(T),), 30.0),
+    "of other parameters": (lambda: (snn.ConstantCurrentLIFEncoder(T, OWN, dt=0.0007),), 3.0),
+    "of parameters of each neuron": (lambda: (snn.ConstantCurrentLIFEncoder(T, EACH),), 9.0),
+    "spike latency": (lambda: (snn.SpikeLatencyLIFEncoder(T),), 10.0),
+    "spike latency that resets elsewhere": (lambda: (snn.SpikeLatencyLIFEncoder(T, BELOW),), 10.0),
+    "constant current, then latency": (lambda: (snn.ConstantCurrentLIFEncoder(T), snn.SpikeLatencyEncoder()), 10.0),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_an_encoder_of_images_is_a_population_to_the_bit(name: str) -> None:
+    make, scale = INSIDE[name]
+    model = behind(*make())
+    traced = same(model, IMAGE * scale, exact=True)
+    assert traced.time == "inside"
+    assert list(traced.reference.spikes) == [str(number) for number in range(len(make()))] + [str(1 + len(make()))]
+    assert traced.graph.metadata[IMAGES] == '["input"]'
+    assert ENCODERS not in traced.graph.metadata
+    given = traced.inputs["input"]
+    assert given.shape == (T, 3, 8)
+    assert (given == (IMAGE * scale).numpy()).all()
+    with torch.no_grad():
+        assert np.array_equal(traced.reference.spikes["0"], model[0](IMAGE * scale).numpy() != 0)
+
+
+@pytest.mark.parametrize("name", INSIDE)
+@pytest.mark.parametrize("raster", ["shorter", "longer", "another image each step"])
+def test_other_images_are_encoded_as_norse_does(name: str, raster: str) -> None:
+    make, scale = INSIDE[name]
+    model = behind(*make())
+    traced = trace(model, IMAGE * scale)
+    image = traced.inputs["input"]
+    changing = np.random.default_rng(0).random((31, 2, 8), dtype=np.float32) * scale
+    others = {"shorter": image[:7], "longer": np.concatenate([image, image]), "another image each step": changing}
+    inputs = {"input": others[raster]}
+    run, graph = rerun(model, traced, inputs), discretise(traced.graph)
+    assert all(spikes.any() for spikes in run.spikes.values())
+    assert_replayed(run, replay(graph, inputs))
+    for population, spikes in interpret(graph, inputs).spikes.items():
+        assert np.array_equal(run.spikes[population], spikes)
+
+
+@pytest.mark.parametrize("encoder", [snn.ConstantCurrentLIFEncoder, snn.SpikeLatencyLIFEncoder])
+def test_an_encoder_in_float64_is_a_population_to_the_bit(encoder: Any) -> None:
+    """What ConstantCurrentLIFEncoder gives is float32 in a model of any type: nothing else can stand behind it."""
+    model, x = encoder(T).eval(), IMAGE.double() * 30
+    model.register_parameter("unused", nn.Parameter(torch.zeros(1, dtype=torch.float64)))
+    traced = trace(model, x)
+    (name,) = traced.reference.spikes
+    run = interpret(discretise(traced.graph), traced.inputs, dtype="float64")
+    assert np.array_equal(run.spikes[name], traced.reference.spikes[name])
+    for variable, values in traced.reference.final_state[name].items():
+        assert np.array_equal(values, run.final_state[name][variable]), variable
+
+
+def test_layers_before_an_encoder_are_of_the_image() -> None:
+    class Signed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mixed, self.encoder = nn.Linear(8, 8), snn.ConstantCurrentLIFEncoder(T)
+            self.layer, self.cell = nn.Linear(8, 6), snn.LIF()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.cell(self.layer(self.encoder(torch.relu(20 * self.mixed(x)))))[0]
+
+    model = seeded(Signed(), gain=3.0)
+    traced = same(model, IMAGE)
+    assert list(traced.reference.spikes) == ["encoder", "cell"]
+    assert traced.inputs["input"].shape == (T, 3, 8)
+    others = {"input": np.random.default_rng(0).random((9, 2, 8), dtype=np.float32)}
+    assert np.array_equal(
+        rerun(model, traced, others).spikes["cell"], interpret(discretise(traced.graph), others).spikes["cell"]
+    )
+
+
+def test_an_encoder_that_no_population_is_stays_a_boundary() -> None:
+    """v - (v - v_reset) is not v_reset in every last bit."""
+    traced = same(behind(snn.ConstantCurrentLIFEncoder(T, BELOW)), IMAGE * 30)
+    assert list(traced.reference.spikes) == ["2"]
+    assert json.loads(traced.graph.metadata[ENCODERS]) == {"input": "0"}
+
+
+def test_an_image_that_also_goes_past_its_encoder_is_refused() -> None:
+    class Past(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.cell = snn.ConstantCurrentLIFEncoder(T), snn.LIF()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.cell(self.encoder(x) + x)[0]
+
+    (finding,) = refusal(Past().eval(), IMAGE * 30, error=UnsupportedError)
+    assert finding.kind == "operation"
+    assert "adds two traced values of one shape only" in finding.message
+
+
+def test_encoders_are_inside_or_a_boundary() -> None:
+    with pytest.raises(UsageError, match="encoders='outside'"):
+        trace(behind(snn.ConstantCurrentLIFEncoder(T)), IMAGE, encoders="outside")  # type: ignore[arg-type]  # wrong
 
 
 def test_a_random_encoder_gives_what_it_gave_and_not_something_new() -> None:

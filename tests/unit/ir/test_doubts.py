@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from small_nets import DT, chain, cuba_li, cuba_lif, dense
 
-from norse_export.ir.doubts import doubts
+from norse_export.ir.doubts import ENCODERS, IMAGES, READOUTS, doubts
+from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Linear, Scale
 from norse_export.ir.neurons import IF, LIF
 
@@ -52,6 +53,28 @@ def test_ordinary_networks_give_no_warning() -> None:
         cuba_li((3,)),
     ]
     assert doubts(chain((3,), *nodes)) == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "where", "severity", "what"),
+    [
+        (ENCODERS, '{"input": "net.0"}', "input", "warning", "the encoder 'net.0' is no part of what is exported"),
+        (IMAGES, '["input"]', "input", "note", "the model takes one image"),
+        (READOUTS, '{"output": "max, softmax"}', "output", "warning", "the model makes of all steps: max, softmax;"),
+    ],
+)
+def test_what_stands_outside_of_the_graph_is_told(key: str, said: str, where: str, severity: str, what: str) -> None:
+    graph = chain((3,), W, cuba_lif((3,)))
+    (finding,) = doubts(Graph(graph.nodes, graph.edges, {key: said}))
+    assert (finding.kind, finding.severity, finding.where) == ("boundary", severity, where)
+    assert finding.message.startswith(what)
+    assert finding.fix
+
+
+@pytest.mark.parametrize("said", ["no JSON", "[" * 100_000, "3", '{"elsewhere": "0"}', '[["input"], {"a": 1}, null]'])
+def test_metadata_that_were_changed_by_hand_say_nothing(said: str) -> None:
+    graph = chain((3,), W, cuba_lif((3,)))
+    assert doubts(Graph(graph.nodes, graph.edges, dict.fromkeys((ENCODERS, IMAGES, READOUTS), said))) == ()
 
 
 def test_every_doubt_is_given() -> None:

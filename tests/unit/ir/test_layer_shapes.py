@@ -9,6 +9,7 @@ import pytest
 
 from norse_export.errors import GraphError
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, Scale, Sum
+from norse_export.ir.shaping import Reorder
 
 
 def zeros(*shape: int) -> Any:
@@ -85,6 +86,10 @@ def test_a_layer_knows_the_shapes_it_takes_and_sends(node: Any, taken: Any, sent
         (lambda: Flatten((2, 3), -3, -1), "shape", "flatten from axis -3"),
         (lambda: Flatten(()), "shape", "flatten from axis 0 to -1 of shape ()"),
         (lambda: Flatten((2, 0)), "shape", "is empty"),
+        (lambda: Reorder((2, 3), (0, 0), (6,)), "shape", "the axes (0, 0) of a signal of shape (2, 3)"),
+        (lambda: Reorder((2, 3), (1,), (6,)), "shape", "the axes (1,)"),
+        (lambda: Reorder((2, 3), (1, 0), (5,)), "shape", "the shape (5,) for the 6 cells"),
+        (lambda: Reorder((2, 0), (1, 0), (0,)), "shape", "is empty"),
     ],
 )
 def test_an_impossible_layer_is_refused(make: Any, kind: str, what: str) -> None:
@@ -93,7 +98,7 @@ def test_an_impossible_layer_is_refused(make: Any, kind: str, what: str) -> None
     (finding,) = caught.value.findings
     assert finding.kind == kind
     assert what in finding.message
-    assert finding.where in ("Input", "Output", "Sum", "Scale", "Linear", "Conv", "Pool", "Flatten")
+    assert finding.where in ("Input", "Output", "Sum", "Scale", "Linear", "Conv", "Pool", "Flatten", "Reorder")
     assert finding.fix
 
 

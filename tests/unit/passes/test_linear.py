@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from norse_export.engine.layers import apply
 from norse_export.errors import CapacityError
 from norse_export.ir.layers import Conv, Flatten, Layer, Linear, Pool, Scale
+from norse_export.ir.shaping import Reorder
 from norse_export.passes import linear
 from norse_export.passes.linear import (
     ConvWeights,
@@ -76,6 +77,14 @@ CHAINS: dict[str, tuple[tuple[int, ...], list[Any], type]] = {
     "grouped": (IMAGE, [lambda s: conv(2, 4, s, groups=2, dilation=(2, 1))], ConvWeights),
     "conv1d": ((2, 9), [lambda s: conv(3, 3, s, stride=(2,), padding=(1,))], ConvWeights),
     "avg": (IMAGE, [avg], ConvWeights),
+    "reordered": (IMAGE, [lambda s: Reorder(s, (2, 0, 1), (6, 2, 7))], SparseWeights),
+    "reordered dense": (IMAGE, [lambda s: Reorder(s, (1, 2, 0), (84,)), dense(20, 5)], DenseWeights),
+    "conv reordered": (
+        IMAGE,
+        [lambda s: conv(21, 3, s), lambda s: Reorder(s, (0, 2, 1), s[:1] + s[:0:-1])],
+        DenseWeights,
+    ),
+    "reshaped conv": ((84,), [lambda s: Reorder(s, (0,), IMAGE), lambda s: conv(22, 3, s)], ConvWeights),
     "sum with padding": (IMAGE, [lambda s: Pool("sum", s, (3, 3), (2, 2), (1, 1))], ConvWeights),
     "avg conv": (IMAGE, [avg, lambda s: conv(4, 3, s, 2)], ConvWeights),
     "avg conv with padding": ((2, 6, 6), [avg, lambda s: conv(4, 3, s, 3, padding=(1, 1))], ConvWeights),
