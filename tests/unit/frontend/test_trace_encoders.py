@@ -104,10 +104,10 @@ def test_other_images_are_encoded_as_norse_does(name: str, raster: str) -> None:
     others = {"shorter": image[:7], "longer": np.concatenate([image, image]), "another image each step": changing}
     inputs = {"input": others[raster]}
     run, graph = rerun(model, traced, inputs), discretise(traced.graph)
-    assert all(spikes.any() for spikes in run.spikes.values())
+    assert all(fired.any() for fired in run.spikes.values())
     assert_replayed(run, replay(graph, inputs))
-    for population, spikes in interpret(graph, inputs).spikes.items():
-        assert np.array_equal(run.spikes[population], spikes)
+    for population, fired in interpret(graph, inputs).spikes.items():
+        assert np.array_equal(run.spikes[population], fired)
 
 
 @pytest.mark.parametrize("encoder", [snn.ConstantCurrentLIFEncoder, snn.SpikeLatencyLIFEncoder])

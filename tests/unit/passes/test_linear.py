@@ -79,11 +79,7 @@ CHAINS: dict[str, tuple[tuple[int, ...], list[Any], type]] = {
     "avg": (IMAGE, [avg], ConvWeights),
     "reordered": (IMAGE, [lambda s: Reorder(s, (2, 0, 1), (6, 2, 7))], SparseWeights),
     "reordered dense": (IMAGE, [lambda s: Reorder(s, (1, 2, 0), (84,)), dense(20, 5)], DenseWeights),
-    "conv reordered": (
-        IMAGE,
-        [lambda s: conv(21, 3, s), lambda s: Reorder(s, (0, 2, 1), s[:1] + s[:0:-1])],
-        DenseWeights,
-    ),
+    "conv reordered": (IMAGE, [lambda s: conv(21, 3, s), lambda s: Reorder(s, (2, 1, 0), s[::-1])], SparseWeights),
     "reshaped conv": ((84,), [lambda s: Reorder(s, (0,), IMAGE), lambda s: conv(22, 3, s)], ConvWeights),
     "sum with padding": (IMAGE, [lambda s: Pool("sum", s, (3, 3), (2, 2), (1, 1))], ConvWeights),
     "avg conv": (IMAGE, [avg, lambda s: conv(4, 3, s, 2)], ConvWeights),
