@@ -87,8 +87,9 @@ def parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
         registry.load(name)
     for name in _PARSING:
         import_module(name)
+    spawning = child.parse_in_child
     for name, module in list(sys.modules.items()):
-        if name.startswith("norse_export.") and getattr(module, "parse_in_child", None) is child.parse_in_child:
+        if name.startswith("norse_export.") and getattr(module, "parse_in_child", None) is spawning:
             monkeypatch.setattr(module, "parse_in_child", parse)
 
 

@@ -28,7 +28,7 @@ from .layers import write_layer
 from .names import Names
 from .philox import philox_body
 from .step import HeldBack, Signal, StepGraph, arriving
-from .synapses import write_synapses
+from .synapses import reach_of, write_synapses
 
 _EXACT_SINGLE = 2**24  # whole numbers up to here are float32 numbers
 
@@ -54,7 +54,7 @@ def integer_step(graph: Graph[FixedNode], *, opset: int) -> StepGraph:
             case Population():
                 writer.population(name, node, taken)
             case _ if isinstance(node, Synapses):
-                write_synapses(node, name, taken["x"], step, max(map(abs, sums[name].exact)))
+                write_synapses(node, name, taken["x"], step, reach_of(sums[name]))
             case _:
                 whole = {port: dtypes[graph.incoming(name, port)[0].source] == "int64" for port in node.ports}
                 values = [writer.real(x) if whole[port] else x for port, x in taken.items()]

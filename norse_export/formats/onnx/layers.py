@@ -6,11 +6,12 @@ from math import prod
 
 import numpy as np
 
-from norse_export.ir.graph import Shape
+from norse_export.ir.fixed import Population
+from norse_export.ir.graph import Node, Shape
 from norse_export.ir.layers import Conv, Flatten, Layer, Linear, Pool, Scale
 from norse_export.ir.shaping import Pad, Reorder, Slice
 
-from .windows import Gathers, gathered, products, shaped, window_cells
+from .windows import Gathers, gathered, products, shaped, window_cells, window_count
 
 
 def write_layer(node: Layer, name: str, x: str, graph: Gathers, dtype: str) -> None:
@@ -40,6 +41,21 @@ def write_layer(node: Layer, name: str, x: str, graph: Gathers, dtype: str) -> N
             graph.add("Reshape", (moved, shape), name)
         case _:
             graph.add("Identity", (x,), name)
+
+
+def written_bytes(node: Node, dtype: str) -> int:
+    """Bytes of initializers that are made for a node of its shapes alone, whatever numbers it has."""
+    match node:
+        case Pool() if node.kind != "max" and dtype == "float32":
+            return node.shape[0] * prod(node.kernel) * 4
+        case Pool() if node.kind != "max":
+            return window_count(node.shape, node.kernel, node.stride, node.padding) * 8
+        case Conv() if dtype == "float64":
+            return window_count(node.input_shape, node.kernel, node.stride, node.padding, node.dilation) * 8
+        case Population() if node.program.random:
+            return prod(node.shape) * 8
+        case _:
+            return 0
 
 
 def _weights(node: Linear | Conv, graph: Gathers) -> list[str]:

@@ -24,12 +24,16 @@ from norse_export.files.kind import Kind, kind_of
 from norse_export.files.limits import Limits
 from norse_export.formats.graph_file import Form
 from norse_export.ir.arrays import first_non_finite
+from norse_export.ir.fixed import ConvSynapses
 from norse_export.ir.graph import Graph
+from norse_export.ir.rasters import model_dtype
 
 from .document import FIXED, FORM, FORMAT
 from .files import GRAPH_KEY, LARGEST_OPSET, LEAST_OPSET, SCAN, STEP, models_of
+from .layers import written_bytes
 from .models import PRODUCER, Model
 from .parse import skeleton
+from .synapses import largest_windows, single
 from .write import numbers_digest
 
 Array = NDArray[Any]
@@ -157,7 +161,24 @@ def _graph(held: Held, limits: Limits) -> tuple[Graph[Any], Mapping[str, Model]]
             raise FORM.corrupt(message, held.name)
         form: Form[Any] = FIXED if document["fixed"] is True else FORM
         graph = form.decode_graph(document["graph"], held.arrays, held.name, limits)
+        _require_modest(graph, held)
         return graph, models_of(graph, opset=held.opset)[1]
+
+
+def _require_modest(graph: Graph[Any], held: Held) -> None:
+    """Refuse shapes for which more numbers would be made than the file has: they were never written.
+
+    Raises:
+        InputFileError: a description of more than there is.
+    """
+    there, dtype = sum(value.nbytes for value in held.arrays.values()), model_dtype(graph)
+    for name, node in graph.nodes.items():
+        size = written_bytes(node, dtype)
+        if isinstance(node, ConvSynapses) and largest_windows(node) > there and not single(graph, name):
+            size = largest_windows(node)
+        if size > there:
+            message = f"node {name[:40]!r} is written with {size} bytes of numbers, and the file has {there}"
+            raise FORM.corrupt(message, held.name)
 
 
 def _require_same(held: Held, model: Model) -> None:

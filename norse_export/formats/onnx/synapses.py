@@ -9,11 +9,13 @@ from math import prod
 
 import numpy as np
 
+from norse_export.ir.bounds import Sums, synapses_intervals
 from norse_export.ir.fixed import ConvSynapses, Delivery, DenseSynapses, SparseSynapses, Synapses
-from norse_export.ir.graph import Shape
+from norse_export.ir.graph import Graph, Shape
+from norse_export.ir.stages import FixedNode
 
 from .step import StepGraph
-from .windows import gathered, products, shaped, window_cells
+from .windows import gathered, products, shaped, window_cells, window_count
 
 _SINGLE, _DOUBLE = 2**24, 2**53
 
@@ -33,6 +35,21 @@ def write_synapses(node: Synapses, name: str, x: str, step: StepGraph, reach: in
             total = _sparse(node, x, step, dtype)
     whole = total if dtype == np.int64 else _as(total, np.dtype(np.int64), step)
     _delivered(node.delivery, whole, name, step)
+
+
+def reach_of(sums: Sums) -> int:
+    """The largest size of a sum of weights, and of any part of it, in whatever order it is added up."""
+    return max(map(abs, sums.exact))
+
+
+def largest_windows(node: ConvSynapses) -> int:
+    """Bytes of the windows of a convolution, where it is written with them."""
+    return 8 * window_count(node.input_shape, node.weight.shape[2:], node.stride, node.padding, node.dilation)
+
+
+def single(graph: Graph[FixedNode], name: str) -> bool:
+    """Whether float32 holds the sums of a projection, so that a convolution is written as one."""
+    return reach_of(synapses_intervals(graph)[name]) < _SINGLE
 
 
 def _as(x: str, dtype: np.dtype[np.generic], step: StepGraph) -> str:

@@ -58,6 +58,12 @@ def window_cells(
     return np.ascontiguousarray(np.moveaxis(found, 1, 2)).reshape(groups, prod(out), -1)
 
 
+def window_count(shape: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape | None = None) -> int:
+    """How many cells of an input (C, *size) all windows hold together, over all its channels."""
+    out = window_shape(shape[1:], kernel, stride, padding, dilation or (1,) * len(kernel))
+    return prod(out) * prod(kernel) * shape[0]
+
+
 def gathered(x: str, cells: int, windows: Cells, graph: Gathers) -> str:
     """What stands in each window, [B, groups, P, K], for x [B, ...] of so many cells."""
     rows = graph.add("Reshape", (x, graph.constant("rows", np.array([-1, cells], np.int64))), graph.between("flat"))
