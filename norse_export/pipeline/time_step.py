@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from norse_export.errors import Finding, GraphError, UsageError, locating
+from norse_export.ir.delay import Delay
 from norse_export.ir.doubts import COUNTED
 from norse_export.ir.graph import Graph
 from norse_export.ir.neurons import SAME_DT, NeuronModel
@@ -16,17 +19,19 @@ from norse_export.ir.step_choice import StepChoice, fields_of, words_of
 from norse_export.ir.step_words import CHOICES
 from norse_export.pipeline.choices import LoadChoice
 
+_SECONDS_OF_A_STEP = ("step",)  # levels that are dt as a number: LIFMC's
 _CHANGED = "this is no longer the network that was trained"
 
 
 def with_steps(graph: Graph[ContinuousNode], choice: StepChoice) -> tuple[Graph[ContinuousNode], tuple[Finding, ...]]:
     """Give the graph with the chosen dt and rules, and a warning for each choice that changed it.
 
-    The time constants stay and the coefficients follow; an input is still added as it is, as in Norse when its dt is
-    changed.
+    The time constants and delays in seconds stay, and the coefficients follow; an input is still added as it is, as in
+    Norse when its dt is changed.
 
     Raises:
         UsageError: the model says something else, and the choice does not say to override it; or a word is none.
+        GraphError: a time constant is too short for the new dt, or a delay no whole number of such steps.
     """
     populations = {name: node for name, node in graph.nodes.items() if isinstance(node, NeuronModel)}
     changes: dict[str, Any] = {}
@@ -85,6 +90,9 @@ def _listed(values: Iterable[str]) -> str:
 
 
 def _stepping(name: str, node: ContinuousNode, changes: Mapping[str, Any]) -> ContinuousNode:
+    if isinstance(node, Delay) and "dt" in changes:
+        with locating(name):
+            return replace(node, dt=changes["dt"][0])
     if not isinstance(node, NeuronModel):
         return node
     words = words_of(node)
@@ -93,7 +101,8 @@ def _stepping(name: str, node: ContinuousNode, changes: Mapping[str, Any]) -> Co
     if "dt" in changes or derived.get("scheme", node.scheme) != node.scheme:
         derived |= dict.fromkeys(node.kind.rates)
     if "dt" in changes:
-        derived["dt"] = changes["dt"][0]
+        derived["dt"] = dt = changes["dt"][0]
+        derived |= {key: np.asarray(dt, node[key].dtype) for key in _SECONDS_OF_A_STEP if key in node.kind.levels}
     with locating(name):
         return node.changed(**derived)
 
