@@ -226,7 +226,6 @@ CONTAINERS: dict[str, Structure] = {
     "one population in two places": Structure(
         lambda: (lambda cell: drawn(snn.SequentialState(nn.Linear(8, 6), cell, nn.Linear(6, 6), cell)))(snn.LIFCell()),
         spikes,
-        ("shared_neurons", "called twice in a step"),
     ),
     "a layer in two places": Structure(
         lambda: (lambda fc: drawn(snn.SequentialState(fc, snn.LIFCell(), fc, snn.LIFCell()), 3.0))(nn.Linear(8, 8)),
