@@ -6,7 +6,7 @@ what has no such form, and a chip refuses it by its name. With x what arrives, a
 | family | its step | is |
 |---|---|---|
 | lif_quotient, lif_share | v + (x - (v - v_leak)) alpha | lif |
-| lif_quotient_whole, lif_share_whole | v - (v - v_leak) alpha + x | lif of x / alpha |
+| lif_quotient_whole, lif_share_whole | v - (v - v_leak) alpha + x | lif of x / alpha; if, where alpha is 0 |
 | leaky_decayed, leaky_..._now | decay_v v + x, reset to 0 before the next | lif of x / alpha; if, where decay_v is 1 |
 | leaky_zero | the same, 0 in the step after a spike, whose x is lost | lif_refrac, beta = 1, one step of rest |
 | synaptic_zero_now | decay_v v + (decay_i i + x), reset to 0 at once | cuba_lif of x / alpha |
@@ -134,9 +134,11 @@ def _share(values: Values) -> _Same:
     return _Same("lif", {**values, "alpha": alpha})
 
 
-def _whole(values: Values) -> _Same:
+def _whole(values: Values) -> _Same | None:
     same = _share(values)
-    return replace(same, factor=1 / same.values["alpha"])
+    if not np.any(same.values["alpha"]):
+        return _Same("if", values)
+    return None if np.any(same.values["alpha"] == 0) else replace(same, factor=1 / same.values["alpha"])
 
 
 def _leaky(values: Values) -> _Same | None:
@@ -202,6 +204,8 @@ _PECULIAR = {  # by how the name of the dynamics begins, the longer ones first
     "synaptic_subtract": _BY_SUBTRACTION,
     "synaptic_none": "no reset",
     "synaptic": _NO_PLAIN_FORM,
+    "lif_share_whole": "no leak in some of the neurons",
+    "lif_quotient_whole": "no leak in some of the neurons",
     "alpha": "two currents of one input, whose difference the membrane is",
 }
 _AT_ZERO = {"v_leak": np.zeros(()), "v_reset": np.zeros(())}

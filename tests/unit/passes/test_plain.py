@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,3 +135,24 @@ def test_every_family_without_a_plain_form_has_a_peculiarity_in_words() -> None:
             form = form_of(node.family)
             assert form is not None
             assert form.dynamics in PLAIN or peculiarity(node) != "a step of their own", name
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_without_a_leak_spikingjelly_s_neuron_is_integrate_and_fire(recurrent: bool) -> None:
+    """A ParametricLIFNode whose sigmoid is 0 in float32: nothing is divided by it."""
+    graph = net(family("lif_share_whole", recurrent=recurrent), share=0.0)
+    lowered = plain(lower(graph))
+    assert lowered.populations["n"].family is family("if", recurrent=recurrent)
+    expected, actual = (interpret(one, raster()).spikes["n"] for one in (graph, graph_of(lowered)))
+    assert expected.any()
+    assert np.array_equal(expected, actual)
+
+
+def test_a_leak_in_some_of_the_neurons_alone_has_no_plain_form() -> None:
+    node = neuron(family("lif_share_whole"))
+    some = np.where(np.arange(N) < 2, 0.0, 0.125)
+    graph = net(family("lif_share_whole"))
+    mixed = Graph({**graph.nodes, "n": replace(node, parameters={**node.parameters, "share": some})}, graph.edges)
+    kept = plain(lower(mixed)).populations["n"]
+    assert kept.family is family("lif_share_whole")
+    assert peculiarity(kept) == "no leak in some of the neurons"
