@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-KINDS = ("nir", "pt", "pt2", "fs")
+KINDS = ("nir", "pt", "pt2", "onnx", "fs")
 COMMAND = f"{sys.executable} -m norse_export {{input}} --target nir --dt 1e-3 -o {{output}}"
 NEEDS_ANOTHER_USER = {"fs_unreadable", "fs_output_readonly_dir"}  # root reads and writes everything
 
@@ -47,7 +47,7 @@ def test_every_entry_of_the_corpus_ends_as_its_manifest_says(kind: str, shared: 
 
 
 def test_the_corpus_is_whole(shared: Path) -> None:
-    assert {kind: len(ids) for kind, ids in _ids(shared).items()} == {"nir": 21, "pt": 11, "pt2": 1, "fs": 6}
+    assert {kind: len(ids) for kind, ids in _ids(shared).items()} == {"nir": 21, "pt": 11, "pt2": 1, "onnx": 10, "fs": 6}
 
 
 ALLOWED = ("/dev/null", "/dev/urandom", "/proc/", "/sys/", "/etc/ld.so", "/etc/localtime", "/usr/share/zoneinfo")

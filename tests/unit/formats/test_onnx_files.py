@@ -167,6 +167,17 @@ def test_a_fixed_graph_is_read_as_it_was_written(seed: int, tmp_path: Path) -> N
     assert_same(graph, read_onnx(tmp_path, Limits())[0])
 
 
+@pytest.mark.parametrize("delay", [1, 2, 3000])
+def test_a_late_edge_is_one_state_however_late_it_is(delay: int, tmp_path: Path) -> None:
+    nodes = {"input": Input((3,)), "li": CubaLI(shape=(3,), **LIF), "output": Output((3,))}
+    edges = (Edge("input", "li"), Edge("input", "li", "x", delay), Edge("li", "output"))
+    graph = discretise(Graph(nodes, edges))
+    step, _ = models_of(graph, opset=18)
+    late = {state.before: state.shape for state in step.states if state.of is None}
+    assert late == ({"input.delay1": (3,)} if delay == 1 else {"input.past": (delay, 3)})
+    assert_same(computed(graph), read_onnx(written(tmp_path / "m", graph), Limits())[0])
+
+
 def test_large_numbers_stand_once_beside_both_models(tmp_path: Path) -> None:
     graph = net(RNG.normal(size=(4, 8)).astype(np.float32))
     wide = np.arange(600, dtype=np.float32).reshape(4, 150)
@@ -225,6 +236,21 @@ def no_pool(model: ModelProto) -> None:
     node.input[1] = node.input[0]
 
 
+def moved_number(model: ModelProto) -> None:
+    """From the step to the graph around it, where it means the same."""
+    inner = body(model)
+    model.graph.initializer.append(inner.initializer[0])
+    del inner.initializer[0]
+
+
+def huge_pool(model: ModelProto) -> None:
+    """Shapes for which 400 MB of ones would be made."""
+    entry = next(one for one in model.metadata_props if one.key == "norse_export.graph")
+    for old, new in (("[2,4,4]", "[2,8000,8000]"), ('"kernel":[2,2]', '"kernel":[8000,8000]')):
+        assert old in entry.value
+        entry.value = entry.value.replace(old, new)
+
+
 CHANGES: dict[str, Callable[[ModelProto], object]] = {
     "an operator": greater_equal,
     "a number": other_number,
@@ -232,6 +258,12 @@ CHANGES: dict[str, Callable[[ModelProto], object]] = {
     "a connection": no_pool,
     "an output more": lambda model: model.graph.output.append(model.graph.output[0]),
     "an initializer more": lambda model: model.graph.initializer.append(numpy_helper.from_array(np.ones(3), "more")),
+    "one of another type": lambda model: model.graph.initializer.append(
+        numpy_helper.from_array(np.ones(3, np.uint8), "u")
+    ),
+    "a place": moved_number,
+    "what is told": lambda model: model.metadata_props.add(key="norse_export.about.source", value="somebody"),
+    "more kernels than numbers": huge_pool,
 }
 
 
@@ -240,6 +272,18 @@ def test_a_file_that_was_changed_is_told(change: str, tmp_path: Path) -> None:
     folder = written(tmp_path / "m")
     changed(folder / SCAN, CHANGES[change])
     with pytest.raises((InputFileError, ExportError), match=r"changed|shape|corrupt"):
+        read_onnx(folder, Limits())
+
+
+def test_what_states_start_from_is_as_it_was_written(tmp_path: Path) -> None:
+    """A caller of the model of one step takes it from its metadata."""
+    folder = written(tmp_path / "m")
+
+    def other_start(model: ModelProto) -> None:
+        next(one for one in model.metadata_props if one.key.startswith("norse_export.initial.")).value = "0.5"
+
+    changed(folder / STEP, other_start)
+    with pytest.raises(InputFileError, match="changed after norse-export wrote it"):
         read_onnx(folder, Limits())
 
 
@@ -318,6 +362,11 @@ HOSTILE: dict[str, tuple[ModelProto, type[ExportError], str]] = {
     ),
     "odd keys": (foreign(RELU, initializers=(outside(location="d", key="?"),)), InputFileError, "unknown keys"),
     "no number": (foreign(RELU, initializers=(outside(location="d", offset="1e3"),)), InputFileError, "is no number"),
+    "in two forms": (
+        foreign(RELU, initializers=(tensor(raw_data=bytes(8), float_data=[1.0, 2.0]),)),
+        InputFileError,
+        "in two forms",
+    ),
     "missing": (foreign(RELU, initializers=(outside(location="d"),)), InputFileError, "'d' cannot be read"),
 }
 
@@ -330,6 +379,36 @@ def test_hostile_and_foreign_models_are_refused_by_name(name: str, tmp_path: Pat
     assert not is_ours(path)
     with pytest.raises(kind, match=message):
         refuse(path, Limits())
+
+
+@pytest.mark.parametrize("text", [b"somebody", b"net.lif.v_th", b"norse_export.form", b"net.conv", b"Where"])
+def test_a_text_that_is_no_utf8_is_told(text: bytes, tmp_path: Path) -> None:
+    """protobuf gives it as bytes, which are no name."""
+    whole = (written(tmp_path / "m") / SCAN).read_bytes() if text != b"somebody" else foreign(RELU).SerializeToString()
+    assert text in whole
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(whole.replace(text, b"\xff" + text[1:]))
+    with pytest.raises(InputFileError, match="no UTF-8"):
+        refuse(path, Limits())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_file_of_which_some_bytes_are_others_is_an_error_or_unchanged(seed: int, tmp_path: Path) -> None:
+    generator = np.random.default_rng(seed)
+    path = written(tmp_path / "m", net() if seed else random_fixed_net(400_001).graph) / SCAN
+    whole, errors = path.read_bytes(), 0
+    for _ in range(60):
+        other = bytearray(whole)
+        for place in generator.integers(0, len(whole), generator.integers(1, 4)):
+            other[place] = generator.integers(256)
+        path.write_bytes(other)
+        try:
+            read_onnx(path, Limits())
+        except ExportError:
+            errors += 1
+        else:
+            assert bytes(other) == whole
+    assert errors > 50
 
 
 def test_every_part_of_a_file_cut_short_is_an_error(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from norse_export.files.limits import Limits
 from norse_export.formats.onnx.files import SCAN, STEP, models_of
 from norse_export.interpret import interpret
 from norse_export.interpret.fixed import emulate
-from norse_export.ir.graph import Graph
+from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Pool
 from norse_export.target import Stage
 from norse_export.targets.onnx import OnnxTarget, runner
@@ -156,6 +156,28 @@ def test_ends_that_are_missing_are_found() -> None:
     assert OnnxTarget().check(graph) == ()
     inner = Graph({"input": graph.nodes["input"], "0": graph.nodes["0"]}, graph.edges[:1])
     assert [one.kind for one in OnnxTarget().check(inner)] == ["no_output"]
+
+
+@pytest.mark.parametrize("name", ["", "\ud800"])
+def test_a_name_that_onnx_takes_for_none_is_found(name: str) -> None:
+    graph = chain((3,), cuba_lif((3,)))
+    edges = tuple(replace(one, **{side: name}) for one, side in zip(graph.edges, ("target", "source"), strict=True))
+    odd = Graph({"input": graph.nodes["input"], name: graph.nodes["0"], "output": graph.nodes["output"]}, edges)
+    (found,) = OnnxTarget().check(odd)
+    assert (found.kind, found.where) == ("name", ascii(name))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_late_edges_and_loops_are_the_interpreters(dtype: str, tmp_path: Path) -> None:
+    plain = net(dtype)
+    late = (Edge("1", "1", "x", 1), Edge("1", "1", "x", 3), Edge("input", "more", "x", 5))
+    graph = Graph({**plain.nodes, "more": grid_dense(RNG, 12, 4)}, (*plain.edges, *late, Edge("more", "3")))
+    OnnxTarget().emit(graph, tmp_path)
+    inputs = raster(15, 2, 12)
+    expected, done = interpret(graph, inputs), OnnxTarget().run(tmp_path, inputs)
+    assert expected.spikes["1"].any()
+    np.testing.assert_array_equal(expected.spikes["1"], done.spikes["1"])
+    np.testing.assert_array_equal(expected.outputs["output"], done.outputs["output"])
 
 
 def test_only_folders_and_models_of_ours_are_held(tmp_path: Path) -> None:
