@@ -215,6 +215,12 @@ def _spoken(name: str, function: Callable[..., Any], gain: float = 0.0) -> Row:
     return Row(f"`{name}`", lambda: Between(function), gain=gain)
 
 
+def _encoded(encoder: Any) -> nn.Module:
+    """An encoder that fires on an image of zeros and ones."""
+    p = snn.LIFParameters(v_th=torch.tensor(0.25))
+    return snn.SequentialState(encoder(STEPS, p), nn.Linear(WIDE, WIDE), snn.LIF())
+
+
 def _chain(*layers: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
     return lambda: snn.SequentialState(*(make() for make in layers))
 
@@ -271,6 +277,10 @@ FUNCTIONS = [
     _spoken("torch.relu(x)", lambda m, z, x: torch.relu(m.fc2(z))),
     _spoken("torch.cat", lambda m, z, x: torch.cat([m.fc2(z)[:, :2], m.fc3(x)[:, :4]], 1)),
     _spoken("x.split, x[:, a:b]", lambda m, z, x: m.fc2(z) + torch.cat([x[:, 3:], x[:, :3]], 1)),
+    _spoken(
+        "x.permute, x.transpose, x.unflatten, x.unsqueeze",
+        lambda m, z, x: m.fc2(z.unflatten(1, (2, 3)).permute(0, 2, 1).flatten(1)),
+    ),
     Row("`F.avg_pool2d`, `torch.flatten`", lambda: Pooled(), MAPS),
 ]
 
@@ -309,10 +319,12 @@ STRUCTURES = [
         _chain(_linear(), lambda: snn.LIFCell(snn.LIFParameters(v_th=torch.linspace(0.5, 1.5, WIDE)))),
     ),
     Row(
-        "an encoder in front",
+        "a random encoder in front",
         lambda: snn.SequentialState(snn.PoissonEncoder(STEPS, 400), nn.Linear(WIDE, WIDE), snn.LIF()),
         still=True,
     ),
+    Row("`ConstantCurrentLIFEncoder` in front", lambda: _encoded(snn.ConstantCurrentLIFEncoder), still=True),
+    Row("`SpikeLatencyLIFEncoder` in front", lambda: _encoded(snn.SpikeLatencyLIFEncoder), gain=30.0, still=True),
 ]
 
 # By title; those of another framework are made when it is there.

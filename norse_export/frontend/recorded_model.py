@@ -155,21 +155,22 @@ def _recorded(
         state = before.state
         recording.starts = before.recording.starts
         recording.track_sent([state, hidden_in(model)], before.recording)
+    raised: ExportError | None = None
     try:
         with recording_modules(recording), recording_steps(recording), Recorder(recording):
             result = call_model(model, xs, state)
-        if recording.images.keys() - images.keys():
-            known = {**recording.images, **images}
-            return _recorded(model, xs, step, before, table, weights, known, encoders=encoders)
-        recording.images.update(images)
     except ExportError as error:
-        if recording.loop is not None:
-            recording.loop.leave()
-        if recording.failed not in {finding.where for finding in builder.findings}:
-            builder.note(_placed(error, recording))
-        return Recorded(recording, names, None, ended=True)
+        raised = error
     if recording.loop is not None:
         recording.loop.leave()
+    if recording.images.keys() - images.keys():
+        known = {**recording.images, **images}
+        return _recorded(model, xs, step, before, table, weights, known, encoders=encoders)
+    recording.images.update(images)
+    if raised is not None:
+        if recording.failed not in {finding.where for finding in builder.findings}:
+            builder.note(_placed(raised, recording))
+        return Recorded(recording, names, None, ended=True)
     stateful = step is not None and takes_state(model, len(xs))
     found = returned(recording, result, stateful=stateful)
     if found is None:

@@ -164,6 +164,12 @@ def test_an_image_that_also_goes_past_its_encoder_is_refused() -> None:
     assert "adds two traced values of one shape only" in finding.message
 
 
+def test_a_model_that_raises_behind_its_encoders_tells_that_alone() -> None:
+    model = behind(snn.ConstantCurrentLIFEncoder(T), snn.SpikeLatencyEncoder()).double()
+    (finding,) = refusal(model, IMAGE.double())
+    assert (finding.kind, finding.where[:1]) == ("model_raised", "2")
+
+
 def test_encoders_are_inside_or_a_boundary() -> None:
     with pytest.raises(UsageError, match="encoders='outside'"):
         trace(behind(snn.ConstantCurrentLIFEncoder(T)), IMAGE, encoders="outside")  # type: ignore[arg-type]  # wrong
