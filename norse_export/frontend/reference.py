@@ -150,7 +150,8 @@ def reference_run(
         if result is not None and (name := next(order, None)) is not None:
             called[name](None, None, result)
 
-    places = {name: _places(graph, name, record) for name, (_, record) in seen.items()}
+    neurons = [name for name, node in graph.nodes.items() if isinstance(node, NeuronModel) and name not in called]
+    places = {name: _places(neurons, name, record) for name, (_, record) in seen.items()}
     hooks = [module.register_forward_hook(places[name], with_kwargs=True) for name, (module, _) in seen.items()]
     rasters = tuple(raster.to(getattr(torch, model_dtype(graph))) for raster in rasters)
     extent = tuple(extent or rasters[0].shape[:2])
@@ -241,8 +242,8 @@ class _Places:
         self.records[names[0]](module, args, result)
 
 
-def _places(graph: Graph[ContinuousNode], name: str, record: _Seen) -> _Places:
-    others = (node for node in graph.nodes if node != name and is_place_of(node, name))
+def _places(neurons: Sequence[str], name: str, record: _Seen) -> _Places:
+    others = (other for other in neurons if other != name and is_place_of(other, name))
     return _Places({name: record} | {node: replace(record, sent=[], state={}) for node in others})
 
 

@@ -35,8 +35,8 @@ def split_result(result: Any, outputs: int = 1) -> tuple[tuple[Any, ...], Any]:
     sent, state = result, None
     if isinstance(result, tuple) and not hasattr(result, "_asdict") and len(result) > 1:
         sent, state = result if len(result) == 2 else (result[0], result[1:])
-    if isinstance(sent, list) and len(sent) == 1:
-        (sent,) = sent
+    if isinstance(sent, list | dict) and len(sent) == 1:
+        (sent,) = sent.values() if isinstance(sent, dict) else sent
     while isinstance(sent, tuple) and len(sent) == 2:
         sent = sent[0]
     return (sent,), state

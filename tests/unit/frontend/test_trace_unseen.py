@@ -10,6 +10,7 @@ from typing import Any
 import norse.torch as norse
 import pytest
 import torch
+from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters, lif_feed_forward_step
 from torch import nn
 
 import norse_export
@@ -189,7 +190,7 @@ def _spikes_of_two_places(layer: nn.Linear) -> list[torch.Tensor]:
     return [torch.stack(spikes) != 0 for spikes in zip(*found, strict=True)]
 
 
-def _shared_in_a_sequence(cell: type[nn.Module]) -> nn.Module:
+def _shared_in_a_sequence(cell: Any) -> Any:
     neurons, layer = cell(), nn.Linear(6, 6)
     return busy(layer, neurons, layer, neurons)
 
@@ -219,3 +220,50 @@ def test_one_neuron_module_at_two_places_is_two_populations(
 def test_two_steps_of_the_same_neurons_in_one_are_refused() -> None:
     with pytest.raises(norse_export.ExportError, match="called twice in a step, with the state of the same neurons"):
         norse_export.trace(_filled(TwiceWithOneState()), raster())
+
+
+class Named(Twice):
+    """Gives its only output by name."""
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        """Loop over time."""
+        state, outputs = None, []
+        for step in x:
+            sent, state = self.cell(self.fc(step), state)
+            outputs.append(sent)
+        return {"spikes": torch.stack(outputs)}
+
+
+def test_an_only_output_may_have_a_name() -> None:
+    model = _filled(Named())
+    traced = norse_export.trace(model, raster())
+    expected = model(raster())["spikes"]
+    assert expected.any()
+    (output,) = traced.reference.outputs.values()
+    assert (output == expected.detach().numpy()).all()
+
+
+class LikeAFunction(nn.Module):
+    """Neurons that are called as a function is, and steps of that function beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lif = norse.LIFCell()
+        self.fc = busy(nn.Linear(6, 6))[0]
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        """One step."""
+        one, two = (None, LIFFeedForwardState(torch.zeros(3, 6), torch.zeros(3, 6))) if state is None else state
+        x, one = self.lif(self.fc(x), one)
+        x, two = lif_feed_forward_step(self.fc(x), two, LIFParameters())
+        return x, (one, two)
+
+
+def test_a_function_is_no_further_place_of_a_module_of_its_name() -> None:
+    model = LikeAFunction()
+    traced = norse_export.trace(model, raster())
+    first, second = _spikes_of_two_places(model.fc)
+    assert (traced.reference.spikes["lif"] == first.numpy()).all()
+    (other,) = (spikes for name, spikes in traced.reference.spikes.items() if name != "lif")
+    assert second.any()
+    assert (other == second.numpy()).all()
