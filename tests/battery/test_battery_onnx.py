@@ -28,7 +28,7 @@ from norse_export.passes.discretise import discretise
 pytestmark = pytest.mark.usefixtures("parsed_here")
 
 EXPORTED = [name for name, outcome in table.read().items() if not outcome.startswith("refused")]
-SHOWN = {name for number, name in enumerate(EXPORTED) if number % 9 == 0}
+SHOWN = {name for number, name in enumerate(EXPORTED) if number % 24 == 0}
 STEPS, SAMPLES = 50, 8
 
 
@@ -79,11 +79,12 @@ def test_on_a_grid_of_powers_of_two_no_spike_differs_on_onnxruntime(name: str, t
     target.emit(graph, tmp_path)
     done = target.run(tmp_path, found.inputs)
     assert judged(found, done).equal
-    for population in interpret_bounded(graph, found.inputs, found.reference.spikes, dtype="float32").exact:
+    exact = interpret_bounded(graph, found.inputs, found.reference.spikes, dtype="float32").exact
+    for population in exact & set(found.reference.spikes):
         np.testing.assert_array_equal(found.reference.spikes[population], done.spikes[population], err_msg=population)
 
 
-@pytest.mark.parametrize("name", some(EXPORTED, {name for number, name in enumerate(EXPORTED) if number % 40 == 7}))
+@pytest.mark.parametrize("name", some(EXPORTED, {name for number, name in enumerate(EXPORTED) if number % 90 == 7}))
 def test_a_graph_comes_back_out_of_an_onnx_file_and_runs_as_before(name: str, tmp_path: Path) -> None:
     found = traced(name)
     graph = discretise(found.graph)

@@ -103,7 +103,7 @@ TABLE = (
     Bad("a changed byte", lambda f: _bytes("in.pt", _flipped())(f), ("in.pt", *NIR), 2, ("corrupt",)),
     Bad("a plain pickle", _bytes("in.pt", pickle.dumps({"a": 1}, 2)), ("in.pt", *NIR), 2, ("pickle",)),
     Bad("a zip of something else", _zip, ("in.pt", *NIR), 2, ("format version",)),
-    Bad("onnx", _bytes("in.pt", b"\x08\x0a\x12\x04test\x3a\x02\x12\x00"), ("in.pt", *NIR), 2, ("onnx", "not a model")),
+    Bad("onnx", _bytes("in.pt", b"\x08\x0a\x12\x04test\x3a\x02\x12\x00"), ("in.pt", *NIR), 2, ("operator set",)),
     Bad("beyond a limit", _nothing, (DIGITS, *NIR, "--max-bytes", "1000"), 2, ("limit",)),
     Bad("nan weight", _foreign(weight=np.full((3, 2), np.nan)), ("in.nir", "--dt", "1e-3", *NIR), 2, ("nan", "finite")),
     Bad("infinite weight", _foreign(weight=np.full((3, 2), np.inf)), ("in.nir", "--dt", "1e-3", *NIR), 2, ("finite",)),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bulk import some
 from counted_nets import weighted
 from numpy.typing import NDArray
 from torch import nn
@@ -133,7 +134,7 @@ NEURONS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("name", some(NEURONS, list(NEURONS)[::3]))
 def test_a_loop_over_time_is_traced_and_equal_in_every_spike(name: str) -> None:
     model = weighted(Loop(NEURONS[name]()), GAIN.get(name.split("-")[0], 2.0))
     traced = equal(model, raster())
@@ -248,7 +249,7 @@ def states_of(neuron: Any, x: torch.Tensor) -> dict[str, Array]:
 ALONE = [name for name in NEURONS if not name.startswith(("RLeaky-", "RSynaptic-")) or "-one-" in name]
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", some(ALONE, list(ALONE)[::4]))
 def test_every_state_is_snntorchs_in_float64(name: str) -> None:
     """Neurons alone: behind one, snnTorch's float32 spikes do not go into a layer of float64."""
     neuron = NEURONS[name]()

@@ -14,6 +14,7 @@ import pytest
 import torch
 from battery.case import Case
 from battery.containers import CASES
+from bulk import some
 from norse.torch.functional import izhikevich
 from norse.torch.module.izhikevich import Izhikevich
 from norse_battery import CLASSES, FIRST_STEP, model, raster
@@ -47,12 +48,12 @@ def learned(p: Any) -> Any:
 
 
 @pytest.mark.parametrize("each", [False, True], ids=["one number", "a number for each neuron"])
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", some(CLASSES, list(CLASSES)[::4]))
 def test_a_file_of_torch_save_is_traced_as_the_model_is(name: str, each: bool, tmp_path: Path) -> None:
     assert_same_file(model(name, each=each), raster(), tmp_path)
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSES if not name.startswith("Izhikevich")])
+@pytest.mark.parametrize("name", some([n for n in CLASSES if not n.startswith("Izhikevich")], list(CLASSES)[1::5]))
 def test_parameters_that_were_trained_are_read_as_such(name: str, tmp_path: Path) -> None:
     original = model(name, each=True)
     original[1].p = learned(original[1].p)
@@ -65,12 +66,12 @@ def _numbers(p: Any) -> list[Any]:
     return [inner for value in p for inner in (_numbers(value) if hasattr(value, "_asdict") else [value])]
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSES if name not in FIRST_STEP])
+@pytest.mark.parametrize("name", some([name for name in CLASSES if name not in FIRST_STEP], list(CLASSES)[2::5]))
 def test_models_in_float64_are_read_as_such(name: str, tmp_path: Path) -> None:
     assert_same_file(model(name, each=True, dtype=torch.float64), raster(dtype=torch.float64), tmp_path)
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", some(CLASSES, list(CLASSES)[::4]))
 def test_the_models_of_these_tests_spike(name: str) -> None:
     """Files of silent models would be equal for nothing; readouts have no spikes."""
     reference = trace(model(name, each=True), raster()).reference
@@ -83,7 +84,7 @@ BEHAVIOURS = sorted(
 )
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS)
+@pytest.mark.parametrize("name", some(BEHAVIOURS, list(BEHAVIOURS)[::6]))
 def test_the_behaviours_that_norse_names_are_read(name: str, tmp_path: Path) -> None:
     drive = nn.Linear(9, 5)
     with torch.no_grad():

@@ -245,7 +245,7 @@ def test_a_folder_of_nobody_and_a_folder_in_the_place_of_a_model_are_refused(art
         assert refused.value.fix
     with pytest.raises(InputFileError, match="no artefact of any target"):
         norse_export.export(tmp_path, "sim", out=tmp_path / "m.sim")
-    with pytest.raises(InputFileError, match="of target chip holds whole numbers, and no model"):
+    with pytest.raises(InputFileError, match="of target chip holds what the model became, and no model"):
         norse_export.export(artefact, "sim", out=tmp_path / "m.sim")
     with pytest.raises(UsageError, match="says its own dt"):
         norse_export.run(artefact, loading=LoadChoice(dt=1e-3))
@@ -336,8 +336,9 @@ def test_the_command_line_hands_the_vendor_on(artefact: Path, words: list[str], 
 
 def test_export_to_all_targets_makes_one_folder(model: Path, tmp_path: Path) -> None:
     result = norse_export.export(model, "all", out=tmp_path / "out", integers=IntegerChoice(search=False))
-    assert [(one.target, one.error) for one in result.targets] == [(name, None) for name in ("nir", "sim", "chip")]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["m.chip", "m.nir", "m.sim"]
+    names = ("nir", "onnx", "sim", "chip")
+    assert [(one.target, one.error) for one in result.targets] == [(name, None) for name in names]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"m.{name}" for name in names)
 
 
 def test_among_all_targets_one_that_cannot_be_loaded_is_told_and_the_others_are_made(
@@ -354,7 +355,7 @@ def test_among_all_targets_one_that_cannot_be_loaded_is_told_and_the_others_are_
     monkeypatch.setattr(registry, "load", load)
     monkeypatch.delitem(registry._TARGETS, "sim")
     result = norse_export.export(model, ["all"], out=tmp_path / "out")
-    assert [(one.target, one.error) for one in result.targets] == [("nir", None), ("chip", error)]
+    assert [(one.target, one.error) for one in result.targets] == [("nir", None), ("onnx", None), ("chip", error)]
     assert result.error is error
     with pytest.raises(MissingDependencyError):
         norse_export.export(model, ["all", "chip"], out=tmp_path / "other")
