@@ -13,6 +13,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
@@ -60,10 +61,11 @@ class Exported:
     peak: int
 
 
-def exported(folder: Path, parameters: int) -> Exported:
-    """Save a model of that many weights, and export it with the installed command."""
+def exported(folder: Path, parameters: int, *, target: str = "nir", more: tuple[str, ...] = ()) -> Exported:
+    """Save a model of that many weights, and export it with the installed command. more: options of it."""
     n = math.isqrt(parameters)
-    weight = np.random.default_rng(0).normal(0, 1 / math.sqrt(n), (n, n)).astype(np.float32)
+    weight = np.random.default_rng(0).standard_normal((n, n), np.float32)
+    weight /= np.float32(math.sqrt(n))
     folder.mkdir()
     with (folder / "model.pt").open("wb") as file:
         write_saved(file, dense_model(weight))
@@ -71,7 +73,7 @@ def exported(folder: Path, parameters: int) -> Exported:
     (folder / "stub" / "torch" / "__init__.py").write_text(TORCH)
     path = os.pathsep.join(filter(None, (str(folder / "stub"), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": path, "TORCH_WAS_IMPORTED": str(folder / "torch_was_imported")}
-    command = [Path(sys.executable).with_name("norse-export"), "model.pt", "--target", "nir", "--no-verify"]
+    command = [Path(sys.executable).with_name("norse-export"), "model.pt", "--target", target, "--no-verify", *more]
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
@@ -79,7 +81,7 @@ def exported(folder: Path, parameters: int) -> Exported:
         time.sleep(0.002)
     assert process.returncode == 0
     assert not (folder / "torch_was_imported").exists()
-    return Exported(folder / "model.nir", weight, peak)
+    return Exported(folder / f"model.{target}", weight, peak)
 
 
 def family(root: int) -> list[int]:
@@ -123,10 +125,34 @@ def test_the_torch_of_this_test_tells_when_it_is_imported(tmp_path: Path) -> Non
     assert (tmp_path / "imported").exists()
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no /proc/self/smaps_rollup here")
-def test_the_memory_of_an_export_grows_by_two_copies_of_its_weights_at_most(tmp_path: Path) -> None:
-    small, large = (exported(tmp_path / str(millions), millions * MILLION) for millions in (1, 8))
+measured = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no /proc/self/smaps_rollup here")
+
+
+@measured
+@pytest.mark.parametrize(("target", "sizes"), [("nir", (1, 8)), ("onnx", (8, 16))])
+def test_the_memory_of_an_export_grows_by_two_copies_of_its_weights_at_most(
+    target: str, sizes: tuple[int, int], tmp_path: Path
+) -> None:
+    small, large = (exported(tmp_path / str(one), one * MILLION, target=target) for one in sizes)
     assert small.peak > small.weight.nbytes  # measured at all
     assert large.peak > small.peak
     grown = large.weight.nbytes - small.weight.nbytes
     assert large.peak - small.peak <= COPIES * grown + SLACK
+
+
+@measured
+@pytest.mark.slow
+def test_half_a_billion_weights_are_exported_to_onnx_in_little_more_than_their_own_memory(tmp_path: Path) -> None:
+    done = exported(tmp_path / "m", 500 * MILLION, target="onnx", more=("--max-bytes", "4G"))
+    size = done.weight.nbytes
+    assert size <= done.peak <= 1.3 * size
+    folder, row = done.artefact, done.weight[7].copy()
+    del done
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    raster = np.zeros((2, 1, len(row)), np.float32)
+    raster[0, 0, 3] = 1
+    outputs = [one.name for one in session.get_outputs()]
+    given = dict(zip(outputs, session.run(None, {"input": raster}), strict=True))
+    assert given["output"].shape == raster.shape
+    expected = float(row[3]) * (1 - 0.2) ** 2  # its current after two steps: dt / tau_syn is 0.2
+    assert given["1.i"][0, 7] == pytest.approx(expected, rel=1e-5)

@@ -20,7 +20,7 @@ from .bodies import DOMAIN
 from .models import Model
 
 Array = NDArray[Any]
-MAX_INSIDE = 256 * 2**20  # bytes of initializers in one file
+MAX_INSIDE = 16 * 2**20  # bytes of initializers in one file; while it is written, they are in memory five times
 DATA = "model.data"
 DIGEST_KEY = f"{DOMAIN}.numbers"  # of the initializers, among the metadata
 _MIN_OUTSIDE = 1024  # bytes: smaller tensors always stand inside, so that shapes can be inferred
