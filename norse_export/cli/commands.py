@@ -149,7 +149,8 @@ def check(model: Path, **given: Any) -> Request:
 
         targets = tuple(dict.fromkeys(given["targets"]))
         loading, integers = options.load_choice(given), options.integer_choice(given)
-        return pipeline.check(model, targets, loading=loading, integers=integers)
+        form = options.form_choice(given)
+        return pipeline.check(model, targets, loading=loading, integers=integers, form=form)
 
     see = options.check_line(model, given) if given["quiet"] else "listed on standard output"
     return _request("check", call, given, see)

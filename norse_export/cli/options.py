@@ -315,13 +315,13 @@ def load_choice(given: Given) -> LoadChoice:
 
 
 def check_line(file: Path, given: Given) -> str:
-    """The command line that lists every finding about a file, with the same choices of target, loading and integers."""
+    """The command line that lists every finding about a file, with the same choices of all that changes them."""
     words = ["norse-export", "check", str(file)]
     for target in given.get("targets", ()):
         words += ["--target", target]
     if given["framework"] is not None:
         words += ["--as", given["framework"]]
-    for name in ("dt", *_STEP_CHOICES, "factory", "time", *_LIMITS, *_INTEGERS):
+    for name in ("dt", *_STEP_CHOICES, "factory", "time", *_LIMITS, *_INTEGERS, "opset"):
         if given.get(name) is not None:
             words += [f"--{name.replace('_', '-')}", str(given[name])]
     for layer, bits in given.get("layer_bits", ()):
@@ -329,5 +329,5 @@ def check_line(file: Path, given: Given) -> str:
     if given["input_shape"] is not None:
         words += ["--input-shape", ",".join(map(str, given["input_shape"]))]
     flags = {"--override": given["override"], "--per-channel": given.get("per_channel", False)}
-    flags["--no-search"] = not given.get("search", True)
+    flags |= {"--no-search": not given.get("search", True), "--fixed": bool(given.get("fixed"))}
     return shlex.join([*words, *(flag for flag, is_given in flags.items() if is_given)])
