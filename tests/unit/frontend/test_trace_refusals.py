@@ -337,7 +337,7 @@ class Outputs(nn.Module):
 
 GIVEN: dict[str, tuple[Any, str]] = {
     "two outputs and a state": (lambda h, z, s: (z, h, s), "outputs"),
-    "a dict": (lambda h, z, s: {"z": z}, "outputs"),
+    "a list in a dict": (lambda h, z, s: {"z": [z]}, "outputs"),
     "nothing": (lambda h, z, s: None, "outputs"),
     "a constant": (lambda h, z, s: (torch.ones(3, 6), s), "output"),
     "a state": (lambda h, z, s: (s.v, s), "output"),
