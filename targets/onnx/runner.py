@@ -124,6 +124,7 @@ def _onnxruntime(model: Path | bytes, folder: Path) -> Session:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # sums in one order, however many cores there are
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # the operators as written
     options.log_severity_level = 3
     given: Any = model if isinstance(model, bytes) else str(model)
     if isinstance(model, bytes):

@@ -19,7 +19,7 @@ from norse_export.formats.onnx.files import SCAN, STEP, models_of
 from norse_export.interpret import interpret
 from norse_export.interpret.fixed import emulate
 from norse_export.ir.graph import Edge, Graph
-from norse_export.ir.layers import Conv, Pool
+from norse_export.ir.layers import Conv, Linear, Pool
 from norse_export.target import Stage
 from norse_export.targets.onnx import OnnxTarget, runner
 from norse_export.targets.onnx.runner import run_models, runner_for
@@ -206,3 +206,32 @@ def test_the_loop_of_the_page_runs_and_gives_what_the_scan_gives(
     expected = interpret(graph, frames)
     np.testing.assert_array_equal(names["given"]["output"], expected.outputs["output"][-1])
     np.testing.assert_array_equal(names["states"]["1.v"], expected.final_state["1"]["v"])
+
+
+def test_a_gain_that_a_runtime_would_multiply_into_weights_is_run_as_it_is_written(tmp_path: Path) -> None:
+    """In float64, where no rounding is forgiven, with weights that are no short fractions."""
+    weight = RNG.normal(size=(20, 12)).astype(np.float32)
+    graph = discrete_chain(
+        (12,), Linear(weight), cuba_lif((20,), dtype="float64", r=np.float64(9.7), v_th=0.5), dtype="float64"
+    )
+    OnnxTarget().emit(graph, tmp_path)
+    frames = raster(40, 4, 12)
+    expected, done = interpret(graph, frames), OnnxTarget().run(tmp_path, frames)
+    assert expected.spikes["1"].any()
+    np.testing.assert_array_equal(expected.final_state["1"]["v"], done.final_state["1"]["v"])
+
+
+def test_a_runtime_that_optimises_gives_the_same_bits_in_one_step_and_in_a_scan(tmp_path: Path) -> None:
+    import onnxruntime
+
+    graph, frames = net(), raster(25, 3, 12)
+    OnnxTarget().emit(graph, tmp_path)
+    step, _ = models_of(graph, opset=18)
+    scan, once = (onnxruntime.InferenceSession(str(tmp_path / name)) for name in (SCAN, STEP))
+    states = {one.before: np.broadcast_to(one.initial, (3, *one.shape)) for one in step.states}
+    names = ["output", *(one.after for one in step.states)]
+    (whole,) = scan.run(["output"], frames)
+    for t, frame in enumerate(frames["input"]):
+        sent, *after = once.run(names, {"input": frame, **states})
+        np.testing.assert_array_equal(sent, whole[t])
+        states = dict(zip(states, after, strict=True))
