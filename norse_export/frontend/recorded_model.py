@@ -19,10 +19,10 @@ from norse_export.frontend.hidden import hidden_in, hidden_states
 from norse_export.frontend.readouts import of_value, sent_by
 from norse_export.frontend.recorder import Recorder, Recording, recording_modules, recording_steps
 from norse_export.frontend.reference import call_model, takes_state
-from norse_export.frontend.returned import returned
+from norse_export.frontend.returned import recorded_states, returned
 from norse_export.frontend.time_rows import described
 from norse_export.frontend.undisturbed import Weights
-from norse_export.ir.doubts import ENCODERS, IMAGES, READOUTS
+from norse_export.ir.doubts import ENCODERS, IMAGES, READOUTS, STATES
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.stages import ContinuousNode
@@ -66,6 +66,8 @@ def record(
         metadata[IMAGES] = json.dumps(sorted(steady.recording.images))
     if steady.builder.readouts:
         metadata[READOUTS] = json.dumps(steady.builder.readouts)
+    if steady.beside:
+        metadata[STATES] = json.dumps(steady.beside)
     return Graph(graph.nodes, graph.edges, metadata), steady
 
 
@@ -107,12 +109,16 @@ def _recordings(
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One call of the model: what was recorded, the state that it returned, and whether it cannot go on from there."""
+    """One call of the model: what was recorded, the state that it returned, and whether it cannot go on from there.
+
+    beside: populations of whose states it returned a record over the steps.
+    """
 
     recording: Recording
     inputs: tuple[str, ...]
     state: Any
     ended: bool
+    beside: tuple[str, ...] = ()
 
     @property
     def builder(self) -> Builder:
@@ -180,7 +186,8 @@ def _recorded(
         return Recorded(recording, names, None, ended=True)
     for suffix, sent in found.outputs.items():
         _record_output(recording, sent, lead, _free(f"output{suffix}", taken), type(model).__name__)
-    return Recorded(recording, names, found.state, ended=False)
+    beside = recorded_states(recording, found.state) if step is None else ()
+    return Recorded(recording, names, found.state, ended=False, beside=beside)
 
 
 def _input_names(model: torch.nn.Module, count: int, taken: frozenset[str]) -> tuple[str, ...]:

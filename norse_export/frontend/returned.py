@@ -65,6 +65,12 @@ def returned(recording: Recording, result: Any, *, stateful: bool) -> Returned |
     return None
 
 
+def recorded_states(recording: Recording, state: Any) -> tuple[str, ...]:
+    """Populations of whose states a model returns something that it made itself: a record over the steps."""
+    values = [recording.value(tensor) for tensor in tensors_in(state) if id(tensor) not in recording.states]
+    return tuple(sorted({value.state_of for value in values if value is not None and value.state_of}))
+
+
 def _is_state(recording: Recording, state: Any, output: Any, *, stateful: bool) -> bool:
     """Whether what stands beside an output is no further output.
 

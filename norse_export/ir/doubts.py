@@ -15,6 +15,7 @@ from norse_export.ir.stages import ContinuousNode
 ENCODERS = "encoders"  # in the graph's metadata: modules before the graph's inputs, whose rasters the inputs take
 IMAGES = "images"  # in the graph's metadata: inputs of which the model takes one image, that an encoder shows each step
 READOUTS = "readouts"  # in the graph's metadata: outputs of which the model gives something made of all steps, and what
+STATES = "recorded_states"  # in the graph's metadata: populations of whose states the model returns a record, too
 COUNTED = "counted_in_steps"  # in the graph's metadata: frameworks without a dt, from which the populations come
 
 
@@ -52,6 +53,10 @@ def _outside(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
             f"the model makes of all steps: {how}; that is no part of what is exported: this output gives each step"
         )
         yield Finding("boundary", "warning", name, message, "read it out on the host, over all steps")
+
+    for name in _named(graph, STATES):
+        message = "the model returns a record of its states beside the output: it is no output of what is exported"
+        yield Finding("boundary", "warning", name, message, "norse-export run -o TRACE gives every state at every step")
 
 
 def _named(graph: Graph[ContinuousNode], key: str) -> dict[str, str]:

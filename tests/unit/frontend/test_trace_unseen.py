@@ -15,6 +15,7 @@ from torch import nn
 
 import norse_export
 from norse_export.frontend.time_axis import find_time
+from norse_export.ir.doubts import doubts
 
 
 def raster(steps: int = 12, samples: int = 3, cells: int = 6) -> torch.Tensor:
@@ -267,3 +268,24 @@ def test_a_function_is_no_further_place_of_a_module_of_its_name() -> None:
     (other,) = (spikes for name, spikes in traced.reference.spikes.items() if name != "lif")
     assert second.any()
     assert (other == second.numpy()).all()
+
+
+def test_a_record_of_states_beside_the_output_is_told() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(6, 5), norse.LIFCell()
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            state, spikes, membranes = None, [], []
+            for step in x:
+                z, state = self.lif(self.fc(step) * 5, state)
+                spikes.append(z)
+                membranes.append(state.v)
+            return torch.stack(spikes), torch.stack(membranes)
+
+    torch.manual_seed(0)
+    traced = norse_export.trace(Both().eval(), (torch.rand(12, 2, 6) < 0.5).float())
+    (finding,) = [one for one in doubts(traced.graph) if one.kind == "boundary"]
+    assert (finding.where, finding.severity) == ("lif", "warning")
+    assert "a record of its states" in finding.message

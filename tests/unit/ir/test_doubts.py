@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_nets import DT, chain, cuba_li, cuba_lif, dense
 
-from norse_export.ir.doubts import ENCODERS, IMAGES, READOUTS, doubts
+from norse_export.ir.doubts import ENCODERS, IMAGES, READOUTS, STATES, doubts
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Linear, Scale
 from norse_export.ir.neurons import IF, LIF
@@ -61,6 +61,7 @@ def test_ordinary_networks_give_no_warning() -> None:
         (ENCODERS, '{"input": "net.0"}', "input", "warning", "the encoder 'net.0' is no part of what is exported"),
         (IMAGES, '["input"]', "input", "note", "the model takes one image"),
         (READOUTS, '{"output": "max, softmax"}', "output", "warning", "the model makes of all steps: max, softmax;"),
+        (STATES, '["output"]', "output", "warning", "the model returns a record of its states beside the output"),
     ],
 )
 def test_what_stands_outside_of_the_graph_is_told(key: str, said: str, where: str, severity: str, what: str) -> None:
