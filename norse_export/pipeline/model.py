@@ -119,7 +119,7 @@ _NO_STEP = Finding(
     "rung_1_only",
     "warning",
     "reference",
-    "rung 1 only: no framework has a step like that of a layer, so the reference is the interpreter on the traced graph",
+    "rung 1 only: no framework has the step of a layer, so the reference is the interpreter on the traced graph",
     "leave the inputs out: what the model did on the stored ones is in the file",
 )
 
