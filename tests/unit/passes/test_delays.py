@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from norse_export.errors import GraphError
+from norse_export.errors import GraphError, LimitError
 from norse_export.interpret import interpret
 from norse_export.ir.delay import MAX_STEPS, Delay
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Input, Output, Scale, Sum
 from norse_export.ir.neurons import LI
-from norse_export.passes.delays import on_edges
+from norse_export.passes.delays import MAX_LENGTHS, on_edges
 from norse_export.passes.discretise import discretise
 
 DT = 1e-3
@@ -97,3 +97,11 @@ def test_no_whole_number_of_steps_is_refused(delay: np.ndarray, told: str) -> No
     with pytest.raises(GraphError, match=told) as caught:
         Delay(delay, DT)
     assert caught.value.fix
+
+
+def test_a_node_of_more_lengths_than_there_may_be_masks_is_refused() -> None:
+    lengths = np.arange(MAX_LENGTHS + 1)
+    with pytest.raises(LimitError, match=f"delays of {MAX_LENGTHS + 1} different lengths in one node"):
+        on_edges(chain(Delay(seconds(*lengths), DT)))
+    few = on_edges(chain(Delay(seconds(*np.minimum(lengths, MAX_LENGTHS - 1)), DT)))
+    assert len(few.nodes) == 3 + MAX_LENGTHS
