@@ -8,7 +8,7 @@ OUT := build/demo
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-bulk test-slow test-vendor coverage lint format bench clean
+.PHONY: demo test test-bulk test-slow test-vendor coverage lint format bench docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
@@ -62,6 +62,10 @@ bench: $(STAMP)  ## ratios measured in one run, with a description of the machin
 	$(BIN)/python benchmarks/sim.py
 	$(BIN)/python benchmarks/cycles.py
 	$(BIN)/python benchmarks/spinnaker.py
+	$(BIN)/python benchmarks/onnx_scan.py
+
+docs: $(STAMP)  ## write docs/coverage.md anew
+	$(BIN)/python -W ignore docs/write_coverage.py
 
 clean:
 	rm -rf $(VENV) $(VENDOR) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
