@@ -48,7 +48,10 @@ class Call:
 
 
 Rule = Callable[[Call, Builder], Value]
-BATCH_AXIS = "give the example input as [T, B, ...], with a batch axis also for one sample: example_input.unsqueeze(1)"
+BATCH_AXIS = (
+    "give the example input as [T, B, ...], with a batch axis also for one sample: example_input.unsqueeze(1); "
+    "a model that makes its time steps itself has to loop over those of its input"
+)
 
 
 def array(tensor: torch.Tensor) -> NDArray[Any]:

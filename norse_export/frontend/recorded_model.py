@@ -224,7 +224,7 @@ def _no_output(recording: Recording, value: Value | None, lead: int) -> tuple[st
     if value.state_of:
         message, fix = (
             f"the output is the state of {value.state_of!r}",
-            "return what a layer gives: an LI gives its potential",
+            "return what a layer gives: spikes, or the potential of Norse's LI; norse-export run -o gives every state",
         )
         return None if any(finding.kind == "state" for finding in findings) else ("output", message, fix)
     if value.rows and not findings:
