@@ -8,7 +8,7 @@ OUT := build/demo
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-bulk test-slow test-vendor coverage lint format bench docs clean
+.PHONY: demo test test-bulk test-battery test-slow test-vendor coverage lint format bench docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
@@ -25,6 +25,9 @@ test: $(STAMP)  ## the default suite
 
 test-bulk: $(STAMP)  ## more cases of what the default suite has a few of
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m bulk
+
+test-battery: $(STAMP)  ## every model of the battery, in float64, on grids and as ONNX
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m battery
 
 test-slow: $(STAMP)  ## what the default suite is too short for
 	$(BIN)/python -m pytest -m slow

@@ -13,10 +13,12 @@ def numbers(count: int, shown: int) -> list[Any]:
     return [pytest.param(number, marks=() if number < shown else (pytest.mark.bulk,)) for number in range(count)]
 
 
-def some(values: Iterable[Any], shown: Container[Any], ids: Iterable[str] | None = None) -> list[Any]:
-    """The values for `parametrize`; those that are not among `shown` are bulk."""
+def some(
+    values: Iterable[Any], shown: Container[Any], ids: Iterable[str] | None = None, mark: Any = pytest.mark.bulk
+) -> list[Any]:
+    """The values for `parametrize`; those that are not among `shown` are bulk, or have another mark."""
     names = list(values)
     return [
-        pytest.param(value, marks=() if value in shown else (pytest.mark.bulk,), id=identity)
+        pytest.param(value, marks=() if value in shown else (mark,), id=identity)
         for value, identity in zip(names, ids or [None] * len(names), strict=True)
     ]

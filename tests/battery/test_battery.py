@@ -2,7 +2,7 @@
 
 The table is tests/golden/battery.txt: one line for each model, with the reasons of those that are refused, by tracing,
 by the target nir, or in float64. `pytest --update-golden` rewrites it; the difference is read. The default suite does
-some of this, and `make test-bulk` all of it.
+some of this, and `make test-battery` all of it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_the_table_has_a_line_for_every_model() -> None:
     assert list(TABLE) == list(MODELS)
 
 
-@pytest.mark.parametrize("name", some(MODELS, SHOWN))
+@pytest.mark.parametrize("name", some(MODELS, SHOWN, mark=pytest.mark.battery))
 def test_a_model_is_equal_to_norse_in_every_spike_or_refused_for_the_reason_in_the_table(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -104,7 +104,9 @@ def test_a_model_is_equal_to_norse_in_every_spike_or_refused_for_the_reason_in_t
         assert outcome == TABLE[name]
 
 
-@pytest.mark.parametrize("name", some([name for name in EXPORTED if name not in SINGLE_ONLY], A_FEW))
+@pytest.mark.parametrize(
+    "name", some([name for name in EXPORTED if name not in SINGLE_ONLY], A_FEW, mark=pytest.mark.battery)
+)
 def test_in_float64_every_spike_and_every_state_is_norses(name: str) -> None:
     """States after twelve of the steps; those of every class of neurons after each step are seen in test_families."""
     model, found = traced(name, torch.float64)
@@ -116,7 +118,7 @@ def test_in_float64_every_spike_and_every_state_is_norses(name: str) -> None:
     assert compared > 0 or not found.reference.final_state
 
 
-@pytest.mark.parametrize("name", some(EXPORTED, A_FEW))
+@pytest.mark.parametrize("name", some(EXPORTED, A_FEW, mark=pytest.mark.battery))
 def test_on_a_grid_of_powers_of_two_no_spike_differs(name: str) -> None:
     _, found = traced(name, grid=True)
     assert_fires(found.reference)

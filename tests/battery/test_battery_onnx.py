@@ -55,7 +55,7 @@ def part(found: Traced, steps: int, samples: int) -> Traced:
     )
 
 
-@pytest.mark.parametrize("name", some(EXPORTED, SHOWN))
+@pytest.mark.parametrize("name", some(EXPORTED, SHOWN, mark=pytest.mark.battery))
 def test_a_model_runs_on_onnxruntime_equal_to_norse(name: str, tmp_path: Path) -> None:
     found, target = traced(name), registry.load("onnx")
     graph = discretise(found.graph)
@@ -71,7 +71,7 @@ def test_a_model_runs_on_onnxruntime_equal_to_norse(name: str, tmp_path: Path) -
         assert comparison.equal, comparison.first_divergence
 
 
-@pytest.mark.parametrize("name", some(EXPORTED, SHOWN))
+@pytest.mark.parametrize("name", some(EXPORTED[::3], SHOWN, mark=pytest.mark.battery))
 def test_on_a_grid_of_powers_of_two_no_spike_differs_on_onnxruntime(name: str, tmp_path: Path) -> None:
     """Of populations whose inputs no order of the sums can change: a batch normalisation leaves the grid."""
     found, target = traced(name, grid=True), registry.load("onnx")
@@ -84,7 +84,7 @@ def test_on_a_grid_of_powers_of_two_no_spike_differs_on_onnxruntime(name: str, t
         np.testing.assert_array_equal(found.reference.spikes[population], done.spikes[population], err_msg=population)
 
 
-@pytest.mark.parametrize("name", some(EXPORTED, {name for number, name in enumerate(EXPORTED) if number % 90 == 7}))
+@pytest.mark.parametrize("name", some(EXPORTED[7::10], EXPORTED[7::90], mark=pytest.mark.battery))
 def test_a_graph_comes_back_out_of_an_onnx_file_and_runs_as_before(name: str, tmp_path: Path) -> None:
     found = traced(name)
     graph = discretise(found.graph)

@@ -75,7 +75,8 @@ NORM = {
     "weight": DOUBLED, "bias": DOUBLED, "running_mean": DOUBLED, "running_var": DOUBLED,
     "num_batches_tracked": TRAINING,
 }  # fmt: skip
-DROPOUT = {"p": TRAINING, "inplace": "the same values either way"}
+SAME = "the same values either way"
+DROPOUT = {"p": TRAINING, "inplace": SAME}
 SNN = {
     "activation": To(lambda x, state, p, dt: (x, state)),
     "activation_sparse": SPARSE,
@@ -126,10 +127,10 @@ FIELDS: dict[type, dict[str, Any]] = {
     nn.Dropout1d: DROPOUT,
     nn.Dropout2d: DROPOUT,
     nn.Identity: {},
-    nn.ReLU: {"inplace": To(True)},
-    nn.ReLU6: {"inplace": To(True), "min_val": To(0.5), "max_val": To(2.0)},
-    nn.Hardtanh: {"inplace": To(True), "min_val": To(0.5), "max_val": To(2.0)},
-    nn.LeakyReLU: {"inplace": To(True), "negative_slope": To(0.5)},
+    nn.ReLU: {"inplace": SAME},
+    nn.ReLU6: {"inplace": SAME, "min_val": To(0.5), "max_val": To(2.0)},
+    nn.Hardtanh: {"inplace": SAME, "min_val": To(0.5), "max_val": To(2.0)},
+    nn.LeakyReLU: {"inplace": SAME, "negative_slope": To(0.5)},
     nn.AvgPool1d: {
         "kernel_size": To((2,)), "stride": To((1,)), "padding": To((1,)), "ceil_mode": To(True),
         "count_include_pad": "acts with padding only: REFUSED of test_trace_layers.py",
