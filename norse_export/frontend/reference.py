@@ -232,13 +232,14 @@ class _Places:
     states: dict[str, Any] = field(default_factory=dict)  # by name: what it returned last
 
     def __call__(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
-        home, names = next(iter(self.records.values())).home, [*self.records]
+        first, names = next(iter(self.records.values())), [*self.records]
+        home, encoder = first.home, first.encoder
         if len(names) > 1:
-            given = home.given(module, args, kwargs, args[0] if args else None)
+            given = None if encoder else home.given(module, args, kwargs, args[0] if args else None)
             fresh = [name for name in names if name not in self.states]
             going_on = (name for name, state in self.states.items() if given is not None and same_state(given, state))
             names = [next(going_on, (fresh or names)[0])]
-            self.states[names[0]] = home.outcome(module, result).state
+            self.states[names[0]] = None if encoder else home.outcome(module, result).state
         self.records[names[0]](module, args, result)
 
 

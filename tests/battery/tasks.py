@@ -52,6 +52,7 @@ class Cart(nn.Module):
         self.dropout, self.readout = nn.Dropout(0.5), snn.LILinearCell(12, 2)
 
     def forward(self, x):
+        x = 2 * x - 1
         positive, negative = self.encoder(torch.relu(50 * x)), self.encoder(torch.relu(-50 * x))
         x = torch.cat([positive, negative], dim=2)
         steps, batch, _ = x.shape
