@@ -14,7 +14,6 @@ from norse_export.program.operations import Instruction, Op, Rounding
 from norse_export.program.program import Program
 
 NARROWING = (Op.SATURATE, Op.WRAP, Op.WRAP_ONCE)
-_TRUTH = (Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL, Op.AND, Op.OR, Op.NOT)
 _PLAIN = {
     Op.ADD: "I({0} + {1})",
     Op.SUB: "I({0} - {1})",
@@ -61,12 +60,6 @@ class Variant:
     uniform: bool
     exact: bool
     observed: bool
-
-
-def is_truth(program: Program, number: int) -> bool:
-    """Whether an instruction gives a truth value."""
-    step = program.instructions[number]
-    return step.op in _TRUTH or (step.op is Op.WHERE and all(is_truth(program, n) for n in step.operands[1:]))
 
 
 def narrowing(program: Program) -> tuple[int, ...]:
@@ -162,7 +155,7 @@ class _Text:
 
     def __init__(self, program: Program, variant: Variant) -> None:
         self.program, self.variant = program, variant
-        self.truths = [is_truth(program, number) for number in range(len(program.instructions))]
+        self.truths = program.truths
 
     def lines(self) -> tuple[list[tuple[str, str]], list[str]]:
         """Names and kinds of the arguments, and the lines of the loop."""
@@ -178,18 +171,18 @@ class _Text:
         body += [f"a{number}[j] = {self.whole(new)}" for number, new in zip(states, program.state, strict=True)]
         body += [f"a{number}[j] = I(0)" for number in ports]
         for place, number in enumerate(results(program, observed=variant.observed)):
-            arguments.append((f"r{place}", "np.uint8" if self.truths[number] else "I"))
+            arguments.append((f"r{place}", "np.uint8" if number in self.truths else "I"))
             body.append(f"r{place}[j] = v{number}")
         arguments += [] if variant.exact or not narrowing(program) else [("counters", "counters")]
         return arguments, body
 
     def whole(self, number: int) -> str:
         """A value as a number: a truth value is 0 or 1."""
-        return f"I(v{number})" if self.truths[number] else f"v{number}"
+        return f"I(v{number})" if number in self.truths else f"v{number}"
 
     def truth(self, number: int) -> str:
         """A value as a truth value: a number is true where it is not 0."""
-        return f"v{number}" if self.truths[number] else f"(v{number} != 0)"
+        return f"v{number}" if number in self.truths else f"(v{number} != 0)"
 
     def instruction(self, number: int) -> list[str]:
         """The lines of one instruction."""
@@ -210,7 +203,7 @@ class _Text:
             case _:
                 logical = 3 if step.op in (Op.AND, Op.OR, Op.NOT) else 0  # so many operands are truth values
                 if step.op is Op.WHERE:
-                    logical = 3 if self.truths[number] else 1
+                    logical = 3 if number in self.truths else 1
                 given = [self.truth(n) if place < logical else self.whole(n) for place, n in enumerate(step.operands)]
                 return [f"v{number} = " + _PLAIN[step.op].format(*given, c=f"c{number}")]
 

@@ -62,7 +62,7 @@ class PackedPopulation:
 
     def result_type(self, number: int) -> str:
         """Name of the element type in which the kernel writes the value of an instruction."""
-        return "uint8" if codegen.is_truth(self.node.program, number) else self.dtype
+        return "uint8" if number in self.node.program.truths else self.dtype
 
     def kernel(self, *, observed: bool) -> int:
         """Address of the update; observed: of one that writes the program's observables."""
@@ -119,7 +119,7 @@ def _packed(
         _stacked(initial, dtype, prod(node.shape)),
         tuple(constant.values()) if variant.uniform else tuple(array.ctypes.data for array in arrays),
         tuple(arrays),
-        values=not codegen.is_truth(program, program.output),
+        values=program.output not in program.truths,
     )
 
 

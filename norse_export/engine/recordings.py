@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.engine import codegen
 from norse_export.engine.calls import Symbol
 from norse_export.engine.connections import read_by_host
 from norse_export.engine.population import PackedPopulation
@@ -58,7 +57,7 @@ def recorded(
     for name, packed in populations.items():
         program = packed.node.program
         if program.spike is not None:
-            dtype = "uint8" if codegen.is_truth(program, program.spike) else "int32"
+            dtype = "uint8" if program.spike in program.truths else "int32"
             found[SPIKES, name] = Kind(packed.size, dtype)
         for key in program.variables:
             found[FINAL, name, key] = Kind(packed.size, "int64", end=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from norse_export.errors import InputFileError, locating
 from norse_export.formats.node_codec import decode_node, encode_node
+from norse_export.ir.arrays import few
 from norse_export.ir.fixed import (
     ConvSynapses,
     Delivery,
@@ -146,8 +147,7 @@ def _array(value: Any, arrays: Mapping[str, Array]) -> Array:
 def _keep_named(values: Mapping[str, Array], key: str, arrays: Arrays) -> dict[str, Any]:
     """Arrays of one value for each neuron, by number: a name may be longer than a tensor's may be."""
     return {
-        name: _keep_array(_compact(value), f"{key}.{number}", arrays)
-        for number, (name, value) in enumerate(values.items())
+        name: _keep_array(few(value), f"{key}.{number}", arrays) for number, (name, value) in enumerate(values.items())
     }
 
 
@@ -219,13 +219,6 @@ def _instruction(value: Any, number: int) -> Instruction:
 def _numbered(value: Any) -> tuple[int, ...]:
     _need(isinstance(value, list) and all(type(number) is int for number in value), "a list of numbers is missing")
     return tuple(value)
-
-
-def _compact(array: Array) -> Array:
-    """One number where it is the same for every neuron; the node spreads it again."""
-    first = array.reshape(-1)[:1]
-    same = all(stride == 0 for stride in array.strides) or array.tobytes() == first.tobytes() * array.size
-    return first.reshape(()) if same else array
 
 
 def _plain(value: Any, key: str, arrays: Arrays) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 from numpy.typing import NDArray
 
 from norse_export.errors import InputFileError, locating
+from norse_export.ir.arrays import few
 from norse_export.ir.delay import Delay
 from norse_export.ir.layers import Conv, Flatten, Input, Layer, Linear, Output, Pool, Scale, Sum
 from norse_export.ir.neurons import KINDS, CubaLIF, Kind, NeuronModel
@@ -36,7 +37,7 @@ def encode_node(node: ContinuousNode, key: str, arrays: Arrays) -> dict[str, Any
         return _encode_population(node, key, arrays)
     if isinstance(node, Elementwise):
         tensors = {name: f"{key}.{name}" for name in node.parameters}
-        arrays |= {tensors[name]: _compact(value) for name, value in node.parameters.items()}
+        arrays |= {tensors[name]: few(value) for name, value in node.parameters.items()}
         told = {"type": "Elementwise", "function": node.function, "shape": list(node.shape)}
         return {**told, "parameters": {name: {"tensor": tensor} for name, tensor in tensors.items()}}
     encoded: dict[str, Any] = {"type": type(node).__name__}
@@ -81,7 +82,7 @@ def _encode_population(node: NeuronModel, key: str, arrays: Arrays) -> dict[str,
     for name in node.kind.names:
         value = node.get(name)
         if value is not None:
-            arrays[f"{key}.{name}"] = value if name in node.kind.dynamics.matrices else _compact(value)
+            arrays[f"{key}.{name}"] = value if name in node.kind.dynamics.matrices else few(value)
         encoded[name] = None if value is None else {"tensor": f"{key}.{name}"}
     if node.recurrent or node.kind is CubaLIF:
         encoded["recurrent"] = node.recurrent
@@ -199,10 +200,3 @@ _PLAIN: dict[str, tuple[Callable[[Any], bool], Callable[[Any], Any]]] = {
     "Scheme": (lambda value: isinstance(value, str) and value in SCHEMES, str),
     "Literal['avg', 'sum', 'max']": (lambda value: value in ("avg", "sum", "max"), str),
 }
-
-
-def _compact(array: NDArray[Any]) -> NDArray[Any]:
-    """One number for a parameter that is the same for every neuron; the node spreads it again."""
-    first = array.reshape(-1)[:1]
-    same = all(stride == 0 for stride in array.strides) or array.tobytes() == first.tobytes() * array.size
-    return first.reshape(()) if same else array

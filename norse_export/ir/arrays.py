@@ -27,9 +27,16 @@ def first_non_finite(array: FloatArray) -> tuple[int, ...] | None:
     return None
 
 
-def compact(array: FloatArray) -> FloatArray:
+def compact(array: NDArray[Any]) -> NDArray[Any]:
     """Give a view with one value along every axis on which all values are one in memory; it broadcasts back."""
     return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
+
+
+def few(array: NDArray[Any]) -> NDArray[Any]:
+    """One number, [], of an array whose values all have the same bits, and else the array; it broadcasts back."""
+    held = compact(array)
+    first = held.reshape(-1)[:1]
+    return first.reshape(()) if held.tobytes() == first.tobytes() * held.size else array
 
 
 def first_true(found: NDArray[np.bool_]) -> tuple[int, ...] | None:

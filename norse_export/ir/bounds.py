@@ -21,11 +21,9 @@ from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput, Popul
 from norse_export.ir.graph import Graph
 from norse_export.ir.stages import FixedNode
 from norse_export.program.interval import BOOLEAN, Interval, bits_of
-from norse_export.program.operations import Op
 from norse_export.program.ranges import FARTHEST, Ranges, intervals, state_ranges
 
 Totals = NDArray[np.int64]
-_BOOLEAN = (Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL, Op.AND, Op.OR, Op.NOT)
 _CHUNK = 1 << 22  # weights looked at together
 
 
@@ -145,7 +143,7 @@ def source_intervals(graph: Graph[FixedNode]) -> Mapping[str, Interval]:
 
 def _sent(node: Population) -> Interval:
     program = node.program
-    if program.instructions[program.output].op in _BOOLEAN:
+    if program.output in program.truths:
         return BOOLEAN
     anything = dict.fromkeys((*program.ports, *program.variables), (-FARTHEST, FARTHEST))
     low, high = intervals(program, {**anything, **_extremes(node.parameters)})[program.output]

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from norse_export.errors import UnsupportedError
 from norse_export.passes.scaled import ZERO, Arithmetic, Floats, Known, Number, Value, computed
 from norse_export.program.laws import Law
-from norse_export.program.operations import Instruction, Op, Symbol
+from norse_export.program.operations import COMPARED, Instruction, Op, Symbol
 from norse_export.program.program import Program
 
 _MERGED = (Op.ADD, Op.SUB, Op.WHERE, Op.MIN, Op.MAX)  # what keeps a count a count
@@ -208,7 +208,7 @@ class _Translation:
         numbers = [one for one in given if not isinstance(one, Symbol)]
         if len(numbers) < len(given):
             raise UnsupportedError(f"{step.op} of a truth value has no integer form", where=step.op, fix="use where")
-        if all(isinstance(one, Known) for one in numbers) and step.op not in _COMPARED:
+        if all(isinstance(one, Known) for one in numbers) and step.op not in COMPARED:
             return computed(step.op, *numbers)  # type: ignore[arg-type]
         return self.arithmetic(step.op, numbers)
 
@@ -270,9 +270,6 @@ class _Translation:
     def narrow(self, whole: Symbol | int, bits: int | None = None) -> Symbol:
         symbol = self.write.tape.record(Op.CONSTANT, constants=(whole,)) if isinstance(whole, int) else whole
         return self.write.narrowed(symbol, bits or self.law.state_bits)
-
-
-_COMPARED = (Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL)
 
 
 def translated(

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from norse_export.program.interval import Interval, hull, kept_by, meet, result, within
-from norse_export.program.operations import Instruction, Op
+from norse_export.program.operations import COMPARED, Instruction, Op
 
 Facts = dict[int, Interval]
 _MOST_WAYS = 8  # in which a condition may come about; beyond, it says nothing
-_COMPARED = (Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL)
 
 
 class Worlds:
@@ -128,7 +127,7 @@ class Worlds:
                 together = [both for pair in product(*ways) if (both := _merged(*pair)) is not None]
             return together if len(together) <= _MOST_WAYS else [{}]
         facts: Facts = {condition: (int(holds), int(holds))}
-        if step.op in _COMPARED:
+        if step.op in COMPARED:
             for number, fact in self._compared(step, holds=holds):
                 if (common := meet(facts.get(number, fact), fact)) is None:
                     return []

@@ -56,6 +56,11 @@ class Op(StrEnum):
     WRAP_ONCE = "wrap_once"
 
 
+COMPARED = (Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL)
+LOGICAL = (Op.AND, Op.OR, Op.NOT)
+TRUTHS = (*COMPARED, *LOGICAL)  # whose values are truth values
+
+
 class Rounding(StrEnum):
     """How a number that is divided by a power of two becomes a whole one."""
 

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from inspect import Parameter, signature
 from typing import Any
 
-from norse_export.program.operations import Instruction, Op, Symbol, Tape
+from norse_export.program.operations import TRUTHS, Instruction, Op, Symbol, Tape
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,15 @@ class Program:
     def constants(self) -> tuple[int, ...]:
         """The numbers that are written in the program, in the order of its instructions."""
         return tuple(value for step in self.instructions for value in step.constants)
+
+    @cached_property
+    def truths(self) -> frozenset[int]:
+        """Numbers of the instructions that give a truth value."""
+        found = set[int]()
+        for number, step in enumerate(self.instructions):
+            if step.op in TRUTHS or (step.op is Op.WHERE and found.issuperset(step.operands[1:])):
+                found.add(number)
+        return frozenset(found)
 
     @cached_property
     def structure(self) -> tuple[object, ...]:

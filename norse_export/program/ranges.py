@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from norse_export.program.branches import Worlds
 from norse_export.program.interval import WORD, Interval, covering, kept_by, within
-from norse_export.program.operations import Op
+from norse_export.program.operations import COMPARED, Op
 from norse_export.program.program import Program
 from norse_export.program.widths import check_int64
 
@@ -95,7 +95,7 @@ def _asked(program: Program) -> tuple[int, ...]:
     found = []
     for number, step in enumerate(program.instructions):
         kinds = [program.instructions[operand].op for operand in step.operands]
-        if step.op in (Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL) and Op.STATE in kinds and set(kinds) <= set(plain):
+        if step.op in COMPARED and Op.STATE in kinds and set(kinds) <= set(plain):
             found.append(number)
     return tuple(found[:_ASKED])
 

@@ -16,6 +16,8 @@ from onnx import FunctionProto, NodeProto, TensorProto, helper
 from norse_export.program.operations import Instruction, Op
 from norse_export.program.program import Family, Program
 
+from .names import Names
+
 DOMAIN = "norse_export"  # of local functions
 DOMAIN_VERSION = 1
 OPERATORS = {
@@ -37,7 +39,6 @@ OPERATORS = {
     Op.WHERE: "Where",
 }
 _GIVEN = (Op.PORT, Op.STATE, Op.PARAMETER)
-_OF_BOOLS = frozenset({Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL, Op.AND, Op.OR, Op.NOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,7 @@ class _Writer:
         self.type = TensorProto.DOUBLE if dtype == "float64" else TensorProto.FLOAT
         self.nodes: list[NodeProto] = []
         self.names: dict[int, str] = {}
-        self.taken = {step.name for step in program.instructions if step.op in _GIVEN}
-
-    def fresh(self, name: str) -> str:
-        """A name that no other value has."""
-        while name in self.taken:
-            name += "_"
-        self.taken.add(name)
-        return name
+        self.fresh = Names(step.name for step in program.instructions if step.op in _GIVEN).fresh
 
     def write(self, number: int, step: Instruction) -> None:
         """Add what one instruction is."""
@@ -109,7 +103,7 @@ class _Writer:
 
     def give(self, number: int, name: str) -> None:
         """Give a value of the program as an output of the function."""
-        if self.program.instructions[number].op in _OF_BOOLS:
+        if number in self.program.truths:
             self.add("Cast", (self.names[number],), name, to=self.type)
         else:
             self.add("Identity", (self.names[number],), name)

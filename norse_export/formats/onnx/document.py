@@ -17,7 +17,7 @@ from norse_export.errors import locating
 from norse_export.formats.fixed_codec import decode_fixed, encode_fixed
 from norse_export.formats.graph_file import Form
 from norse_export.formats.node_codec import corrupt, decode_node, encode_node
-from norse_export.ir.arrays import compact
+from norse_export.ir.arrays import compact, few
 from norse_export.ir.fixed import FixedInput, Population, SparseSynapses
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Linear
@@ -46,13 +46,6 @@ def computed(graph: Graph[DiscreteNode]) -> Graph[DiscreteNode]:
         return replace(node, folded=None) if isinstance(node, Linear | Conv) and node.folded is not None else node
 
     return graph.map(one)
-
-
-def few(value: Array) -> Array:
-    """A value for each neuron as one number, where all share its bits; it spreads again."""
-    held = compact(value)
-    first = held.reshape(-1)[:1]
-    return first.reshape(()) if held.tobytes() == first.tobytes() * held.size else value
 
 
 def _as(value: Array, dtype: str) -> Array:
@@ -106,26 +99,9 @@ def _decode(name: str, encoded: Any, arrays: Mapping[str, Array], where: str) ->
         return Neuron(family=made, shape=tuple(encoded["shape"]), dt=encoded["dt"], **values)
 
 
-FORM: Form[DiscreteNode] = Form(
-    key="graph",
-    number=FORMAT,
-    graph="graph",
-    parser="norse_export.formats.onnx.parse:parse",
-    fix="export the model again",
-    encode=_encode,
-    decode=_decode,
-)
-
-
-FIXED: Form[FixedNode] = Form(
-    key="graph",
-    number=FORMAT,
-    graph="fixed graph",
-    parser="norse_export.formats.onnx.parse:parse",
-    fix="export the model again",
-    encode=encode_fixed,
-    decode=decode_fixed,
-)
+_PARSER, _FIX = "norse_export.formats.onnx.parse:parse", "export the model again"
+FORM: Form[DiscreteNode] = Form("graph", FORMAT, "graph", _PARSER, _FIX, _encode, _decode)
+FIXED: Form[FixedNode] = Form("graph", FORMAT, "fixed graph", _PARSER, _FIX, encode_fixed, decode_fixed)
 
 
 def described(graph: Graph[Any], tensors: Mapping[tuple[str, str], str]) -> tuple[dict[str, Any], Arrays]:

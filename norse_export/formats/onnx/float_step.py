@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from norse_export.ir.arrays import few
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import KINDS
@@ -13,7 +14,6 @@ from norse_export.ir.stages import DiscreteNode, Neuron
 from norse_export.program.program import Family
 
 from .bodies import Body, float_body
-from .document import few
 from .layers import write_layer
 from .names import Names
 from .step import HeldBack, Signal, StepGraph, arriving

@@ -13,15 +13,13 @@ from typing import Any
 
 from onnx import NodeProto, TensorProto, helper
 
-from norse_export.program.operations import Instruction, Op, Rounding
+from norse_export.program.operations import LOGICAL, Instruction, Op, Rounding
 from norse_export.program.program import Program
 
 from .bodies import DOMAIN, OPERATORS, Body
 from .names import Names
 
 _GIVEN = (Op.PORT, Op.STATE, Op.PARAMETER, Op.RANDOM, Op.CLOCK)
-OF_BOOLS = frozenset({Op.GREATER, Op.GREATER_EQUAL, Op.EQUAL, Op.AND, Op.OR, Op.NOT})
-_LOGICAL = frozenset({Op.AND, Op.OR, Op.NOT})
 CLOCK = "t"  # the input that counts steps
 
 
@@ -44,11 +42,7 @@ def integer_body(program: Program, name: str, opset: int) -> Body:
     for observed, number in program.observe:
         outputs.append(writer.names.fresh(f"{observed}_observed"))
         numbers.append(number)
-    for number, output in zip(numbers, outputs, strict=True):
-        writer.add("Identity", (values.whole(number),), output)
-    opsets = [helper.make_opsetid("", opset)]
-    function = helper.make_function(DOMAIN, name, list(inputs), outputs, writer.nodes, opsets)
-    return Body(function, inputs, tuple(outputs))
+    return writer.body(name, inputs, [values.whole(number) for number in numbers], outputs, opset)
 
 
 def given(program: Program) -> tuple[str, ...]:
@@ -69,6 +63,16 @@ class IntegerWriter:
         name = self.names.fresh(operator.lower()) if output is None else output
         self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
+
+    def body(
+        self, name: str, inputs: tuple[str, ...], values: Sequence[str], outputs: Sequence[str], opset: int
+    ) -> Body:
+        """The function of what was written; outputs: under which names it gives which values."""
+        for value, output in zip(values, outputs, strict=True):
+            self.add("Identity", (value,), output)
+        opsets = [helper.make_opsetid("", opset)]
+        function = helper.make_function(DOMAIN, name, list(inputs), list(outputs), self.nodes, opsets)
+        return Body(function, inputs, tuple(outputs))
 
     def number(self, value: int) -> str:
         """A constant."""
@@ -128,36 +132,34 @@ class IntegerWriter:
 
 
 class _Values:
-    """The values of a program, each written when it is first asked for in the order of its instructions."""
+    """The values of a program, written in the order of its instructions, and taken as what an operator needs."""
 
     def __init__(self, writer: IntegerWriter, program: Program) -> None:
         self.writer = writer
+        self.truths = program.truths
         self.names: list[str] = []
-        self.bools: set[int] = set()
-        for number, step in enumerate(program.instructions):
+        for step in program.instructions:
             self.names.append(self._written(step))
-            if step.op in OF_BOOLS or (step.op is Op.WHERE and set(step.operands[1:]) <= self.bools):
-                self.bools.add(number)
 
     def whole(self, number: int) -> str:
         """A value as int64."""
         name = self.names[number]
-        return self.writer.add("Cast", (name,), to=TensorProto.INT64) if number in self.bools else name
+        return self.writer.add("Cast", (name,), to=TensorProto.INT64) if number in self.truths else name
 
     def truth(self, number: int) -> str:
         """A value as a truth value."""
         name = self.names[number]
-        return name if number in self.bools else self.writer.add("Cast", (name,), to=TensorProto.BOOL)
+        return name if number in self.truths else self.writer.add("Cast", (name,), to=TensorProto.BOOL)
 
     def _written(self, step: Instruction) -> str:
         writer = self.writer
         if step.op in _GIVEN:
             return step.name or CLOCK
-        if step.op in _LOGICAL:
+        if step.op in LOGICAL:
             return writer.add(OPERATORS[step.op], [self.truth(operand) for operand in step.operands])
         if step.op is Op.WHERE:
             condition, *chosen = step.operands
-            take = self.truth if set(chosen) <= self.bools else self.whole
+            take = self.truth if set(chosen) <= self.truths else self.whole
             return writer.add("Where", (self.truth(condition), *(take(operand) for operand in chosen)))
         operands = [self.whole(operand) for operand in step.operands]
         match step.op:

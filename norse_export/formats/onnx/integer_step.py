@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 from onnx import TensorProto
 
+from norse_export.ir.arrays import few
 from norse_export.ir.bounds import synapses_intervals
 from norse_export.ir.fixed import FixedInput, Population, Synapses
 from norse_export.ir.graph import Graph, Shape
@@ -22,8 +23,7 @@ from norse_export.program.operations import Op
 from norse_export.program.program import Program
 
 from .bodies import Body, float_body
-from .document import few
-from .integer_bodies import CLOCK, OF_BOOLS, given, integer_body
+from .integer_bodies import CLOCK, given, integer_body
 from .layers import write_layer
 from .names import Names
 from .philox import philox_body
@@ -124,7 +124,7 @@ class _Writer:
             outputs.append(step.between("spike"))
         if program.spike is not None:
             step.spiking[name] = outputs[-1] if program.spike != program.output else sent
-            if program.instructions[program.spike].op not in OF_BOOLS:
+            if program.spike not in program.truths:
                 step.graded.add(name)
         for observed, _ in program.observe:
             step.observed[name, observed] = step.between(f"{observed}.observed")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from onnx import helper
-
 from norse_export.program.philox import M0, M1, ROUNDS, W0, W1
 
-from .bodies import DOMAIN, Body
+from .bodies import Body
 from .integer_bodies import IntegerWriter
 
 _INPUTS = ("neuron", "step", "sample", "stream", "key0", "key1")
@@ -26,10 +24,7 @@ def philox_body(opset: int) -> Body:
         c1, c3 = low1, low0
         if number < ROUNDS - 1:
             k0, k1 = (writer.rest(writer.add("Add", (k, writer.number(w))), 32) for k, w in ((k0, W0), (k1, W1)))
-    output = writer.add("Identity", (c0,), writer.names.fresh("word"))
-    opsets = [helper.make_opsetid("", opset)]
-    function = helper.make_function(DOMAIN, "philox4x32", list(_INPUTS), [output], writer.nodes, opsets)
-    return Body(function, _INPUTS, (output,))
+    return writer.body("philox4x32", _INPUTS, (c0,), (writer.names.fresh("word"),), opset)
 
 
 def _product(writer: IntegerWriter, word: str, factor: int) -> tuple[str, str]:

@@ -14,6 +14,8 @@ from norse_export.ir.fixed import ConvSynapses, Delivery, DenseSynapses, SparseS
 from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.stages import FixedNode
 
+from .bodies import Body
+from .integer_bodies import IntegerWriter
 from .step import StepGraph
 from .windows import gathered, products, shaped, window_cells, window_count
 
@@ -115,16 +117,20 @@ def _sparse(node: SparseSynapses, x: str, step: StepGraph, dtype: np.dtype[np.ge
 
 def _delivered(delivery: Delivery, total: str, name: str, step: StepGraph) -> None:
     """Wrap and shift a sum, as int64, under the name."""
-    if delivery.wrap_bits is not None:
-        half = step.constant("half", np.array(1 << (delivery.wrap_bits - 1), np.int64))
-        span = step.constant("span", np.array(1 << delivery.wrap_bits, np.int64))
-        moved = step.add("Mod", (step.add("Add", (total, half), step.between("moved")), span), step.between("rest"))
-        total = step.add("Sub", (moved, half), step.between("wrapped"))
-    power = step.constant("power", np.array(1 << abs(delivery.shift), np.int64)) if delivery.shift else ""
-    if delivery.shift > 0:
-        step.add("Mul", (total, power), name)
-    elif delivery.shift < 0:
-        rest = step.add("Mod", (total, power), step.between("below"))
-        step.add("Div", (step.add("Sub", (total, rest), step.between("multiple")), power), name)
-    else:
+    if delivery.wrap_bits is None and not delivery.shift:
         step.add("Identity", (total,), name)
+    else:
+        step.call(_delivery_body(delivery, step.opset), (total,), (name,))
+
+
+def _delivery_body(delivery: Delivery, opset: int) -> Body:
+    """What becomes of a sum, as a function that is named for it: "delivery_wrap21_left6"."""
+    bits, shift = delivery.wrap_bits, delivery.shift
+    name = "delivery" if bits is None else f"delivery_wrap{bits}"
+    writer = IntegerWriter({"total"})
+    value = "total" if bits is None else writer.wrapped("total", bits)
+    if shift > 0:
+        name, value = f"{name}_left{shift}", writer.add("Mul", (value, writer.number(1 << shift)))
+    elif shift < 0:
+        name, value = f"{name}_right{-shift}", writer.floor(value, -shift)
+    return writer.body(name, ("total",), (value,), ("delivered",), opset)
