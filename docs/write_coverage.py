@@ -9,28 +9,24 @@ as `norse-export check` does. Weights are on a grid of powers of two, so that th
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+import torch
+from coverage_rows import SECTIONS, Row
 
-import torch  # noqa: E402  # behind the path
-from coverage_rows import SECTIONS, Row  # noqa: E402  # behind the path
+from norse_export import registry
+from norse_export.errors import ExportError, Finding
+from norse_export.files.limits import Limits
+from norse_export.frontend.trace import trace
+from norse_export.pipeline.choices import IntegerChoice
+from norse_export.pipeline.model import Model, Truth, graph_truth
+from norse_export.pipeline.staging import Staged, stage
+from norse_export.pipeline.tracing import check_trace
+from norse_export.target import Stage
 
-from norse_export import registry  # noqa: E402
-from norse_export.errors import ExportError, Finding  # noqa: E402
-from norse_export.files.limits import Limits  # noqa: E402
-from norse_export.frontend.trace import trace  # noqa: E402
-from norse_export.pipeline.choices import IntegerChoice  # noqa: E402
-from norse_export.pipeline.model import Model, Truth, graph_truth  # noqa: E402
-from norse_export.pipeline.staging import Staged, stage  # noqa: E402
-from norse_export.pipeline.tracing import check_trace  # noqa: E402
-from norse_export.target import Stage  # noqa: E402
-
-PAGE = HERE / "coverage.md"
+PAGE = Path(__file__).parent / "coverage.md"
 TARGETS = registry.names()
 HEAD = """# What goes where
 

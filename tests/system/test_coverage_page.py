@@ -20,7 +20,7 @@ TITLES = ("Neurons", "Layers", "Functions", "Structures", *PACKAGES)
 
 @pytest.fixture(scope="module")
 def coverage() -> Iterator[ModuleType]:
-    path = list(sys.path)
+    sys.path.insert(0, str(DOCS))  # as the script itself has it
     spec = importlib.util.spec_from_file_location("coverage_page", DOCS / "write_coverage.py")
     assert spec is not None
     assert spec.loader is not None
@@ -28,7 +28,7 @@ def coverage() -> Iterator[ModuleType]:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     yield module
-    sys.path[:] = path
+    sys.path.remove(str(DOCS))
     del sys.modules[spec.name]
 
 
