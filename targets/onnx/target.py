@@ -14,6 +14,7 @@ from norse_export.errors import ExportError, Finding, UsageError
 from norse_export.files.limits import Limits
 from norse_export.formats.onnx.files import LARGEST_OPSET, LEAST_OPSET, SCAN, models_of, write_folder
 from norse_export.formats.onnx.read import is_ours, read_onnx
+from norse_export.formats.onnx.write import DATA
 from norse_export.ir.bounds import all_ranges
 from norse_export.ir.fixed import ConvSynapses, DenseSynapses, FixedInput
 from norse_export.ir.graph import Graph
@@ -109,7 +110,7 @@ def _impossible_names(graph: Graph[Any]) -> Iterator[Finding]:
 
 def _limits(artefact: Path) -> Limits:
     """As much as the files have bytes: nothing in them is compressed."""
-    files = artefact.iterdir() if artefact.is_dir() else artefact.parent.glob("*")
+    files = artefact.iterdir() if artefact.is_dir() else (artefact, artefact.parent / DATA)
     size = sum(file.stat().st_size for file in files if file.is_file())
     return Limits(max_bytes=max(2 * size, Limits().max_bytes))
 
