@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from norse_export.errors import ExportError, Finding, UnsupportedError, locating
+from norse_export.frontend.likeness import alike, leading_to
 from norse_export.ir.graph import Edge, Graph
-from norse_export.ir.layers import Input, Output, Scale
+from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import NeuronModel
-from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import ContinuousNode
 
 _BN_FIX = "let the batch normalisation be the only one that takes the layer's output"
@@ -69,6 +69,7 @@ class Builder:
     silenced: set[str] = field(default_factory=set)  # nodes that only heard what comes before step 0
     readouts: dict[str, str] = field(default_factory=dict)  # output -> what the model makes of its steps afterwards
     classes: dict[Finding, type[ExportError]] = field(default_factory=dict)  # of findings that were raised as errors
+    _made: dict[Any, list[Value]] = field(default_factory=dict)  # in this step: name and sources -> what was made
     _kept: list[Value] = field(default_factory=list)  # keeps ids in `replaced` from being used again
 
     def unique(self, name: str, *, module: bool = False) -> str:
@@ -83,7 +84,11 @@ class Builder:
         return candidate
 
     def add(self, name: str, make: Callable[[], ContinuousNode], lead: int, *sources: tuple[Value, str]) -> Value:
-        """Add a node fed by `sources` (value, port), in this order; a node that is impossible becomes a finding."""
+        """Add a node fed by `sources` (value, port), in this order; a node that is impossible becomes a finding.
+
+        What a layer of a step makes twice of the same is one node: a state is often made of what a layer gives, for its
+        shape alone, before the layer is called again.
+        """
         heard = tuple(source for source in sources if not source[0].silent)
         if sources and not heard:
             self.silenced.add(name)
@@ -99,14 +104,32 @@ class Builder:
             self.refuse("batch_norm", name, "a value is used both before and after its batch normalisation", _BN_FIX)
         if any(value.node is None for value, _ in sources):
             return Value(None, lead)
+        into = [Edge(value.node, name, port, self._late(value)) for value, port in sources if value.node is not None]
+        key = self._key(name, into)
+        if (twin := self._twin(key, node)) is not None:
+            return twin
         self.nodes[name] = node
-        for value, port in sources:
-            if value.node is not None:
-                late = 0 if value.time is None or self.now is None else self.now - value.time
-                self.feedback = self.feedback or late > 0
-                self.edges.append(Edge(value.node, name, port, late))
-                self.consumed.add(value.node)
-        return Value(name, lead, time=self.now)
+        self.edges += into
+        self.feedback = self.feedback or any(edge.delay_steps for edge in into)
+        self.consumed.update(edge.source for edge in into)
+        made = Value(name, lead, time=self.now)
+        self._made.setdefault(key, []).append(made)
+        return made
+
+    def _late(self, value: Value) -> int:
+        return 0 if value.time is None or self.now is None else self.now - value.time
+
+    def _key(self, name: str, into: Sequence[Edge]) -> Any:
+        path, _, number = name.rpartition("@")
+        own = path if path and number.isdecimal() else name
+        return own, tuple((edge.source, edge.port, edge.delay_steps) for edge in into)
+
+    def _twin(self, key: Any, node: ContinuousNode) -> Value | None:
+        """What this step made of the same by the same layer; None of a population, for each has its own state."""
+        if self.now is None or isinstance(node, NeuronModel | Output):
+            return None
+        made = (value for value in self._made.get(key, ()) if id(value) not in self.replaced and value.node)
+        return next((value for value in made if alike(self.nodes[str(value.node)], node)), None)
 
     def connect(self, source: str, target: str, port: str, delay_steps: int) -> None:
         """Add an edge between two nodes."""
@@ -114,11 +137,20 @@ class Builder:
 
     def replace(self, value: Value, node: ContinuousNode) -> Value:
         """Put another node in the place of the one that sends `value`; the old value may not be used any more."""
-        if value.node is not None:
-            self.nodes[value.node] = node
         self.replaced.add(id(value))
         self._kept.append(value)
-        return Value(value.node, value.lead, time=value.time)
+        if value.node is None:
+            return Value(None, value.lead, time=value.time)
+        into = [edge for edge in self.edges if edge.target == value.node]
+        key = self._key(value.node, into)
+        if (twin := self._twin(key, node)) is not None:
+            del self.nodes[value.node]
+            self.edges = [edge for edge in self.edges if edge.target != value.node]
+            return twin
+        self.nodes[value.node] = node
+        made = Value(value.node, value.lead, time=value.time)
+        self._made.setdefault(key, []).append(made)
+        return made
 
     def refuse(self, kind: str, where: str, message: str, fix: str) -> None:
         """Note that something cannot be traced; the recording goes on, to find all that cannot."""
@@ -162,58 +194,10 @@ class Builder:
         if self.findings:
             found = {self.classes.get(finding, UnsupportedError) for finding in self.findings}
             raise (found.pop() if len(found) == 1 else UnsupportedError).of(self.findings)
-        kept = set(_leading_to_outputs(self.nodes, self.edges))
+        kept = set(leading_to(self.edges, self.ends()))
         nodes = {name: node for name, node in self.nodes.items() if name in kept}
         return Graph(nodes, tuple(edge for edge in self.edges if {edge.source, edge.target} <= kept), metadata)
 
-    def structure(self) -> tuple[Any, ...]:
-        """What has to be the same in every recording of one model: names, kinds, shapes, edges."""
-        nodes = tuple(
-            (name, kind_of(node), node.input_shape, node.output_shape, _constants(node))
-            for name, node in self.nodes.items()
-        )
-        return nodes, tuple(self.edges)
-
-
-def _constants(node: ContinuousNode) -> tuple[bytes, ...]:
-    """Constants in the code of the model, which have to be the same at every step."""
-    if isinstance(node, Elementwise):
-        return tuple(value.tobytes() for value in node.parameters.values())
-    return (node.scale.tobytes(),) if isinstance(node, Scale) else ()
-
-
-def kind_of(node: ContinuousNode) -> str:
-    """The kind of a node, as users know it."""
-    return node.kind.name if isinstance(node, NeuronModel) else type(node).__name__
-
-
-def first_difference(one: Builder, other: Builder) -> str | None:
-    """Where two recordings differ, in words: the first node or edge; None where they agree."""
-    (nodes, edges), (other_nodes, other_edges) = one.structure(), other.structure()
-    return _apart(nodes, other_nodes, lambda node: f"node {node[0]!r}") or _apart(
-        edges, other_edges, lambda edge: f"the edge {edge.source!r} -> {edge.target!r}"
-    )
-
-
-def _apart(one: Sequence[Any], other: Sequence[Any], words: Callable[[Any], str]) -> str | None:
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            return f"{words(a)} against {words(b)}" if words(a) != words(b) else words(a)
-    if len(one) != len(other):
-        return words((one if len(one) > len(other) else other)[min(len(one), len(other))])
-    return None
-
-
-def _leading_to_outputs(nodes: dict[str, ContinuousNode], edges: list[Edge]) -> Iterator[str]:
-    """Nodes that an output depends on; a population is kept, so that its spikes are compared, and so is an input."""
-    into: dict[str, list[str]] = {}
-    for edge in edges:
-        into.setdefault(edge.target, []).append(edge.source)
-    work = [name for name, node in nodes.items() if isinstance(node, NeuronModel | Input | Output)]
-    seen = set[str]()
-    while work:
-        name = work.pop()
-        if name not in seen:
-            seen.add(name)
-            yield name
-            work.extend(into.get(name, ()))
+    def ends(self) -> list[str]:
+        """Nodes that are kept, whether or not an output depends on them: so that spikes are compared, and inputs."""
+        return [name for name, node in self.nodes.items() if isinstance(node, NeuronModel | Input | Output)]

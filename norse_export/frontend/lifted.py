@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from norse_export.frontend.builder import Builder, Value, first_difference
+from norse_export.frontend.builder import Builder, Value
 from norse_export.frontend.functions.operations import ASK
+from norse_export.frontend.likeness import first_difference
 from norse_export.frontend.recording import Recording
 
 _PROBE_STEPS = 3
@@ -58,15 +59,16 @@ def lifted(
 
 def _recorded(recording: Recording, module: Any, path: str, raster: Any, x: Value) -> Value:
     """Record one step, after a few have shown that the steps are alike."""
-    carried, state, seen = None, None, list[Builder]()
+    carried, state, seen, sent = None, None, list[Builder](), list[Value | None]()
     for number in range(_PROBE_STEPS):
         with recording.aside(carried) as aside:
-            state = _step(aside, module, raster, number, x, state)[1]
+            gave, state = _step(aside, module, raster, number, x, state)
             carried = aside.calls
             seen.append(aside.builder)
+            sent.append(gave)
     if not recording.builder.findings:
-        for number, later in enumerate(seen[1:], 1):
-            if (difference := first_difference(seen[0], later)) is not None:
+        for number, (later, gave) in enumerate(zip(seen[1:], sent[1:], strict=True), 1):
+            if (difference := first_difference(seen[0], later) or _another(sent[0], gave)) is not None:
                 message = f"the module in Lift does something else at step {number} than at step 0: {difference}"
                 recording.builder.refuse("control_flow", path, message, "make every time step the same")
     last = _step(recording, module, raster, 0, x, None)[0]
@@ -76,6 +78,12 @@ def _recorded(recording: Recording, module: Any, path: str, raster: Any, x: Valu
         message = f"the result is the state of {last.state_of!r}"
         recording.builder.refuse("output", path, message, "return what a layer gives: an LI gives its potential")
     return Value(None if last is None else last.node, 2)
+
+
+def _another(first: Value | None, later: Value | None) -> str | None:
+    """That a step gave what another layer sends, in words."""
+    one, other = (None if value is None else value.node for value in (first, later))
+    return None if one == other else f"it gives what {other!r} sends, and not {one!r}"
 
 
 def _step(

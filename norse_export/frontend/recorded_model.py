@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from norse_export.errors import ExportError, UnsupportedError, UsageError
-from norse_export.frontend.builder import Builder, Value, first_difference
+from norse_export.frontend.builder import Builder, Value
 from norse_export.frontend.frameworks import torch_nn
 from norse_export.frontend.frameworks.table import Tables, assumed_dt, tables
 from norse_export.frontend.hidden import hidden_in, hidden_states
+from norse_export.frontend.likeness import first_difference
 from norse_export.frontend.readouts import of_value, sent_by
 from norse_export.frontend.recorder import Recorder, Recording, recording_modules, recording_steps
 from norse_export.frontend.reference import call_model, takes_state

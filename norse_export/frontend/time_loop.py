@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from norse_export.errors import Finding
-from norse_export.frontend.builder import Builder, Readout, Value, first_difference
+from norse_export.frontend.builder import Builder, Readout, Value
+from norse_export.frontend.likeness import first_difference
 from norse_export.frontend.recording import Recording, tensors_in
 from norse_export.frontend.time_rows import described, packed, rows_of, taken
 from norse_export.ir.layers import Conv, Linear
@@ -155,10 +156,11 @@ class TimeLoop:
         steady = self._steady
         if steady is None:
             return None
+        if self.now < self.steps - 1:
+            return first_difference(steady, builder)
         shorter = builder.copy()
-        if self.now == self.steps - 1:
-            shorter.nodes = {name: node for name, node in builder.nodes.items() if name in steady.nodes}
-            shorter.edges = [edge for edge in builder.edges if edge.target in steady.nodes]
+        shorter.nodes = {name: node for name, node in builder.nodes.items() if name in steady.nodes}
+        shorter.edges = [edge for edge in builder.edges if edge.target in steady.nodes]
         difference = first_difference(steady, shorter)
         if difference is None:
             self._set_behind(builder, [name for name in builder.nodes if name not in steady.nodes])
