@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -46,6 +47,11 @@ def neuron(made: Family, size: int, **changes: Any) -> Neuron:
 
     parameters, state = values(made.parameters), values(made.state)
     return Neuron(family=made, shape=(size,), parameters=parameters, initial_state=state, dt=1e-3)
+
+
+def of_class(graph: Graph[Any], made_of: str) -> Graph[Any]:
+    """The network as if its populations were made of a class of a framework."""
+    return graph.map(lambda _, node: replace(node, made_of=made_of) if isinstance(node, Neuron) else node)
 
 
 def net(made: Family, *, grid: int | None = None, loop: float = 0.1, **changes: Any) -> Graph[Any]:

@@ -14,7 +14,7 @@ import torch
 from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend.builder import Builder, Value
 from norse_export.frontend.frameworks import torch_nn
-from norse_export.frontend.frameworks.table import Tables, assumed_dt, tables
+from norse_export.frontend.frameworks.table import Tables, assumed_dt, classes, tables
 from norse_export.frontend.hidden import hidden_in, hidden_states
 from norse_export.frontend.likeness import first_difference
 from norse_export.frontend.readouts import of_value, sent_by
@@ -58,7 +58,7 @@ def record(
     if steady is None:  # there is always a first step
         raise RuntimeError("nothing was recorded")
     graph = steady.builder.finish({})
-    metadata = assumed_dt(model, table)
+    metadata = {**assumed_dt(model, table), **classes(model, graph, table)}
     over_time = [layer for layer in steady.recording.over_time if layer in graph.nodes]
     metadata |= {OVER_TIME: json.dumps(over_time)} if over_time else {}
     if steady.recording.encoded:
@@ -108,137 +108,6 @@ def _recordings(
             before = recorded
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One call of the model: what was recorded, the state that it returned, and whether it cannot go on from there.
-
-    beside: populations of whose states it returned a record over the steps.
-    """
-
-    recording: Recording
-    inputs: tuple[str, ...]
-    state: Any
-    ended: bool
-    beside: tuple[str, ...] = ()
-
-    @property
-    def builder(self) -> Builder:
-        """The graph that it grew."""
-        return self.recording.builder
-
-
-def _recorded(
-    model: torch.nn.Module,
-    xs: Rasters,
-    step: int | None,
-    before: Recorded | None,
-    table: Tables,
-    weights: Weights,
-    images: Mapping[str, int] = MappingProxyType({}),
-    *,
-    encoders: bool = True,
-) -> Recorded:
-    """Record one call. step: of a model that takes one step a call; None: it takes the whole raster.
-
-    images: inputs that are one image, [B, ...], and how often an encoder shows it; which they are, a first recording
-    tells.
-    """
-    lead = 2 if step is None else 1
-    paths = {id(module): name or type(module).__name__ for name, module in model.named_modules()}
-    taken = frozenset(paths.values())
-    builder = Builder(reserved=taken, now=step)
-    carried = None if before is None else before.recording.calls
-    recording = Recording(builder, paths, table, carried=carried, weights=weights, root=type(model).__name__)
-    recording.encoders = encoders
-    names = _input_names(model, len(xs), taken)
-    xs = tuple(x.clone() for x in xs)
-    for name, x in zip(names, xs, strict=True):
-        dtype: Any = str(x.dtype).removeprefix("torch.")
-        own = 1 if name in images else lead
-        builder.nodes[name] = Input(tuple(x.shape[own:]), dtype)
-        recording.track(x, Value(name, own))
-    state = None
-    if before is not None:
-        state = before.state
-        recording.starts = before.recording.starts
-        recording.track_sent([state, hidden_in(model)], before.recording)
-    raised: ExportError | None = None
-    try:
-        with recording_modules(recording), recording_steps(recording), Recorder(recording):
-            result = call_model(model, xs, state)
-    except ExportError as error:
-        raised = error
-    if recording.loop is not None:
-        recording.loop.leave()
-    if recording.images.keys() - images.keys():
-        known = {**recording.images, **images}
-        return _recorded(model, xs, step, before, table, weights, known, encoders=encoders)
-    recording.images.update(images)
-    if raised is not None:
-        if recording.failed not in {finding.where for finding in builder.findings}:
-            builder.note(_placed(raised, recording))
-        return Recorded(recording, names, None, ended=True)
-    stateful = step is not None and takes_state(model, len(xs))
-    found = returned(recording, result, stateful=stateful)
-    if found is None:
-        message = f"the model returns {_described(result)}, not one tensor or (tensor, state)"
-        fix = "return one output or a list of outputs, and the state of the neurons beside it"
-        recording.builder.refuse("outputs", type(model).__name__, message, fix)
-        return Recorded(recording, names, None, ended=True)
-    for suffix, sent in found.outputs.items():
-        _record_output(recording, sent, lead, _free(f"output{suffix}", taken), type(model).__name__)
-    beside = recorded_states(recording, found.state) if step is None else ()
-    return Recorded(recording, names, found.state, ended=False, beside=beside)
-
-
-def _input_names(model: torch.nn.Module, count: int, taken: frozenset[str]) -> tuple[str, ...]:
-    """Names of the inputs: "input", or those of forward's arguments where there are several."""
-    if count == 1:
-        return (_free("input", taken),)
-    names = list(inspect.signature(model.forward).parameters)[:count]
-    names += [f"input.{number}" for number in range(len(names), count)]
-    return tuple(_free(name, taken) for name in names)
-
-
-def _record_output(recording: Recording, sent: torch.Tensor, lead: int, name: str, where: str) -> None:
-    """Add an output. Of one that is made of all steps, the output of the graph is the raster that it is made of."""
-    builder, value = recording.builder, recording.value(sent)
-    made_of = None if value is None or lead == 1 else of_value(recording, value)
-    if made_of is not None and made_of.node in builder.nodes:
-        shape = builder.nodes[made_of.node].output_shape
-        builder.readouts[name] = ", ".join(made_of.how)
-        builder.add(name, lambda: Output(shape), lead, (Value(made_of.node, lead), "x"))
-    elif (reason := _no_output(recording, value, lead)) is not None:
-        builder.refuse(reason[0], where, *reason[1:])
-    elif value is not None and value.node is not None:
-        shape = tuple(sent.shape[lead:])
-        builder.add(name, lambda: Output(shape), lead, (value, "x"))
-
-
-def _no_output(recording: Recording, value: Value | None, lead: int) -> tuple[str, str, str] | None:
-    """Kind, message and remedy where a value cannot be an output of the graph."""
-    findings, loop = recording.builder.findings, recording.loop
-    collect = "collect what every step gives: torch.stack(outputs)"
-    if value is None:
-        message = "the output does not depend on the input in a way that was traced"
-        return None if findings else ("output", message, "return what the last layer gives")
-    if value.state_of:
-        message, fix = (
-            f"the output is the state of {value.state_of!r}",
-            "return what a layer gives: spikes, or the potential of Norse's LI; norse-export run -o gives every state",
-        )
-        return None if any(finding.kind == "state" for finding in findings) else ("output", message, fix)
-    if value.rows and not findings:
-        message = f"the output holds {described(value, 0 if loop is None else loop.steps)}"
-        return "time_loop", f"{message}, and not the raster of all steps", collect
-    if value.time is not None and lead == 2:
-        message = f"the output is what step {value.time} of the loop gave, and not the raster of all steps"
-        return "output", message, collect
-    if value.node is None and not findings:  # every unknown value has a finding; this keeps it so
-        return "output", "the output could not be traced", "return what the last layer gives"
-    return None
-
-
 def read_outputs(
     model: torch.nn.Module, rasters: Rasters, names: tuple[str, ...], *, encoders: bool = True
 ) -> dict[str, torch.Tensor]:
@@ -263,28 +132,8 @@ def read_outputs(
     return found
 
 
-def _placed(error: ExportError, recording: Recording) -> ExportError:
-    """The error with the path of the module in which the model raised."""
-    if recording.failed and recording.failed != recording.root and error.findings[0].kind == "model_raised":
-        what, fix = error.findings[0].message, error.findings[0].fix
-        return UsageError(what, where=f"{recording.failed}, in {error.where}", fix=fix, kind="model_raised")
-    return error
-
-
 def _second_input(raster: torch.Tensor) -> torch.Tensor:
     """Another raster of the same kind: the same values, shuffled by a fixed seed; half of them where all are one."""
     order = torch.randperm(raster.numel(), generator=torch.Generator().manual_seed(0))
     shuffled = raster.flatten()[order].reshape(raster.shape)
     return raster / 2 if torch.equal(shuffled, raster) else shuffled
-
-
-def _described(result: Any) -> str:
-    if isinstance(result, tuple | list):
-        return f"a {type(result).__name__} of {len(result)}"
-    return f"a {type(result).__name__}"
-
-
-def _free(name: str, taken: frozenset[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name

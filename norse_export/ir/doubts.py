@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from norse_export.errors import Finding
@@ -10,6 +9,7 @@ from norse_export.ir.arrays import compact, first_true
 from norse_export.ir.graph import Graph
 from norse_export.ir.layers import Conv, Linear, Scale
 from norse_export.ir.neurons import CobaLIF, NeuronModel
+from norse_export.ir.notes import named
 from norse_export.ir.stages import ContinuousNode
 
 ENCODERS = "encoders"  # in the graph's metadata: modules before the graph's inputs, whose rasters the inputs take
@@ -39,35 +39,24 @@ def _assumed(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
 
 def _outside(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
     """What the model does before the inputs of the graph, and with what its outputs give."""
-    for name, path in _named(graph, ENCODERS).items():
+    for name, path in named(graph, ENCODERS).items():
         message = f"the encoder {path!r} is no part of what is exported: this input takes the raster that it gives"
         yield Finding("boundary", "warning", name, message, "encode on the host, as the model does")
-    for name in _named(graph, IMAGES):
+    for name in named(graph, IMAGES):
         message = (
             "the model takes one image, which its encoder shows at every step: this input is the image at each step"
         )
         fix = "for targets that take spikes alone, save with encoders='boundary', and encode on the host"
         yield Finding("boundary", "note", name, message, fix)
-    for name, how in _named(graph, READOUTS).items():
+    for name, how in named(graph, READOUTS).items():
         message = (
             f"the model makes of all steps: {how}; that is no part of what is exported: this output gives each step"
         )
         yield Finding("boundary", "warning", name, message, "read it out on the host, over all steps")
 
-    for name in _named(graph, STATES):
+    for name in named(graph, STATES):
         message = "the model returns a record of its states beside the output: it is no output of what is exported"
         yield Finding("boundary", "warning", name, message, "norse-export run -o TRACE gives every state at every step")
-
-
-def _named(graph: Graph[ContinuousNode], key: str) -> dict[str, str]:
-    """What the metadata say of inputs or outputs that the graph has; nothing where they were changed by hand."""
-    try:
-        found = json.loads(graph.metadata.get(key, "{}"))
-    except (ValueError, RecursionError):
-        return {}
-    if isinstance(found, list):
-        found = {name: "" for name in found if isinstance(name, str)}
-    return {name: str(said) for name, said in found.items() if name in graph.nodes} if isinstance(found, dict) else {}
 
 
 def _of_node(name: str, node: ContinuousNode) -> Iterator[Finding]:

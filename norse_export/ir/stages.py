@@ -23,7 +23,7 @@ class Neuron(KeepsShape):
     """A population whose step is a program: one update a step, with nothing implicit.
 
     parameters and initial_state: one value for each neuron, [*shape], in the float type of the model; of the family's
-    matrices [N, N].
+    matrices [N, N]. made_of: the class of the user's framework, as "snnTorch Leaky"; empty where it is not known.
     """
 
     family: Family
@@ -31,6 +31,7 @@ class Neuron(KeepsShape):
     parameters: Mapping[str, FloatArray]
     initial_state: Mapping[str, FloatArray]
     dt: float
+    made_of: str = ""
 
     def __post_init__(self) -> None:
         check_dt(self.dt, "Neuron")
@@ -57,6 +58,11 @@ class Neuron(KeepsShape):
     def spikes(self) -> bool:
         """Whether the population spikes."""
         return self.family.spikes
+
+    @property
+    def in_words(self) -> str:
+        """What a message at the layer calls its neurons: by the user's class, for names of families are ours."""
+        return f"its neurons ({self.made_of})" if self.made_of else "its neurons"
 
 
 ContinuousNode = Layer | NeuronModel | Delay

@@ -10,6 +10,7 @@ from norse_export.ir.arrays import FloatArray, compact
 from norse_export.ir.delay import Delay
 from norse_export.ir.graph import Graph
 from norse_export.ir.neurons import NeuronModel
+from norse_export.ir.notes import CLASSES, named
 from norse_export.ir.stages import ContinuousNode, DiscreteNode, Neuron
 from norse_export.passes.delays import on_edges
 from norse_export.program.families import family
@@ -22,16 +23,17 @@ def discretise(graph: Graph[ContinuousNode]) -> Graph[DiscreteNode]:
     exactly 1 (all of Norse's) leave no trace in the step, others become a parameter `gain`. A reset to zero is one to
     a value, which is 0: whatever carries the one carries the other. Delays of cells become delays of edges.
     """
-    return on_edges(graph).map(_rule)
+    classes = named(graph, CLASSES)
+    return on_edges(graph).map(lambda name, node: _rule(name, node, classes.get(name, "")))
 
 
-def _rule(name: str, node: ContinuousNode) -> DiscreteNode:
+def _rule(name: str, node: ContinuousNode, made_of: str) -> DiscreteNode:
     if isinstance(node, Delay):
         raise TypeError(f"{name}: delays are put onto edges first")
-    return _neuron(node) if isinstance(node, NeuronModel) else node
+    return _neuron(node, made_of) if isinstance(node, NeuronModel) else node
 
 
-def _neuron(node: NeuronModel) -> Neuron:
+def _neuron(node: NeuronModel, made_of: str) -> Neuron:
     kind, gain = node.kind, node.gain
     gained = bool(np.any(compact(gain) != 1.0))
     values: dict[str, FloatArray] = {"gain": gain} if gained else {}
@@ -45,6 +47,7 @@ def _neuron(node: NeuronModel) -> Neuron:
         parameters={name: _cast(value, node.dtype) for name, value in values.items()},
         initial_state={state: _cast(node[name], node.dtype) for state, name in kind.initial.items()},
         dt=node.dt,
+        made_of=made_of,
     )
 
 

@@ -80,7 +80,7 @@ def refusals(name: str, node: Neuron) -> list[Finding]:
     found = []
     family = family_name(node)
     if family not in NAMES:
-        message = f"neurons of family {node.family.name} have no integer form"
+        message = f"{node.in_words} have no integer form"
         found.append(Finding("family", "error", name, message, IN_FLOATS))
     if np.any(node.parameters.get("alpha", np.ones(1)) == 0):
         message = "alpha = dt/tau_mem is 0: nothing that arrives changes the membrane"

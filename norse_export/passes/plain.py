@@ -94,6 +94,12 @@ def peculiarity(node: Neuron) -> str:
     return next((what for start, what in _PECULIAR.items() if form.dynamics.startswith(start)), "a step of their own")
 
 
+def instead(node: Neuron, neurons: str) -> str:
+    """The remedy for neurons that a chip does not have: those of the user's framework that it has, or `neurons`."""
+    framework = node.made_of.partition(" ")[0]
+    return f"use {_INSTEAD.get(framework, neurons)}; or {ELSEWHERE}"
+
+
 def _scaled(lowered: Lowered, projection: Projection, factors: Mapping[str, Floats]) -> Projection:
     if projection.target not in factors:
         return projection
@@ -187,6 +193,10 @@ ELSEWHERE = (
     "export to another target (norse-export check tells which take the model), or run the saved model itself"
     " (norse-export run, parity)"
 )
+_INSTEAD = {  # neurons of a framework without dt that have a plain form on every chip
+    "snnTorch": "Leaky with reset_mechanism='zero'",
+    "SpikingJelly": "IFNode, LIFNode or ParametricLIFNode with a v_reset",
+}
 _BY_SUBTRACTION = "a reset by subtraction"
 _NO_PLAIN_FORM = "a threshold below 0, a membrane that begins above it, or no leak beside a delayed reset"
 _PECULIAR = {  # by how the name of the dynamics begins, the longer ones first

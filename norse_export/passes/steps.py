@@ -76,15 +76,15 @@ def port_of(node: Neuron, port: str) -> str:
 
 def refusals(name: str, node: Neuron, law: Law) -> list[Finding]:
     """Why a population has no integer form."""
-    program, family = node.family.trace(), node.family.name
+    program = node.family.trace()
     found = [
-        Finding("family", "error", name, f"neurons of family {family}: {reason}", IN_FLOATS)
+        Finding("family", "error", name, f"{node.in_words}: {reason}", IN_FLOATS)
         for _, reason in dict(obstacles(program)).items()
     ]
     usual = Law()
     for field in ("reset", "refractory_steps", "max_spikes"):
         if getattr(law, field) != getattr(usual, field):
-            message = f"the law's {field} = {getattr(law, field)} for neurons of family {family}, which have their own"
+            message = f"the law's {field} = {getattr(law, field)} is not for {node.in_words}: their step has its own"
             found.append(Finding("law", "error", name, message, f"leave {field} of the law as it is"))
     if "gain" in node.parameters and np.any(node.parameters["gain"] == 0):
         message = "the gain of an input is 0: nothing that arrives changes the neuron"
@@ -191,7 +191,7 @@ def _real(node: Neuron) -> dict[str, Floats]:
 def _lost(node: Neuron, law: Law, made: Translated) -> list[Finding]:
     found = []
     for name in made.lost:
-        message = f"the factor {name} of family {node.family.name} is lost: {law.decay_bits} bits do not show it"
+        message = f"the factor {name} of {node.in_words} is lost: {law.decay_bits} bits do not show it"
         fix = "use --decay-bits 16" if law.decay_bits < 16 else "train it with a shorter time constant"
         found.append(Finding("decay_lost", "warning", name, message, fix))
     return found

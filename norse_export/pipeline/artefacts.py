@@ -20,6 +20,7 @@ from norse_export.files.limits import Limits
 from norse_export.interpret import checked_inputs
 from norse_export.ir.fixed import FixedInput, Population
 from norse_export.ir.graph import Graph
+from norse_export.ir.notes import CLASSES, named
 from norse_export.ir.run import Run
 from norse_export.ir.stages import Input, Neuron
 from norse_export.pipeline.choices import InputChoice, LoadChoice
@@ -42,6 +43,7 @@ from norse_export.report.results import EdgeSummary, InputSummary, InspectResult
 from norse_export.target import ReadableTarget
 
 Array = NDArray[Any]
+TRAINED = ("weight", "bias", "scale")  # numbers of a layer that are its parameters; all else of it follows from them
 # Files of these kinds are no artefact of any target, and no target is loaded to say so.
 _NEVER = (Kind.SAVED, Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.NPZ, Kind.NPY, Kind.CSV, Kind.EMPTY)
 
@@ -188,7 +190,10 @@ def inspect_artefact(held: Held) -> InspectResult:
     written, graph = artefact_of(held.path), held.graph
     with registry.blaming(held.target.name):
         recorded, runners = held.target.recorded(held.path), held.target.runners()
-    told = {**graph.metadata, "run_by": ", ".join(runners) or "nothing here"}
+    classes = named(graph, CLASSES)
+    told = {key: text for key, text in graph.metadata.items() if key != CLASSES} | {
+        "run_by": ", ".join(runners) or "nothing here"
+    }
     if recorded:
         told["stored_input"] = ", ".join(f"{name} {list(raster.shape)}" for name, raster in recorded.items())
     return InspectResult(
@@ -196,14 +201,14 @@ def inspect_artefact(held: Held) -> InspectResult:
         kind=f"an artefact of target {held.target.name}",
         sha256=written.sha256,
         bytes=written.bytes,
-        nodes=tuple(_node(name, node) for name, node in graph.nodes.items()),
+        nodes=tuple(_node(name, node, classes.get(name)) for name, node in graph.nodes.items()),
         edges=tuple(EdgeSummary(e.source, e.target, e.port, e.delay_steps) for e in graph.edges),
         dt=tuple(dict.fromkeys(node.dt for node in held.populations.values())),
         provenance=told,
     )
 
 
-def _node(name: str, node: Any) -> NodeSummary:
+def _node(name: str, node: Any, made_of: str | None) -> NodeSummary:
     arrays: dict[str, Array] = {}
     for field in fields(node):
         value = getattr(node, field.name)
@@ -213,16 +218,17 @@ def _node(name: str, node: Any) -> NodeSummary:
             arrays |= value
     population = isinstance(node, Population | Neuron)
     details = {key: _described(value, population=population) for key, value in arrays.items()}
-    weights = arrays.get("weight")
-    stored = sum(_distinct(value) for value in node.parameters.values()) if population else 0
+    trained = sum(int(arrays[key].size) for key in TRAINED if key in arrays)
+    stored = sum(_distinct(value) for value in node.parameters.values()) if population else trained
     return NodeSummary(
         name=name,
         type=type(node).__name__,
         input_shape=node.input_shape,
         output_shape=node.output_shape,
-        parameters=stored if weights is None else int(weights.size),
+        parameters=stored,
         dt=node.dt if population else None,
         details=details,
+        made_of=made_of,
     )
 
 

@@ -9,7 +9,7 @@ from norse_export import registry
 from norse_export.errors import ExportError, MissingDependencyError
 from norse_export.pipeline.choices import FormChoice, InputChoice, IntegerChoice, LoadChoice, chosen_inputs
 from norse_export.pipeline.exporting import refuse_unused
-from norse_export.pipeline.fitting import fitting
+from norse_export.pipeline.fitting import fitting, takers
 from norse_export.pipeline.forms import in_form
 from norse_export.pipeline.loading import load_model
 from norse_export.report.results import CheckResult, TargetSummary
@@ -41,7 +41,8 @@ def check(
     for error in (target.error for target in checked if target.target in targets):
         if error is not None:
             raise error
-    return CheckResult(loaded.name, checked, loaded.findings)
+    known = {target.target: target.fits for target in checked}
+    return CheckResult(loaded.name, checked, loaded.findings, takers(loaded, known, integers, loading.limits))
 
 
 def targets() -> tuple[TargetSummary, ...]:

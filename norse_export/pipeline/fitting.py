@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -60,6 +60,18 @@ def _findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
     return findings
 
 
+def takers(model: Model, known: Mapping[str, bool], integers: IntegerChoice, limits: Limits) -> tuple[str, ...] | None:
+    """The targets that take a model, where one that was asked does not; None where none is to be named.
+
+    known: of targets that were asked, whether it fits. The others are asked now, but for a large model.
+    """
+    others = {name: target for name, target in registry.chosen(("all",)).items() if name not in known}
+    if all(known.values()) or (others and _parameters(model) > _LARGE):
+        return None
+    fits = {**known, **{name: fitting(model, name, target, integers, limits).fits for name, target in others.items()}}
+    return tuple(name for name in registry.names() if fits.get(name))
+
+
 def naming_takers(
     error: UnsupportedError, model: Model, target: Target, integers: IntegerChoice, limits: Limits
 ) -> UnsupportedError:
@@ -67,11 +79,10 @@ def naming_takers(
 
     Every other target is asked to check the model. One of whole numbers names no others: what they lose differs.
     """
-    if target.stage is Stage.FIXED or _parameters(model) > _LARGE:
+    found = None if target.stage is Stage.FIXED else takers(model, {target.name: False}, integers, limits)
+    if found is None:
         return error
-    others = {name: other for name, other in registry.chosen(("all",)).items() if name != target.name}
-    takers = [name for name, other in others.items() if fitting(model, name, other, integers, limits).fits]
-    told = f"targets that take this model: {', '.join(takers) or 'none'}; norse-export run runs it as it is"
+    told = f"targets that take this model: {', '.join(found) or 'none'}; norse-export run runs it as it is"
     error.findings = tuple(replace(f, fix=f"{f.fix}; {told}") if f is error.findings[0] else f for f in error.findings)
     error.fix = error.findings[0].fix
     return error

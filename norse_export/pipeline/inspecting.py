@@ -16,9 +16,10 @@ from norse_export.files.digest import file_digest
 from norse_export.files.kind import Kind, kind_of
 from norse_export.ir.arrays import compact
 from norse_export.ir.neurons import NeuronModel
+from norse_export.ir.notes import CLASSES, named
 from norse_export.ir.schemes import EULER
 from norse_export.ir.step_choice import words_of
-from norse_export.pipeline.artefacts import inspect_artefact, read_artefact, target_of
+from norse_export.pipeline.artefacts import TRAINED, inspect_artefact, read_artefact, target_of
 from norse_export.pipeline.choices import InputChoice, LoadChoice
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
@@ -29,7 +30,6 @@ from norse_export.report.results import EdgeSummary, InspectResult, NodeSummary
 if TYPE_CHECKING:
     from norse_export.formats.traces import TraceNode
 
-_TRAINED = ("weight", "bias", "scale")  # all else of a layer follows from them
 _NO_TIME = 1e-30  # seconds: stands for the step of a file that says none; nothing that follows from it is shown
 
 
@@ -50,12 +50,13 @@ def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectRe
             return _trace(opened, path, choice)
         sha256, size = file_digest(opened)
     model, dated = _loaded(path, choice)
+    classes = named(model.graph, CLASSES)
     return InspectResult(
         file=path.name,
         kind=model.kind,
         sha256=sha256,
         bytes=size,
-        nodes=tuple(_node(name, node, dated=dated) for name, node in model.graph.nodes.items()),
+        nodes=tuple(_node(name, node, classes.get(name), dated=dated) for name, node in model.graph.nodes.items()),
         edges=tuple(EdgeSummary(e.source, e.target, e.port, e.delay_steps) for e in model.graph.edges),
         dt=_dts(model) if dated else (),
         provenance=_provenance(model),
@@ -78,7 +79,8 @@ def _dts(model: Model) -> tuple[float, ...]:
 
 
 def _provenance(model: Model) -> dict[str, str]:
-    found = {key: text for key, text in (model.provenance or {}).items() if text != repr(_NO_TIME)}
+    told = (model.provenance or {}).items()
+    found = {key: text for key, text in told if text != repr(_NO_TIME) and key != CLASSES}
     if model.stored is not None:
         rasters, truth = model.stored
         shapes = ", ".join(f"{name} {list(raster.shape)}" for name, raster in rasters.items())
@@ -87,12 +89,12 @@ def _provenance(model: Model) -> dict[str, str]:
     return found
 
 
-def _node(name: str, node: Any, *, dated: bool) -> NodeSummary:
+def _node(name: str, node: Any, made_of: str | None, *, dated: bool) -> NodeSummary:
     if isinstance(node, NeuronModel):
         hidden, trained = () if dated else tuple(node.kind.rates), (*node.kind.rates.values(), *node.kind.levels)
         arrays: dict[str, Any] = {key: value for key, value in node.values.items() if key not in hidden}
     else:
-        arrays, trained = {field.name: getattr(node, field.name) for field in fields(node)}, _TRAINED
+        arrays, trained = {field.name: getattr(node, field.name) for field in fields(node)}, TRAINED
     arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
     return NodeSummary(
         name=name,
@@ -102,6 +104,7 @@ def _node(name: str, node: Any, *, dated: bool) -> NodeSummary:
         parameters=sum(_numbers(node, arrays[key]) for key in trained if key in arrays),
         dt=node.dt if dated and isinstance(node, NeuronModel) else None,
         details=dict(_details(node, arrays)),
+        made_of=made_of,
     )
 
 

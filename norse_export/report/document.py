@@ -118,6 +118,7 @@ def _check(result: CheckResult) -> Document:
             }
             for target in result.targets
         ],
+        "takers": result.takers,
     }
 
 

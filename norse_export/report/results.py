@@ -105,11 +105,16 @@ class TargetCheck:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What fits and what blocks, for each target asked for."""
+    """What fits and what blocks, for each target asked for.
+
+    takers: where one of them does not fit, those of all targets that take the model; None where all that were asked
+    fit, and where the others were not asked, for the model is large.
+    """
 
     model: str
     targets: tuple[TargetCheck, ...]
     findings: tuple[Finding, ...] = ()
+    takers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,8 @@ class NodeSummary:
     Shapes are None where the file does not say them, as of the modules in a file of torch.save; of a tensor in a
     state_dict the output shape is its own. parameters: weights, biases and scales, time constants and potentials,
     without what follows from others (alpha, beta); one number where a population shares it. Of a module or tensor
-    that is only listed: all numbers that are stored for it, buffers too.
+    that is only listed: all numbers that are stored for it, buffers too. made_of: the class of the user's framework
+    that a population was made of, as "snnTorch Leaky"; None where the file does not say it.
     """
 
     name: str
@@ -129,6 +135,7 @@ class NodeSummary:
     parameters: int
     dt: float | None
     details: Mapping[str, str] = field(default_factory=dict)
+    made_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ _RESULTS: dict[str, Schema] = {
                     }
                 )
             ),
+            "takers": or_null(sequence(WORDS)),  # null: all that were asked fit, or the others were not asked
         }
     ),
     "inspect": record(
@@ -120,6 +121,7 @@ _RESULTS: dict[str, Schema] = {
                         "parameters": COUNT,
                         "dt": or_null(NUMBER),
                         "details": mapping(TEXT),
+                        "made_of": or_null(TEXT),  # the class of the user's framework, of populations
                     }
                 )
             ),

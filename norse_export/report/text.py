@@ -83,6 +83,9 @@ def of_check(result: CheckResult, verbose: bool) -> list[str]:
     lines = [one_line(result.model), *indented(of_findings(_wanted(result.findings, verbose)))]
     for target in result.targets:
         lines += indented(_check(target, verbose))
+    if result.takers is not None:
+        takers = ", ".join(result.takers) or "none; norse-export run and parity run it as it is"
+        lines.append(one_line(f"targets that take this model: {takers}"))
     return lines
 
 
@@ -135,11 +138,13 @@ def of_inspect(result: InspectResult, verbose: bool) -> list[str]:
 
 
 def _nodes(result: InspectResult, verbose: bool) -> list[str]:
-    header = ("node", "type", "input", "output", "parameters", "dt", *(["details"] if verbose else []))
+    classes = ["made of"] if any(node.made_of for node in result.nodes) else []
+    header = ("node", "type", *classes, "input", "output", "parameters", "dt", *(["details"] if verbose else []))
     rows = [
         (
             node.name,
             node.type,
+            *([node.made_of or "-"] if classes else []),
             _shape(node.input_shape),
             _shape(node.output_shape),
             node.parameters,
@@ -148,7 +153,7 @@ def _nodes(result: InspectResult, verbose: bool) -> list[str]:
         )
         for node in result.nodes
     ]
-    return table(header, rows, right=(4,))
+    return table(header, rows, right=(header.index("parameters"),))
 
 
 def _pairs(mapping: Mapping[str, str]) -> tuple[tuple[str, str], list[tuple[str, str]]]:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from norse_export.errors import Finding
 from norse_export.ir.stages import Neuron
-from norse_export.passes.plain import ELSEWHERE, form, peculiarity
+from norse_export.passes.plain import form, instead, peculiarity
 
 from . import law
 
 DYNAMICS = ("cuba_lif", "cuba_li", "lif", "li", "if")
-_ANOTHER = f"use LIF, LIFBox or IAF, and LI or LIBox as readouts; or {ELSEWHERE}"
+_NEURONS = "LIF, LIFBox or IAF, and LI or LIBox as readouts"
 # Sources: lava-dl 0.6.0, netx/hdf5.py; lava-nc 0.10.0, proc/lif/models.py, proc/atrlif/models.py.
 _WHY = {
     "lif_refrac": "netx does not read refDelay, and Lava's LIFRefractory has no model in whole numbers",
@@ -41,7 +41,7 @@ def refusals(name: str, node: Neuron) -> list[Finding]:
     own = form(node)
     if own.dynamics not in DYNAMICS or own.rule.reset == "subtract":
         why = _WHY.get(own.dynamics, _LIF_ALONE)
-        refuse("family", f"neurons of family {node.family.name} have {peculiarity(node)}: {why}", _ANOTHER)
+        refuse("family", f"{node.in_words} have {peculiarity(node)}: {why}", instead(node, _NEURONS))
         return found
     if np.any(node.parameters.get("alpha", np.ones(1)) == 0):
         message = "alpha = dt/tau_mem is 0: nothing that arrives changes the membrane"

@@ -98,7 +98,7 @@ def _refuse(given: Lowered, lowered: Lowered, plan: Schedule) -> None:
     for name, node in lowered.populations.items():
         own = form(node)
         if own.dynamics in _NOT_HERE:
-            message = f"neurons of family {node.family.name}, {_NOT_HERE[own.dynamics]}"
+            message = f"{node.in_words} have {_NOT_HERE[own.dynamics]}"
             found.append(error("family", name, message, "export to spinnaker1"))
             continue
         if own.rule.threshold == "ge":

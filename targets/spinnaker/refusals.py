@@ -11,7 +11,7 @@ import numpy as np
 
 from norse_export.errors import Finding
 from norse_export.ir.stages import Neuron
-from norse_export.passes.plain import ELSEWHERE, form, peculiarity
+from norse_export.passes.plain import form, instead, peculiarity
 
 from .derive import ONE, UNIT_BITS, Model
 from .times import MOST_SYNAPTIC, decay
@@ -25,7 +25,7 @@ MODELS = {  # of each kind of neuron's dynamics, whether recurrent or not
     "if": Model.IF_CURR_DELTA,
 }
 COUNTED = "if"  # membranes without a leak: counting.py
-_ANOTHER = f"use LIF, LIFRefrac, LIFBox or IAF, and LI or LIBox as readouts; or {ELSEWHERE}"
+_NEURONS = "LIF, LIFRefrac, LIFBox or IAF, and LI or LIBox as readouts"
 _NO_MODEL = "IF_curr_exp and IF_curr_delta have none of it"
 # Source: sPyNNaker 7.4.1, neuron_model_izh_impl.h, input_type_conductance.h.
 _NOT_THE_SAME = {
@@ -39,9 +39,9 @@ def refusals(name: str, node: Neuron) -> list[Finding]:
     """Why the chip does not have these neurons: every reason."""
     found, own = [], form(node)
     if own.dynamics not in MODELS or own.rule.reset == "subtract":
-        message = f"neurons of family {node.family.name} have {peculiarity(node)}: "
+        message = f"{node.in_words} have {peculiarity(node)}: "
         message += _NOT_THE_SAME.get(own.dynamics, _NO_MODEL)
-        found.append(error("family", name, message, _ANOTHER))
+        found.append(error("family", name, message, instead(node, _NEURONS)))
     for field, values in (*node.parameters.items(), *node.initial_state.items()):
         if not np.all(np.isfinite(values)):
             message = f"{field} holds NaN or infinite numbers"

@@ -12,6 +12,7 @@ from norse_export.formats.hdf5_names import name_fault
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Input, Output, Pool
 from norse_export.ir.neurons import NeuronModel
+from norse_export.ir.notes import CLASSES, named
 from norse_export.ir.shaping import Elementwise, Pad, Reorder, Slice
 from norse_export.ir.stages import ContinuousNode
 
@@ -25,10 +26,12 @@ def unsupported(graph: Graph[ContinuousNode], *, as_it_was: bool = False) -> tup
 
     as_it_was: as the document that it was read from, with nothing rewritten.
     """
-    late = written_as_nodes(graph)
+    late, classes = written_as_nodes(graph), named(graph, CLASSES)
     return (
         *_missing_ends(graph),
-        *chain.from_iterable(_node_findings(name, node, as_it_was) for name, node in graph.nodes.items()),
+        *chain.from_iterable(
+            _node_findings(name, node, classes.get(name, ""), as_it_was) for name, node in graph.nodes.items()
+        ),
         *_parallel_edges(graph, late),
         *_delays(late),
     )
@@ -42,7 +45,7 @@ def _missing_ends(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
             yield Finding(f"no_{end}", "error", "the graph", message, f"let the model have an {end}")
 
 
-def _node_findings(name: str, node: ContinuousNode, as_it_was: bool) -> Iterator[Finding]:
+def _node_findings(name: str, node: ContinuousNode, made_of: str, as_it_was: bool) -> Iterator[Finding]:
     if fault := name_fault(name):
         message = f"the name {name!r} cannot stand in a .nir file: {fault}"
         yield Finding("name", "error", name, message, "rename the module in the model")
@@ -65,22 +68,22 @@ def _node_findings(name: str, node: ContinuousNode, as_it_was: bool) -> Iterator
             message = f"{what} between layers: NIR has no primitive for it"
             yield Finding("layer", "error", name, message, "leave it out, or export to a target that carries it")
         case NeuronModel():
-            yield from _neuron(name, node)
+            yield from _neuron(name, node, made_of or node.kind.name)
         case _:
             pass
 
 
-def _neuron(name: str, node: NeuronModel) -> Iterator[Finding]:
+def _neuron(name: str, node: NeuronModel, what: str) -> Iterator[Finding]:
     if node.kind.name not in NEURONS:
-        message = f"{node.kind.name}: NIR has no primitive for this kind of neuron"
+        message = f"{what}: NIR has no primitive that takes its step"
         fix = "export to a target that carries its step"
         yield Finding("family", "error", name, message, fix)
     elif node.rule.reset == "subtract":
-        message = f"{node.kind.name} whose reset subtracts the threshold: NIR's equations reset to v_reset"
+        message = f"{what} whose reset subtracts the threshold: NIR's equations reset to v_reset"
         fix = "use a reset to v_reset, or export to a target that carries it"
         yield Finding("rule", "error", name, message, fix)
     elif node.rule.reset == "zero" and np.any(node["v_reset"] != 0):
-        message = f"{node.kind.name} that resets to zero, with a v_reset that is not: NIR's equations reset to v_reset"
+        message = f"{what} that resets to zero, with a v_reset that is not: NIR's equations reset to v_reset"
         yield Finding("rule", "error", name, message, "set v_reset to 0")
     else:
         yield from _infinite(name, **{tau: node[tau] for tau in node.kind.rates.values()})

@@ -91,12 +91,13 @@ def _decode(name: str, encoded: Any, arrays: Mapping[str, Array], where: str) ->
         )
     except (KeyError, TypeError, ValueError):
         raise corrupt(f"node {name!r} is of no known family", where) from None
-    values = {
-        kind: {key: arrays[value["tensor"]] for key, value in encoded[kind].items()}
+    parameters, state = (
+        {key: arrays[value["tensor"]] for key, value in encoded[kind].items()}
         for kind in ("parameters", "initial_state")
-    }
+    )
     with locating(name):
-        return Neuron(family=made, shape=tuple(encoded["shape"]), dt=encoded["dt"], **values)
+        shape, dt = tuple(encoded["shape"]), encoded["dt"]
+        return Neuron(family=made, shape=shape, parameters=parameters, initial_state=state, dt=dt)
 
 
 _PARSER, _FIX = "norse_export.formats.onnx.parse:parse", "export the model again"

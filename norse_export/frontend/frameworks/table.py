@@ -6,6 +6,7 @@ that the model does not use, is never imported. Adding a framework is adding its
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,8 +17,12 @@ from pkgutil import iter_modules
 from typing import Any
 
 from norse_export.errors import ExportError, MissingDependencyError
+from norse_export.frontend.builder import is_place_of
 from norse_export.frontend.leaf import Rule
 from norse_export.ir.doubts import COUNTED
+from norse_export.ir.graph import Graph
+from norse_export.ir.notes import CLASSES
+from norse_export.ir.stages import ContinuousNode
 
 Ports = tuple[Any, ...]
 States = tuple[Any, ...]
@@ -180,6 +185,16 @@ def assumed_dt(model: Any, found: Tables) -> dict[str, str]:
     used = [found.homes[type(module)] for module in model.modules() if found.is_population(module)]
     titles = sorted({framework.title for framework in used if framework.counted})
     return {COUNTED: ", ".join(titles)} if titles else {}
+
+
+def classes(model: Any, graph: Graph[ContinuousNode], found: Tables) -> dict[str, str]:
+    """What the metadata of a model's graph say of its populations: the class of each, for messages."""
+    made: dict[str, str] = {}
+    for path, module in model.named_modules():
+        if (home := found.home(module)) is not None and found.is_population(module):
+            title, own = f"{home.title} {type(module).__name__}", path or type(module).__name__
+            made |= {name: title for name in graph.nodes if is_place_of(name, own)}
+    return {CLASSES: json.dumps({name: made[name] for name in graph.nodes if name in made})} if made else {}
 
 
 def stepping(family: str) -> Framework | None:

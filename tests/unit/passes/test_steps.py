@@ -146,7 +146,7 @@ def test_the_reason_is_named_for_a_step_without_an_integer_form() -> None:
         quantise(discretise(chain((4,), Linear(np.ones((3, 4), F)), node)))
     (finding,) = caught.value.findings
     assert finding.where == "1"
-    assert "lif_ex" in finding.message
+    assert finding.message == "its neurons: an exponential of a state has no integer form"
     assert "exponential" in finding.message
     assert "norse-export run" in finding.fix
     assert caught.value.exit_code == 3

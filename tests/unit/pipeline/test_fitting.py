@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import norse.torch as snn
 import pytest
 import torch
 
-from norse_export import registry
-from norse_export.pipeline import check, export, save
+from norse_export import cli, registry
+from norse_export.pipeline import check, export, fitting, save
+from norse_export.report.schema import schema
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,45 @@ def test_nir_names_the_targets_that_take_what_it_refuses(
     assert "norse-export run" in error.fix
     assert error.fix == error.findings[0].fix
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_tells_which_targets_take_the_model_whichever_was_asked(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every = check(models["lsnn"], ())
+    fits = tuple(one.target for one in every.targets if one.fits)
+    assert 0 < len(fits) < len(every.targets)
+    assert every.takers == fits
+    assert check(models["lsnn"], ("nir",)).takers == fits
+    assert check(models["lsnn"], ("loihi", fits[0])).takers == fits
+    assert check(models["lsnn"], fits).takers is None
+    assert cli.main(["check", str(models["lsnn"]), "--target", "nir"]) == 3
+    assert capsys.readouterr().out.splitlines()[-1] == f"targets that take this model: {', '.join(fits)}"
+    assert cli.main(["check", str(models["lsnn"]), "--target", "nir", "--json"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema())
+    assert document["result"]["takers"] == list(fits)
+    monkeypatch.setattr(fitting, "_LARGE", 10)
+    assert check(models["lsnn"], ("nir",)).takers is None  # the others are not asked
+    assert check(models["lsnn"], ()).takers == fits  # and here they were
+
+
+def test_check_says_it_where_no_target_takes_the_model(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(registry, "names", lambda: ["nir", "loihi"])
+    assert cli.main(["check", str(models["adex"])]) == 3
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "targets that take this model: none; norse-export run and parity run it as it is"
+
+
+def test_messages_speak_of_the_class_that_the_user_wrote(models: dict[str, Path]) -> None:
+    checked = {one.target: one for one in check(models["lsnn"], ("nir", "loihi", "spinnaker")).targets}
+    assert checked["nir"].findings[0].message == "Norse LSNN: NIR has no primitive that takes its step"
+    for name in ("loihi", "spinnaker"):
+        finding = next(one for one in checked[name].findings if one.kind == "family")
+        assert finding.where == "1"
+        assert finding.message.startswith("its neurons (Norse LSNN) have a threshold that rises with every spike: ")
 
 
 def test_a_target_of_integers_names_no_others(models: dict[str, Path], tmp_path: Path) -> None:

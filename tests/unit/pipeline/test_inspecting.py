@@ -132,3 +132,45 @@ def test_a_shape_that_a_torch_save_file_does_not_say_is_a_dash_and_null(
         assert ["0.weight", "float32", "-", "2x3", "6"] in rows
         assert ["gain", "float32", "-", "scalar", "1"] in rows
         assert shapes == {"0.weight": (None, [2, 3]), "0.bias": (None, [2]), "gain": (None, [])}
+
+
+@pytest.mark.parametrize("target", ["nir", "onnx", "sim"])
+def test_the_class_of_the_user_s_framework_is_told_of_a_model_and_of_what_is_made_of_it(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = saved(tmp_path, torch.nn.Linear(4, 7), snn.LIFBoxCell(), torch.nn.Linear(7, 2), snn.LIBoxCell(), shape=(4,))
+    artefact = tmp_path / "artefact"
+    assert norse_export.export(model, [target], out=artefact).error is None
+    for file in (model, artefact):
+        result = norse_export.inspect(file)
+        found = {node.name: node.made_of for node in result.nodes if node.made_of is not None}
+        assert found == {"1": "Norse LIFBoxCell", "3": "Norse LIBoxCell"}
+        assert "classes" not in result.provenance
+    assert cli.main(["inspect", str(artefact)]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()[3:]
+    assert "  made of  " in header
+    row = next(row for row in rows if row.startswith("1 "))
+    assert "  Norse LIFBoxCell  " in row
+
+
+def test_a_file_that_does_not_say_the_classes_is_shown_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from norse_export.formats.nir.document import NIRDocument, NIRNode
+    from norse_export.formats.nir.write import write
+
+    shape = np.array([2])
+    nodes = {"in": NIRNode("Input", {"shape": shape}), "out": NIRNode("Output", {"shape": shape})}
+    write(tmp_path / "a.nir", NIRDocument("1.0.8", nodes, (("in", "out"),)))
+    assert cli.main(["inspect", str(tmp_path / "a.nir")]) == 0
+    assert "made of" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", ["onnx", "nir"])
+def test_an_artefact_of_floats_has_the_parameters_of_its_model_biases_among_them(target: str, tmp_path: Path) -> None:
+    layers = (torch.nn.Conv2d(1, 6, 3), snn.LIFBoxCell(), torch.nn.Flatten(1), torch.nn.Linear(54, 2), snn.LICell())
+    model, artefact = saved(tmp_path, *layers, shape=(1, 5, 5)), tmp_path / "artefact"
+    assert norse_export.export(model, [target], out=artefact).error is None
+    expected = counts(norse_export.inspect(model))
+    assert (expected["0"], expected["3"]) == (60, 110)
+    assert counts(norse_export.inspect(artefact)) == expected

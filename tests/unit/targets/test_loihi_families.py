@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from family_chip_nets import FIRST, GE, LOIHI, STEPS, SUBTRACT, net, neuron, raster
+from family_chip_nets import FIRST, GE, LOIHI, STEPS, SUBTRACT, net, neuron, of_class, raster
 from small_nets import cuba_li, cuba_lif, discrete_chain, spikes
 
 from norse_export.errors import UnsupportedError
@@ -101,10 +101,27 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_netx_does_not_make_is_refused_by_name_and_with_its_reason(name: str) -> None:
-    error = refused(net(family(name)))
+    error = refused(of_class(net(family(name)), "Framework Class"))
     assert [(finding.kind, finding.where) for finding in error.findings] == [("family", "n0"), ("family", "n1")]
-    assert all(REFUSED[name] in finding.message and name in finding.message for finding in error.findings)
+    for finding in error.findings:
+        assert finding.message.startswith("its neurons (Framework Class) have ")
+        assert REFUSED[name] in finding.message
+        assert "_" not in finding.message  # as in the names of families
     assert all("norse-export run, parity" in finding.fix for finding in error.findings)
+
+
+@pytest.mark.parametrize(
+    ("made_of", "said"),
+    [
+        ("", "use LIF, LIFBox or IAF, and LI or LIBox as readouts; or export"),
+        ("Norse LSNN", "use LIF, LIFBox or IAF, and LI or LIBox as readouts; or export"),
+        ("snnTorch Leaky", "use Leaky with reset_mechanism='zero'; or export"),
+        ("SpikingJelly IFNode", "use IFNode, LIFNode or ParametricLIFNode with a v_reset; or export"),
+    ],
+)
+def test_the_remedy_names_neurons_of_the_user_s_own_framework(made_of: str, said: str) -> None:
+    error = refused(of_class(net(family("leaky_subtract")), made_of))
+    assert all(finding.fix.startswith(said) for finding in error.findings)
 
 
 @pytest.mark.parametrize("name", ["cuba_lif", "lif", "if", "lif_share"])
