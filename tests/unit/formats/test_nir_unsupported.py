@@ -26,6 +26,8 @@ from norse_export.formats.nir.unsupported import unsupported
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Input, Output
 from norse_export.ir.neurons import KINDS, Kind, NeuronModel
+from norse_export.ir.shaping import Elementwise
+from norse_export.program.elementwise import FUNCTIONS
 from norse_export.program.families import Rule
 from norse_export.registry import load
 
@@ -193,6 +195,25 @@ def test_a_kind_that_nir_has_no_primitive_for_is_refused_by_name(name: str) -> N
     assert finding.fix
     with pytest.raises(UnsupportedError, match=f"{name}: NIR has no primitive"):
         document_of_graph(with_population(of_kind(KINDS[name])))
+
+
+def test_the_class_of_the_user_s_framework_stands_for_the_kind_where_the_graph_says_it() -> None:
+    plain = with_population(of_kind(KINDS["LSNN"]))
+    told = Graph(plain.nodes, plain.edges, {"classes": '{"n": "Norse LSNNCell"}'})
+    (finding,) = unsupported(told)
+    assert finding.message == "Norse LSNNCell: NIR has no primitive that takes its step"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_between_layers_is_refused_in_words(name: str) -> None:
+    values = {key: np.ones(2, np.float32) for key in FUNCTIONS[name].parameters}
+    nodes = {"input": Input((2,)), "f": Elementwise(name, (2,), values), "output": Output((2,))}
+    ports = FUNCTIONS[name].ports
+    edges = (*(Edge("input", "f", port, number) for number, port in enumerate(ports)), Edge("f", "output"))
+    finding = next(one for one in unsupported(Graph(nodes, edges)) if one.kind == "layer")
+    assert finding.where == "f"
+    assert "_" not in finding.message
+    assert finding.message.startswith("a")
 
 
 def test_a_conductance_based_population_is_refused_by_name() -> None:
