@@ -23,6 +23,7 @@ from norse_export.ir.neurons import CubaLIF
 from norse_export.target import Run
 
 REPEATS = 5
+TIME_GOALS = {"nir": 5}  # times a raw write of the weights; what other targets take is measured, and has no goal
 MEMORY_GOALS = {"nir": 2, "onnx": 1.3}  # of the size of the weights
 
 
@@ -96,7 +97,7 @@ def main() -> None:
         "target": target,
         "parameters": parameters,
         "time_ratio": round(min(ours) / min(raw), 3),
-        "time_goal": 5,
+        "time_goal": TIME_GOALS.get(target),
         "memory_ratio": round(max(memory) / (parameters * 4), 3),
         "memory_goal": MEMORY_GOALS[target],
         "export_seconds": ours,

@@ -13,7 +13,7 @@ from norse_export.ir.notes import named
 from norse_export.ir.stages import ContinuousNode
 
 ENCODERS = "encoders"  # in the graph's metadata: modules before the graph's inputs, whose rasters the inputs take
-IMAGES = "images"  # in the graph's metadata: inputs of which the model takes one image, that an encoder shows each step
+IMAGES = "images"  # in the graph's metadata: inputs of which the model takes one image, shown at each step
 READOUTS = "readouts"  # in the graph's metadata: outputs of which the model gives something made of all steps, and what
 STATES = "recorded_states"  # in the graph's metadata: populations of whose states the model returns a record, too
 COUNTED = "counted_in_steps"  # in the graph's metadata: frameworks without a dt, from which the populations come
@@ -43,10 +43,8 @@ def _outside(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
         message = f"the encoder {path!r} is no part of what is exported: this input takes the raster that it gives"
         yield Finding("boundary", "warning", name, message, "encode on the host, as the model does")
     for name in named(graph, IMAGES):
-        message = (
-            "the model takes one image, which its encoder shows at every step: this input is the image at each step"
-        )
-        fix = "for targets that take spikes alone, save with encoders='boundary', and encode on the host"
+        message = "the model takes one image, which it shows at every step: this input is the image at each step"
+        fix = "targets that take spikes alone need an encoder of Norse's: save with encoders='boundary'"
         yield Finding("boundary", "note", name, message, fix)
     for name, how in named(graph, READOUTS).items():
         message = (
@@ -82,7 +80,9 @@ def _overshooting(name: str, node: NeuronModel) -> Iterator[Finding]:
         if field in node.kind.free or (index := first_true(compact(node[field]) > 1)) is None:
             continue
         message = f"dt/{tau}{list(index)} = {node[field][index]:g} is above 1: each step overshoots its goal"
-        yield Finding("tau", "warning", name, message, f"choose dt <= {tau}, or give {tau} in seconds (not ms)")
+        yield Finding(
+            "tau", "warning", name, message, f"give a {tau} of dt or more, in seconds (not ms), or choose a smaller dt"
+        )
 
 
 def _always_firing(name: str, node: NeuronModel) -> Iterator[Finding]:

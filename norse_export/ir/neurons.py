@@ -215,7 +215,8 @@ class NeuronModel(KeepsShape):
             raise GraphError(
                 f"{tau_name}{list(index)} = {tau[index]:g} s is half of dt = {self.dt:g} s or less: the step diverges",
                 where=where,
-                fix=f"choose dt < {tau_name}, or give {tau_name} in seconds (not ms)",
+                fix=f"give a {tau_name} of dt or more, in seconds (not ms): at dt, a step keeps nothing of its state; "
+                "or choose a smaller dt",
                 kind="tau",
             )
         return found

@@ -20,6 +20,7 @@ from norse_export.ir.step_words import CHOICES
 from norse_export.pipeline.choices import LoadChoice
 
 _SECONDS_OF_A_STEP = ("step",)  # levels that are dt as a number: LIFMC's
+_HARDLY_SECONDS = 0.05  # a dt of so much, in the place of which one in milliseconds may have been given
 _CHANGED = "this is no longer the network that was trained"
 
 
@@ -109,7 +110,7 @@ def _stepping(name: str, node: ContinuousNode, changes: Mapping[str, Any]) -> Co
 
 @contextmanager
 def in_seconds(choice: LoadChoice) -> Iterator[None]:
-    """Where inside a time constant is too short for the dt that was chosen, say that --dt is in seconds."""
+    """Where inside a time constant is too short for a large dt that was chosen, say that --dt is in seconds."""
     try:
         yield
     except GraphError as error:
@@ -119,6 +120,6 @@ def in_seconds(choice: LoadChoice) -> Iterator[None]:
 
 
 def _hinted(finding: Finding, dt: float | None) -> Finding:
-    if dt is None or finding.kind != "tau" or f"dt = {dt:g} s" not in finding.message:
+    if dt is None or dt < _HARDLY_SECONDS or finding.kind != "tau" or f"dt = {dt:g} s" not in finding.message:
         return finding
     return replace(finding, fix=f"--dt is in seconds: for {dt:g} ms give --dt {dt / 1000:g}; else {finding.fix}")

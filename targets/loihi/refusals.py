@@ -58,8 +58,8 @@ def refusals(name: str, node: Neuron) -> list[Finding]:
         if not _uniform(values):
             refuse("decays", f"{tau} differs between neurons", f"give one {tau} for the layer: it has one register")
         elif not 1 <= decay_register(float(values.flat[0])) <= law.DECAY_UNITY:
-            message = f"dt/{tau} = {float(values.flat[0]):g}: the chip has parts of 4096, from 1 to 4096"
-            refuse("decay_range", message, f"choose another {tau}")
+            message = f"dt/{tau} = {float(values.flat[0]):g}: a decay of the chip is 1 to 4096 parts of 4096"
+            refuse("decay_range", message, f"train with a {tau} of dt to 4096 dt")
     base = node.parameters.get("v_reset", np.zeros(()))
     if "v_th" in node.parameters and np.any(node.parameters["v_th"] < base):
         refuse("threshold", "the threshold is below the reset value", "give v_th above v_reset")

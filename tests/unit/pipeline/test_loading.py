@@ -57,6 +57,14 @@ def test_a_time_step_in_milliseconds_is_told_the_unit(foreign: Path) -> None:
     assert load(foreign, loading=LoadChoice(dt=1e-3)).graph.nodes["lif"].dt == 1e-3
 
 
+def test_a_time_step_that_is_no_number_of_milliseconds_is_not_told_the_unit(foreign: Path) -> None:
+    with pytest.raises(GraphError, match="half of dt = 0.04 s or less") as caught:
+        load(foreign, loading=LoadChoice(dt=0.04))
+    assert "--dt" not in caught.value.fix
+    assert caught.value.fix.startswith("give a tau_mem of dt or more, in seconds (not ms)")
+    assert caught.value.fix.endswith("or choose a smaller dt")
+
+
 def test_an_overriding_time_step_in_milliseconds_names_the_node_too(tmp_path: Path) -> None:
     tau = np.float32(1e-2)
     zero = np.float32(0)
