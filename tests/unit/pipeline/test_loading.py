@@ -58,7 +58,7 @@ def test_a_time_step_in_milliseconds_is_told_the_unit(foreign: Path) -> None:
 
 
 def test_a_time_step_that_is_no_number_of_milliseconds_is_not_told_the_unit(foreign: Path) -> None:
-    with pytest.raises(GraphError, match="half of dt = 0.04 s or less") as caught:
+    with pytest.raises(GraphError, match=r"half of dt = 0\.04 s or less") as caught:
         load(foreign, loading=LoadChoice(dt=0.04))
     assert "--dt" not in caught.value.fix
     assert caught.value.fix.startswith("give a tau_mem of dt or more, in seconds (not ms)")
