@@ -56,6 +56,7 @@ class Builder:
     """A graph under construction. reserved: names that only the module of that path may take.
 
     now: the step that is being recorded, in a loop of the model's own: what an earlier step sent arrives later.
+    shown: the inputs are images: what layers make of them is the same at every step, and of none.
     """
 
     nodes: dict[str, ContinuousNode] = field(default_factory=dict)
@@ -65,6 +66,7 @@ class Builder:
     consumed: set[str] = field(default_factory=set)
     reserved: frozenset[str] = frozenset()
     now: int | None = None
+    shown: bool = False
     feedback: bool = False  # something that an earlier step sent was taken
     silenced: set[str] = field(default_factory=set)  # nodes that only heard what comes before step 0
     readouts: dict[str, str] = field(default_factory=dict)  # output -> what the model makes of its steps afterwards
@@ -112,7 +114,8 @@ class Builder:
         self.edges += into
         self.feedback = self.feedback or any(edge.delay_steps for edge in into)
         self.consumed.update(edge.source for edge in into)
-        made = Value(name, lead, time=self.now)
+        still = self.shown and not isinstance(node, NeuronModel) and all(value.time is None for value, _ in sources)
+        made = Value(name, lead, time=None if still else self.now)
         self._made.setdefault(key, []).append(made)
         return made
 
@@ -126,7 +129,7 @@ class Builder:
 
     def _twin(self, key: Any, node: ContinuousNode) -> Value | None:
         """What this step made of the same by the same layer; None of a population, for each has its own state."""
-        if self.now is None or isinstance(node, NeuronModel | Output):
+        if (self.now is None and not self.shown) or isinstance(node, NeuronModel | Output):
             return None
         made = (value for value in self._made.get(key, ()) if id(value) not in self.replaced and value.node)
         return next((value for value in made if alike(self.nodes[str(value.node)], node)), None)
@@ -170,6 +173,8 @@ class Builder:
             replaced=set(self.replaced),
             consumed=set(self.consumed),
             reserved=self.reserved,
+            shown=self.shown,
+            _made={key: list(made) for key, made in self._made.items()} if self.shown and self.now is None else {},
             _kept=list(self._kept),
         )
 

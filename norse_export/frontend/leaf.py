@@ -50,7 +50,8 @@ class Call:
 Rule = Callable[[Call, Builder], Value]
 BATCH_AXIS = (
     "give the example input as [T, B, ...], with a batch axis also for one sample: example_input.unsqueeze(1); "
-    "a model that makes its time steps itself has to loop over those of its input"
+    "a model that makes its time steps itself has to loop over those of its input, or take images, [B, ...], and show "
+    "them at every step"
 )
 
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 
-from norse_export.errors import ExportError, UnsupportedError, UsageError
-from norse_export.frontend.builder import Builder, Value
+from norse_export.errors import UnsupportedError
 from norse_export.frontend.frameworks import torch_nn
-from norse_export.frontend.frameworks.table import Tables, assumed_dt, classes, tables
-from norse_export.frontend.hidden import hidden_in, hidden_states
+from norse_export.frontend.frameworks.table import assumed_dt, classes, tables
+from norse_export.frontend.hidden import hidden_states
 from norse_export.frontend.likeness import first_difference
-from norse_export.frontend.readouts import of_value, sent_by
-from norse_export.frontend.recorder import Recorder, Recording, recording_modules, recording_steps
-from norse_export.frontend.reference import call_model, takes_state
-from norse_export.frontend.returned import recorded_states, returned
-from norse_export.frontend.time_rows import described
+from norse_export.frontend.readouts import sent_by
+from norse_export.frontend.recorded_call import Asked, Recorded
 from norse_export.frontend.undisturbed import Weights
 from norse_export.ir.doubts import ENCODERS, IMAGES, READOUTS, STATES
 from norse_export.ir.graph import Graph
-from norse_export.ir.layers import Input, Output
 from norse_export.ir.stages import ContinuousNode
 
 Rasters = tuple[torch.Tensor, ...]
@@ -42,11 +33,11 @@ def record(
     take one kind of step must have one structure. Where a step takes what the one before it sent, step 0 is of another
     kind, and step 1 stands for all. encoders: those that are populations are a part of the graph.
     """
-    table = tables(torch_nn.rules())
+    asked = Asked(model, tables(torch_nn.rules()), weights, encoders)
     first: list[Recorded] = []
     steady: Recorded | None = None
     for words, values in (("", rasters), (" with other input values", tuple(map(_second_input, rasters)))):
-        for number, recorded in enumerate(_recordings(model, values, time, table, weights, encoders=encoders)):
+        for number, recorded in enumerate(_recordings(asked, values, time)):
             if not words:
                 first.append(recorded)
                 steady = recorded if number == 0 or (number == 1 and recorded.builder.feedback) else steady
@@ -58,18 +49,21 @@ def record(
     if steady is None:  # there is always a first step
         raise RuntimeError("nothing was recorded")
     graph = steady.builder.finish({})
-    metadata = {**assumed_dt(model, table), **classes(model, graph, table)}
-    over_time = [layer for layer in steady.recording.over_time if layer in graph.nodes]
-    metadata |= {OVER_TIME: json.dumps(over_time)} if over_time else {}
-    if steady.recording.encoded:
-        metadata[ENCODERS] = json.dumps({name: one.path for name, one in steady.recording.encoded.items()})
-    if steady.recording.images:
-        metadata[IMAGES] = json.dumps(sorted(steady.recording.images))
-    if steady.builder.readouts:
-        metadata[READOUTS] = json.dumps(steady.builder.readouts)
-    if steady.beside:
-        metadata[STATES] = json.dumps(steady.beside)
-    return Graph(graph.nodes, graph.edges, metadata), steady
+    return Graph(graph.nodes, graph.edges, _metadata(asked, graph, steady)), steady
+
+
+def _metadata(asked: Asked, graph: Graph[ContinuousNode], steady: Recorded) -> dict[str, str]:
+    """What the graph does not say of the model itself."""
+    recording = steady.recording
+    told = {
+        OVER_TIME: [layer for layer in recording.over_time if layer in graph.nodes],
+        ENCODERS: {name: one.path for name, one in recording.encoded.items()},
+        IMAGES: sorted(recording.images),
+        READOUTS: steady.builder.readouts,
+        STATES: steady.beside,
+    }
+    found = {key: json.dumps(value) for key, value in told.items() if value}
+    return {**assumed_dt(asked.model, asked.table), **classes(asked.model, graph, asked.table), **found}
 
 
 def _require_same(usual: Recorded, recorded: Recorded, number: int, words: str, where: str) -> None:
@@ -90,18 +84,15 @@ def _require_same(usual: Recorded, recorded: Recorded, number: int, words: str, 
         )
 
 
-def _recordings(
-    model: torch.nn.Module, rasters: Rasters, time: str, table: Tables, weights: Weights, *, encoders: bool
-) -> Iterator[Recorded]:
+def _recordings(asked: Asked, rasters: Rasters, time: str) -> Iterator[Recorded]:
     """Recordings of one run of the model; the run ends early where the model raises, or gives no state."""
-    with hidden_states(model):
-        if time == "inside":
-            yield _recorded(model, rasters, None, None, table, weights, encoders=encoders)
-            return
+    if time == "inside":
+        yield asked.whole(rasters)
+        return
+    with hidden_states(asked.model):
         before: Recorded | None = None
         for step in range(_PROBE_STEPS):
-            xs = tuple(raster[step % len(raster)] for raster in rasters)
-            recorded = _recorded(model, xs, step, before, table, weights, encoders=encoders)
+            recorded = asked.step(tuple(raster[step % len(raster)] for raster in rasters), step, before)
             yield recorded
             if recorded.ended:
                 return
@@ -116,8 +107,7 @@ def read_outputs(
     Raises:
         UnsupportedError: one of them could not be seen.
     """
-    with hidden_states(model):
-        recorded = _recorded(model, rasters, None, None, tables(torch_nn.rules()), Weights(), encoders=encoders)
+    recorded = Asked(model, tables(torch_nn.rules()), Weights(), encoders).whole(rasters)
     recording, found = recorded.recording, dict[str, torch.Tensor]()
     for edge in recording.builder.edges:
         if edge.target in names and (sent := sent_by(recording, edge.source)) is not None:

@@ -26,6 +26,8 @@ from norse_export.frontend.leaf import Call, Rule
 from norse_export.frontend.lifted import is_lift, lifted
 from norse_export.frontend.readouts import read_by
 from norse_export.frontend.recording import Recording, tensors_in
+from norse_export.frontend.shown import begin_step
+from norse_export.frontend.step_starts import Parts
 from norse_export.frontend.time_loop import entered, out_of_order
 
 __all__ = ["Recorder", "Recording", "recording_modules", "recording_steps"]
@@ -65,6 +67,8 @@ class Recorder(TorchFunctionMode):
         tensors = tensors_in(result)
         for number, tensor in enumerate(tensors):
             recording.track(tensor, value[number] if isinstance(value, list) else value)
+        if recording.begins and name in ("__iter__", "unbind"):
+            result = Parts(recording, result)
         return iter(result) if name == "__iter__" else result
 
 
@@ -172,6 +176,8 @@ def _record_module(recording: Recording, module: Any, path: str, called: _Called
         _give(recording, called, path, read)
         return
     made = Value(None, 0 if value is None else value.lead)
+    if value is not None and recording.tables.is_population(module):
+        begin_step(recording, value, path, called.given)
     in_step = value is None or bool(value.state_of) or entered(recording, [value], path)
     if in_step and not refused_call(recording, module, path, called.x, value) and value is not None:
         population = recording.tables.is_population(module)
@@ -193,7 +199,10 @@ def _record_step(recording: Recording, call: StepCall, result: Any) -> None:
         what = "something that is not the input of this step" if value is None else f"the state of {value.state_of!r}"
         fix = "feed it the input, or what a layer gives"
         recording.builder.refuse("constant_input", short, f"{name} is applied to {what}", fix)
-    elif entered(recording, [value], short):
+        _give(recording, called, path, made)
+        return
+    begin_step(recording, value, short, call.state)
+    if entered(recording, [value], short):
         path = recording.builder.unique(short)
         while path in recording.calls:  # of a population that could not be added
             path = f"{path}@"

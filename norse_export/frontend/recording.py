@@ -44,6 +44,8 @@ class Recording:
     encoded: dict[str, Encoded] = field(default_factory=dict)  # name of an input -> the encoder that makes it
     encoders: bool = True  # encoders that are populations are a part of the graph
     images: dict[str, int] = field(default_factory=dict)  # name of an input that is one image -> steps that it is shown
+    shown: int = 0  # steps at which the model itself shows its inputs, which are images; 0: it is given rasters
+    begins: bool = False  # a step of a loop begins where its part of the raster is taken, and not where it is used
     functional: list[str] = field(default_factory=list)  # populations that are steps called by themselves, in order
     stacks: dict[int, tuple[Value, ...]] = field(default_factory=dict)  # id of a tensor -> what was stacked into it
     root: str = ""
@@ -76,9 +78,10 @@ class Recording:
         return self.values.get(id(tensor))
 
     def is_silence(self, tensor: Any) -> bool:
-        """Whether a tensor is zeros in step 0, and so stands for what came before it."""
+        """Whether a tensor is zeros in step 0, or ahead of it, and so stands for what came before it."""
+        ahead = bool(self.shown) and self.loop is None
         return (
-            self.builder.now == 0
+            (self.builder.now == 0 or ahead)
             and isinstance(tensor, torch.Tensor)
             and self.value(tensor) is None
             and tensor.ndim > 1

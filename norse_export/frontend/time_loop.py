@@ -18,7 +18,8 @@ from norse_export.errors import Finding
 from norse_export.frontend.builder import Builder, Readout, Value
 from norse_export.frontend.likeness import first_difference
 from norse_export.frontend.recording import Recording, tensors_in
-from norse_export.frontend.time_rows import described, packed, rows_of, taken
+from norse_export.frontend.step_starts import begin
+from norse_export.frontend.time_rows import described, packed, place_set, rows_of, taken
 from norse_export.ir.layers import Conv, Linear
 from norse_export.ir.neurons import NeuronModel
 
@@ -26,6 +27,10 @@ _FEEDBACK = "let each step take its own part of the raster, the states, and what
 _WHOLE = "take every step of the raster, in their order, and collect what every step gives: torch.stack(outputs)"
 _SWAPPED = "take the raster as [T, B, ...]: transpose it back, or let each step take x[:, t]"
 _BEHIND = "apply it to what every step gives, or leave it out: it can follow the export"
+_SHOWN = (
+    "make every time step the same; where one takes what another layer gave in the step before it, repeat the image "
+    "first, so that each step takes its part: for x_t in x.unsqueeze(0).expand(steps, *x.shape)"
+)
 _EMPTY = Value(None, 1, silent=True)  # a place of a raster that no step has filled
 
 
@@ -149,7 +154,8 @@ class TimeLoop:
             return
         usual = int(self.feedback)
         message = f"the loop over time does something else at step {self.now} than at step {usual}: {difference}"
-        self._outside.refuse("control_flow", self._recording.where, message, "make every time step the same")
+        fix = _SHOWN if self._recording.shown else "make every time step the same"
+        self._outside.refuse("control_flow", self._recording.where, message, fix)
 
     def _apart(self, builder: Builder) -> str | None:
         """Where the step that was recorded differs from the usual one; what follows the last step is no difference."""
@@ -205,7 +211,8 @@ def can_enter(recording: Recording, values: Sequence[Value]) -> bool:
     """Go to the step that the values are of; False where there is no such step."""
     if any(value.rows or value.readout is not None or (value.swapped and value.lead) for value in values):
         return False
-    times = {value.time for value in values if value.node is not None and not value.silent}
+    shown = [value for value in values if recording.shown and value.lead == 1 and value.time is None]
+    times = {value.time for value in values if value.node is not None and not value.silent and value not in shown}
     loop = recording.loop
     if loop is None or not times:
         return True
@@ -263,13 +270,15 @@ def taken_apart(recording: Recording, func: Any, name: str, args: Any, kwargs: A
     loop = recording.loop
     if isinstance(first, Value) and first.lead == 1 and first.time == 0 and loop is not None and loop.now < 0:
         loop.enter(0)
+    if isinstance(found, Value):
+        begin(recording, found)
     return found
 
 
 def filled(recording: Recording, args: tuple[Any, ...]) -> bool:
     """Whether `target[t] = value` puts what a step gave into a raster of the model's own; then it is remembered."""
     target, index, given = args
-    place, swapped = _place(index, target.ndim)
+    place, swapped = place_set(index, target.ndim)
     value, held = recording.value(given) if isinstance(given, torch.Tensor) else None, recording.value(target)
     rest = tuple(target.shape[:1] + target.shape[2:] if swapped else target.shape[1:])
     if recording.loop is None or value is None or place is None or rest != tuple(given.shape):
@@ -285,15 +294,3 @@ def filled(recording: Recording, args: tuple[Any, ...]) -> bool:
     rows[place] = value
     recording.track(target, packed(recording, rows, swapped=swapped))
     return True
-
-
-def _place(index: Any, axes: int) -> tuple[int | None, bool]:
-    """The step that an index sets, and whether it stands on the second axis; None where it sets something else."""
-    parts = index if isinstance(index, tuple) else (index,)
-    for swapped in (False, True):
-        chosen = parts[swapped] if len(parts) > swapped else None
-        others = (*parts[:swapped], *parts[swapped + 1 :])
-        if isinstance(chosen, int) and not isinstance(chosen, bool) and len(parts) <= axes:
-            whole = all(other is Ellipsis or (isinstance(other, slice) and other == slice(None)) for other in others)
-            return (chosen if whole else None), swapped
-    return None, False

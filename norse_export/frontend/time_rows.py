@@ -180,3 +180,15 @@ def described(value: Value, steps: int) -> str:
     if held == list(range(held[0], held[0] + len(held))):
         return f"steps {held[0]} to {held[-1]} of {steps}" if len(held) > 1 else f"step {held[0]} of {steps}"
     return f"{len(set(held))} of {steps} steps, or not in their order"
+
+
+def place_set(index: Any, axes: int) -> tuple[int | None, bool]:
+    """The step that an index sets, and whether it stands on the second axis; None where it sets something else."""
+    parts = index if isinstance(index, tuple) else (index,)
+    for swapped in (False, True):
+        chosen = parts[swapped] if len(parts) > swapped else None
+        others = (*parts[:swapped], *parts[swapped + 1 :])
+        if isinstance(chosen, int) and not isinstance(chosen, bool) and len(parts) <= axes:
+            whole = all(other is Ellipsis or (isinstance(other, slice) and other == slice(None)) for other in others)
+            return (chosen if whole else None), swapped
+    return None, False

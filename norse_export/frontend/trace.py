@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from norse_export.errors import UnsupportedError, UsageError
-from norse_export.frontend.encoders import Encoded, replaced, showing
+from norse_export.frontend.encoders import Encoded, is_encoder, replaced, showing
 from norse_export.frontend.example import as_rasters, check_inputs, check_model, model_float
 from norse_export.frontend.recorded_model import OVER_TIME, read_outputs, record
 from norse_export.frontend.reference import in_loops, reference_run
@@ -39,7 +39,7 @@ class Traced:
     steps: populations that are steps of norse.torch.functional, in the order in which the model calls them; those of
     one loop over time together. raw: what
     the model itself is called with: the rasters, but where they come from an encoder. encoded: by input, what it gave.
-    images: inputs of which the model takes one image, which an encoder shows at every step.
+    images: inputs of which the model takes one image, which an encoder, or the model itself, shows at every step.
     """
 
     graph: Graph[ContinuousNode]
@@ -100,7 +100,8 @@ def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -
     """Run a traced model on other rasters [T, B, ...], in the float type that it was traced with.
 
     Raises:
-        UsageError: rasters that do not fit the model. UnsupportedError: it does something else than its graph.
+        UsageError: rasters that do not fit the model, as one of several images where the model shows one at all its
+            steps. UnsupportedError: it does something else than its graph.
     """
     checked = checked_inputs(traced.graph, inputs)
     given = {
@@ -110,6 +111,8 @@ def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -
     encoded = {name: replace(one, raster=given[name]) for name, one in traced.encoded.items()}
     names = zip(given, traced.raw, strict=True)
     changing = any(bool((given[name] != given[name][:1]).any()) for name in traced.images)
+    if traced.images and not any(map(is_encoder, model.modules())):
+        _check_shown(traced, given, changing=changing)
     shown = {name: given[name].flatten(0, 1) if changing else given[name][0] for name in traced.images}
     called_with = tuple(raw if name in encoded else shown.get(name, given[name]) for name, raw in names)
     extent = next(iter(given.values())).shape[:2]
@@ -117,6 +120,20 @@ def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -
     with torch.no_grad(), undisturbed(model), replaced(model, encoded), frames:
         read = _read(model, called_with, traced.graph)
         return reference_run(model, called_with, traced.time, traced.graph, traced.steps, extent=extent, read=read)
+
+
+def _check_shown(traced: Traced, given: Mapping[str, torch.Tensor], *, changing: bool) -> None:
+    """Refuse what a model cannot be run on that shows one image at each of its steps by itself."""
+    name = traced.images[0]
+    steps, own = len(given[name]), len(traced.inputs[name])
+    if changing or steps != own:
+        found = "images that change" if changing else f"{steps} steps"
+        raise UsageError(
+            f"the model shows one image at each of its {own} steps, and is given {found}",
+            where=name,
+            fix=f"give one image at each of {own} steps, as the raster that the model was saved with",
+            kind="images",
+        )
 
 
 def _read(model: torch.nn.Module, rasters: tuple[torch.Tensor, ...], graph: Graph[ContinuousNode]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from norse_export.frontend.frameworks.table import loaded
 from norse_export.frontend.functions.functional import Operation, rule_of
 from norse_export.frontend.readouts import read_out, read_out_behind
 from norse_export.frontend.recording import Recording
+from norse_export.frontend.shown import show
 from norse_export.frontend.time_loop import can_enter, entered, filled, taken_apart
 from norse_export.frontend.time_rows import put_together, second_axis
 from norse_export.ir.layers import Scale, Sum
@@ -80,6 +81,8 @@ def recorded(
     first = bool(args) and args[0] is traced[0]
     if not getter and first and (name in _SAME or (name in _CASTS and _is_as_before(result, traced[0]))):
         return values[0]
+    if not getter and (raster := show(recording, name, traced, result)) is not None:
+        return raster
     if not getter and (timed := _of_steps(recording, func, name, args, kwargs)) is not None:
         return timed
     if not getter and name not in _READS and (read := read_out(recording, name, args, kwargs, traced)) is not None:
