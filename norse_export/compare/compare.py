@@ -38,18 +38,9 @@ def compare(
     _check_alike(reference, actual)
     steps, samples = extent(reference)
     verdict = judge(reference, actual, bounds, spikes_first=spikes_first)
-    values = value_nodes(reference, actual)
-    held = dict.fromkeys((*reference.final_state, *(n for n in reference.observables if n in actual.observables)))
-    integrators = tuple(name for name in held if name not in reference.spikes)
-    layers = (
-        *(_spiking_layer(name, reference, actual, verdict) for name in reference.spikes),
-        *(_value_layer(name, verdict) for name in integrators),
-        *(_value_layer(name, verdict, _distances(reference, actual, name)) for name in values),
-    )
-    flips = max(sum(verdict.explained.values()), verdict.excess)
+    layers = _layers(reference, actual, verdict)
     allowed = max(1, sum(raster.size for raster in reference.spikes.values()) // 10**6) if bounds is not None else 0
     silent = tuple(name for name, raster in reference.spikes.items() if not raster.any())
-    constant = all(_is_constant(sent) for sent in reference.outputs.values())
     a, b = decisions(reference), decisions(actual)
     return Comparison(
         reference=reference.ran_by,
@@ -57,15 +48,27 @@ def compare(
         rung=rung,
         steps=steps,
         samples=samples,
-        equal=all(layer.equal for layer in layers) and verdict.first is None and flips <= allowed,
-        vacuous=bool(silent) or (not reference.spikes and constant),
+        equal=all(layer.equal for layer in layers) and verdict.first is None and verdict.flips <= allowed,
+        vacuous=bool(silent) or (not reference.spikes and all(map(_is_constant, reference.outputs.values()))),
         silent=silent,
         first_divergence=verdict.first,
         layers=layers,
-        explained_flips=flips,
+        explained_flips=verdict.flips,
         allowed_flips=allowed,
         decisions_equal=None if a is None or b is None else (int(np.count_nonzero(a == b)), len(a)),
         accuracy=None if labels is None or a is None or b is None else (_share(a, labels), _share(b, labels)),
+    )
+
+
+def _layers(reference: Run, actual: Run, verdict: Verdict) -> tuple[LayerParity, ...]:
+    """Populations that spike, then those of which only states were recorded, then outputs of values."""
+    held = dict.fromkeys((*reference.final_state, *(n for n in reference.observables if n in actual.observables)))
+    integrators = tuple(name for name in held if name not in reference.spikes)
+    values = value_nodes(reference, actual)
+    return (
+        *(_spiking_layer(name, reference, actual, verdict) for name in reference.spikes),
+        *(_value_layer(name, verdict) for name in integrators),
+        *(_value_layer(name, verdict, _distances(reference, actual, name)) for name in values),
     )
 
 

@@ -49,6 +49,11 @@ class Verdict:
     spikes_first: bool = False  # a spike that differs goes before values that differed earlier
     _first_key: tuple[Any, ...] | None = None
 
+    @property
+    def flips(self) -> int:
+        """Flips that count against those that are allowed."""
+        return max(sum(self.explained.values()), self.excess)
+
     def count(self, table: dict[str, int], node: str, cells: int) -> None:
         """Add to one of the counts."""
         table[node] = table.get(node, 0) + cells

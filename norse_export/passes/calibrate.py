@@ -9,7 +9,7 @@ layers are searched independently of one another, and what they cost together is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -85,31 +85,55 @@ def search(
     inputs. Only then the best factor of the whole layer is taken instead of the greatest, and that of a channel instead
     of the layer's.
     """
-    tried, found, amiss = [], [], []
-
-    def judge(factor: Floats) -> None:
-        tried.append(factor)
-        amiss.append(error(factor))
-        found.append(amiss[-1] if measure is None else measure(factor))
-
-    low, high = factors
-    judge(np.full(channels, high))
+    trials, (low, high) = _Trials(error, measure, rank), factors
+    trials.judge(np.full(channels, high))
     widths = [0.0]
     for end, width in _stretches(low, high):
         widths.append(width)
-        judge(_fitting(np.full(channels, end), width, error, points))
-    best = _best(found, amiss, rank)
-    centre, length = tried[best], 2 * (widths[best] or widths[1]) / FINE
+        trials.judge(_fitting(np.full(channels, end), width, error, points))
+    best = trials.best()
+    centre, length = trials.tried[best], 2 * (widths[best] or widths[1]) / FINE
     for number in range(FINE):
-        judge(_fitting(np.clip(centre + (FINE // 2 - number) * length, low + length, high), length, error, points))
-    whole = _best(found, amiss, rank)
-    whole = whole if surely(found[whole].sum(axis=0), found[0].sum(axis=0)) else 0
-    chosen = np.empty(channels)
-    for channel in range(channels):
-        mine, wrong = [row[channel] for row in found], [row[channel] for row in amiss]
-        best = min(range(len(mine)), key=lambda n: (rank(mine[n]), wrong[n]))
-        chosen[channel] = tried[best if surely(mine[best], mine[whole]) else whole][channel]
-    return chosen
+        near = np.clip(centre + (FINE // 2 - number) * length, low + length, high)
+        trials.judge(_fitting(near, length, error, points))
+    return trials.chosen(surely)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trials:
+    """Factors that were tried, [channels] each, with their measures and errors; the first is the greatest."""
+
+    error: Callable[[Floats], Floats]
+    measure: Callable[[Floats], Floats] | None
+    rank: Callable[[Any], Any]
+    tried: list[Floats] = field(default_factory=list)
+    found: list[Floats] = field(default_factory=list)
+    amiss: list[Floats] = field(default_factory=list)
+
+    def judge(self, factor: Floats) -> None:
+        """Try a factor."""
+        self.tried.append(factor)
+        self.amiss.append(self.error(factor))
+        self.found.append(self.amiss[-1] if self.measure is None else self.measure(factor))
+
+    def best(self) -> int:
+        """Number of the factor that is best for the layer as a whole."""
+        sums = [
+            (self.rank(found.sum(axis=0)), amiss.sum()) for found, amiss in zip(self.found, self.amiss, strict=True)
+        ]
+        return min(range(len(sums)), key=sums.__getitem__)
+
+    def chosen(self, surely: Surely) -> Floats:
+        """For each channel its own best where that is surely better than the layer's, and so for the layer."""
+        best = self.best()
+        whole = best if surely(self.found[best].sum(axis=0), self.found[0].sum(axis=0)) else 0
+        chosen = np.empty(len(self.tried[0]))
+        for channel in range(len(chosen)):
+            mine = [row[channel] for row in self.found]
+            order = [(self.rank(one), row[channel]) for one, row in zip(mine, self.amiss, strict=True)]
+            best = min(range(len(order)), key=order.__getitem__)
+            chosen[channel] = self.tried[best if surely(mine[best], mine[whole]) else whole][channel]
+        return chosen
 
 
 def _stretches(low: float, high: float) -> Iterator[tuple[float, float]]:
@@ -121,10 +145,6 @@ def _stretches(low: float, high: float) -> Iterator[tuple[float, float]]:
         below = max(low, NARROWER * usual)
         yield usual, usual - below
         usual = below
-
-
-def _best(found: Sequence[Floats], amiss: Sequence[Floats], rank: Callable[[Any], Any]) -> int:
-    return min(range(len(found)), key=lambda n: (rank(found[n].sum(axis=0)), amiss[n].sum()))
 
 
 def _fitting(end: Floats, length: float, error: Callable[[Floats], Floats], points: int) -> Floats:

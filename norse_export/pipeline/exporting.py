@@ -67,18 +67,14 @@ def export(
     inputs, loading, report = chosen_inputs(inputs), loading or LoadChoice(), progress or silent
     model, integers = Path(model), integers or IntegerChoice()
     targets = (targets,) if isinstance(targets, str) else targets
-    if not targets:
-        raise UsageError("no target is given", where="--target", fix=f"use one of: {', '.join(registry.names())}")
-    asked = in_form(registry.chosen(targets), form or FormChoice())
+    asked = _asked(targets, form or FormChoice())
     several = len(asked) > 1 or "all" in targets
     wanted = [target for target in asked.values() if not isinstance(target, MissingDependencyError)]
     refuse_unused(integers, wanted)
     _refuse_vendor(vendor, wanted, verify=verify)
     sources = tuple(path for path in (model, inputs.file, integers.calibration) if path is not None)
     paths = _paths(model, wanted, None if out is None else Path(out), several=several)
-    for target in wanted:
-        if paths[target.name].parent.exists() or not several:
-            check_output(paths[target.name], force=force, inputs=sources, folder=target.folder)
+    _check_outputs(paths, wanted, sources, force=force, several=several)
     report("load", 0.0)
     loaded = load_model(model, loading, inputs)
     chosen = None
@@ -88,9 +84,27 @@ def export(
     order = _Order(loaded, chosen, integers, vendor, loading.limits, force, sources)
     done = _export_all(order, asked, paths, report)
     report("done", 1.0)
-    note = () if chosen is None or chosen.truth.note is None else (chosen.truth.note,)
-    summary = None if chosen is None else chosen.summary
-    return ExportResult(model.name, summary, done, (*loaded.findings, *note))
+    return _result(order, done, model.name)
+
+
+def _asked(targets: Sequence[str], form: FormChoice) -> Mapping[str, Target | MissingDependencyError]:
+    """The targets that were asked for, by name.
+
+    Raises:
+        UsageError: none is; or a choice of form that none of them takes.
+    """
+    if not targets:
+        raise UsageError("no target is given", where="--target", fix=f"use one of: {', '.join(registry.names())}")
+    return in_form(registry.chosen(targets), form)
+
+
+def _check_outputs(
+    paths: Mapping[str, Path], targets: Sequence[Target], sources: tuple[Path, ...], *, force: bool, several: bool
+) -> None:
+    """Refuse outputs that cannot be written, before any work; a folder for several targets is still to be made."""
+    for target in targets:
+        if paths[target.name].parent.exists() or not several:
+            check_output(paths[target.name], force=force, inputs=sources, folder=target.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,14 @@ class _Order:
     limits: Limits
     force: bool
     sources: tuple[Path, ...]
+
+
+def _result(order: _Order, done: tuple[TargetExport, ...], name: str) -> ExportResult:
+    """The result of all targets, with what a user should know about the model and its reference."""
+    if order.chosen is None:
+        return ExportResult(name, None, done, order.model.findings)
+    note = () if order.chosen.truth.note is None else (order.chosen.truth.note,)
+    return ExportResult(name, order.chosen.summary, done, (*order.model.findings, *note))
 
 
 def _export_all(

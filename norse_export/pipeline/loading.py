@@ -46,45 +46,45 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
         raise _no_model(path)
     with open_input(path) as file, in_seconds(choice):
         kind = kind_of(file)
-        name = path.name
         _refuse_unused(choice, kind)
         match kind:
             case Kind.SAVED:
-                model = _saved(file, name, choice)
+                model = _saved(file, path.name, choice)
             case Kind.HDF5:
                 try:
-                    model = _nir(file, name, choice)
+                    model = _nir(file, path.name, choice)
                 except InputFileError as error:
                     raise (_no_model(path) if registry.holder(path) is not None else error) from None
             case Kind.TORCH_ZIP | Kind.TORCH_LEGACY:
-                model = load_torch_file(file, name, choice, inputs)
-            case Kind.EMPTY:
-                raise InputFileError("the file is empty", where=name, fix="write the model again")
-            case Kind.CSV | Kind.NPZ | Kind.NPY:
-                raise InputFileError(
-                    f"{kind.value} holds rasters or recordings, and no model",
-                    where=name,
-                    fix=f"give a model, and this beside it: norse-export MODEL --target T --inputs {name}",
-                )
-            case Kind.FIXED:
-                raise _no_model(path)
+                model = load_torch_file(file, path.name, choice, inputs)
             case Kind.ONNX:
                 from norse_export.formats.onnx.read import refuse  # onnx, which other files do not need
 
                 refuse(path, choice.limits)
             case _:
-                raise InputFileError(
-                    f"{kind.value}, not a model (no model file of norse_export, no .nir, no file of torch.save), "
-                    "or truncated or corrupt",
-                    where=name,
-                    fix=SAVE,
-                )
+                raise _other_file(path, kind)
     model = replace(model, findings=(*model.findings, *doubts(model.graph)))
     return _with_suffix_warning(model, path, kind)
 
 
+def _other_file(path: Path, kind: Kind) -> InputFileError:
+    """The error for a file of a kind that holds no model."""
+    match kind:
+        case Kind.EMPTY:
+            message, fix = "the file is empty", "write the model again"
+        case Kind.CSV | Kind.NPZ | Kind.NPY:
+            message = f"{kind.value} holds rasters or recordings, and no model"
+            fix = f"give a model, and this beside it: norse-export MODEL --target T --inputs {path.name}"
+        case Kind.FIXED:
+            return _no_model(path)
+        case _:
+            message = f"{kind.value}, not a model (no model file of norse_export, no .nir, no file of torch.save), "
+            message, fix = f"{message}or truncated or corrupt", SAVE
+    return InputFileError(message, where=path.name, fix=fix)
+
+
 def _no_model(path: Path) -> InputFileError:
-    """The error for an artefact of whole numbers, or any other folder, in the place of a model."""
+    """The error for an artefact in the place of a model, or for any other folder."""
     target = registry.holder(path)
     if target is None:
         message, fix = "the input is a directory, and no artefact of any target", "give the model's file"

@@ -29,7 +29,7 @@ from norse_export.pipeline.rasters import choose
 from norse_export.pipeline.recorded import write_recording
 from norse_export.pipeline.vendors import require_vendor, vendor_checked, vendor_error
 from norse_export.pipeline.written import artefact_of
-from norse_export.report.results import ActivitySummary, LayerActivity, RunResult
+from norse_export.report.results import ActivitySummary, Artefact, LayerActivity, RunResult
 from norse_export.target import ReadableTarget, Run
 
 Array = NDArray[Any]
@@ -84,14 +84,19 @@ def run(
         if vendor is not None:
             report("vendor", 0.6)
             done = _checked(done, held, vendor)
-    written = None
+    result = done.result
     if trace is not None:
         report("write", 0.8)
-        with writing_file(Path(trace), force=force, inputs=(path,)) as temporary, reporting_write_errors(Path(trace)):
-            write_recording(temporary, done.run, done.rasters, done.dts)
-        written = artefact_of(Path(trace))
+        result = replace(result, trace=_written(done, Path(trace), path, force=force))
     report("done", 1.0)
-    return replace(done.result, trace=written)
+    return result
+
+
+def _written(done: _Done, trace: Path, source: Path, *, force: bool) -> Artefact:
+    """Write a run of the file `source` as NIR graph data."""
+    with writing_file(trace, force=force, inputs=(source,)) as temporary, reporting_write_errors(trace):
+        write_recording(temporary, done.run, done.rasters, done.dts)
+    return artefact_of(trace)
 
 
 def _refuse(path: Path, target: ReadableTarget | None, vendor: VendorChoice | None, *, counted: bool) -> None:

@@ -90,17 +90,12 @@ def lowered_to_chip(
     measured = None if calibration is None else measured_on(calibration, layers_made)
     prices = {plan.name: (layers_made[plan.name].prices(plan), law.ALIGN_BITS, np.inf) for plan in plans}
     table = layer_prices(given, fixed, prices, _CHIP, measured)
-    findings = [note for plan in plans for note in layer_notes(plan, layers_made[plan.name])]
-    chip = offered(choice.chip, "--chip", tuple(NAMES), "loihi")
-    told = {
-        "law": LAW.format(precision),
-        PRECISION_KEY: str(precision),
-        CHIP_KEY: str(chip),
-        PRICES_KEY: prices_text(table),
-    }
+    chip = str(offered(choice.chip, "--chip", tuple(NAMES), "loihi"))
+    told = {"law": LAW.format(precision), PRECISION_KEY: str(precision), CHIP_KEY: chip, PRICES_KEY: prices_text(table)}
     final = Graph(fixed.nodes, fixed.edges, {**fixed.metadata, **told})
-    findings += artefact_notes(final, precision, str(chip))
-    return Quantised(final, table, tuple(findings), given, measured, late.skew)
+    notes = (note for plan in plans for note in layer_notes(plan, layers_made[plan.name]))
+    findings = (*notes, *artefact_notes(final, precision, chip))
+    return Quantised(final, table, findings, given, measured, late.skew)
 
 
 def _precision(choice: QuantiseChoice) -> Precision:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, prod
 from pathlib import Path
 from typing import Any
@@ -206,23 +207,10 @@ def network(made: NIRDocument, *, where: str, limits: Limits) -> Network:
 
 
 def _graph(made: NIRDocument, notes: Any, where: str, limits: Limits) -> Network:
-    names, shapes = (
-        dict(notes["names"]),
-        {name: _shape(shape, limits, where) for name, shape in notes["shapes"].items()},
-    )
-    weights = {label: _whole(node, label, where) for label, node in made.nodes.items() if node.type in _WEIGHTS}  # type: ignore[union-attr]
-    into = {target: source for source, target in made.edges if target in weights}
-    nodes: dict[str, FixedNode] = {}
-    edges: list[Edge] = []
-    bias: dict[str, Any] = {name: np.zeros(prod(shape)) for name, shape in shapes.items()}
-    total: dict[str, Any] = {name: np.zeros(prod(shape)) for name, shape in shapes.items()}
-    for label, target in made.edges:
-        if label in weights:
-            source, onto, layer = names[into[label]], names[target], made.nodes[label]
-            nodes[label] = DenseSynapses(weights[label].astype(np.int8), shapes[source], shapes[onto])
-            edges += [Edge(source, label, "x", 1), Edge(label, onto)]
-            bias[onto] = bias[onto] + np.asarray(layer.fields.get("bias", 0.0), np.float64)  # type: ignore[union-attr]
-            total[onto] = total[onto] + np.abs(weights[label]).sum(axis=1)
+    names = dict(notes["names"])
+    shapes = {name: _shape(shape, limits, where) for name, shape in notes["shapes"].items()}
+    drive = _Drive.of(made, names, shapes, where)
+    nodes, edges = dict[str, FixedNode](drive.synapses), [*drive.edges]
     for label, name in names.items():
         node: Any = made.nodes[label]
         if node.type == "Input":
@@ -231,8 +219,8 @@ def _graph(made: NIRDocument, notes: Any, where: str, limits: Limits) -> Network
         nodes[name] = population(
             name,
             node,
-            bias[name],
-            total[name],
+            drive.bias[name],
+            drive.total[name],
             shape=shapes[name],
             dt=float(notes["dt"]),
             readout=name in notes["readouts"],
@@ -241,12 +229,36 @@ def _graph(made: NIRDocument, notes: Any, where: str, limits: Limits) -> Network
     for name, source in notes["outputs"].items():
         nodes[name] = Output(shapes[source])
         edges.append(Edge(source, name))
-    metadata = {str(key): str(value) for key, value in notes["metadata"].items()} | {
-        "law": LAW,
-        "dt": repr(notes["dt"]),
-    }
-    metadata["skew"] = json.dumps(notes["skew"])
+    metadata = {str(key): str(value) for key, value in notes["metadata"].items()}
+    metadata |= {"law": LAW, "dt": repr(notes["dt"]), "skew": json.dumps(notes["skew"])}
     return Network(Graph(nodes, tuple(edges), metadata), {name: label for label, name in names.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Drive:
+    """What the weights of a document are: synapses and their edges; and by population, [N], biases and sums of |w|."""
+
+    synapses: Mapping[str, DenseSynapses]
+    edges: Sequence[Edge]
+    bias: Mapping[str, Array]
+    total: Mapping[str, Array]
+
+    @classmethod
+    def of(cls, made: NIRDocument, names: Mapping[str, str], shapes: Mapping[str, Shape], where: str) -> _Drive:
+        """Those of a document. names: of the model, by the label of the node."""
+        weights = {label: _whole(node, label, where) for label, node in made.nodes.items() if node.type in _WEIGHTS}  # type: ignore[union-attr]
+        into = {target: source for source, target in made.edges if target in weights}
+        synapses, edges = dict[str, DenseSynapses](), list[Edge]()
+        bias: dict[str, Array] = {name: np.zeros(prod(shape)) for name, shape in shapes.items()}
+        total: dict[str, Array] = {name: np.zeros(prod(shape)) for name, shape in shapes.items()}
+        for label, target in made.edges:
+            if label in weights:
+                source, onto, layer = names[into[label]], names[target], made.nodes[label]
+                synapses[label] = DenseSynapses(weights[label].astype(np.int8), shapes[source], shapes[onto])
+                edges += [Edge(source, label, "x", 1), Edge(label, onto)]
+                bias[onto] = bias[onto] + np.asarray(layer.fields.get("bias", 0.0), np.float64)  # type: ignore[union-attr]
+                total[onto] = total[onto] + np.abs(weights[label]).sum(axis=1)
+        return cls(synapses, edges, bias, total)
 
 
 def _whole(node: Any, label: str, where: str) -> Array:

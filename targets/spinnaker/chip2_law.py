@@ -21,6 +21,7 @@ vendor code was available to check any of this against.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter, Signature
 from math import floor, log2
@@ -89,28 +90,17 @@ def population(
     Raises:
         UnsupportedError: numbers beyond 30 bits.
     """
-    given = {key: np.asarray(value, np.float64).reshape(-1) for key, value in node.fields.items()}
-    synaptic = node.type == "CubaLIF"
-    a = dt / given["tau_mem" if synaptic else "tau"]
-    factor, offset, arriving = a * given["r"], bias, total
-    values: dict[str, Floats] = {}
-    if synaptic:
-        b = dt / given["tau_syn"]
-        factor, offset, arriving = factor * (b * given["w_in"]), bias / b, total / b
-        values["syn_decay"] = 1 - b
-    offset = offset + a * given["v_leak"] / factor
-    threshold = given["v_threshold"] / factor
-    reach = float(np.max((arriving + np.abs(offset)) / a))
-    reach = max(reach, 1.0 if readout else float(np.max(np.abs(threshold))), 1.0)
+    real = _converted(node, bias, total, dt)
+    reach = max(real.reach, 1.0 if readout else float(np.max(np.abs(real.threshold))), 1.0)
     if not reach < 2**_REACH_BITS:
         message = f"membranes of up to {reach:g} times the least weight"
         raise UnsupportedError(message, where=name, fix="use shorter time constants, or fewer weights", kind="range")
     fraction = min(_MOST_FRACTION, _REACH_BITS - 1 - floor(log2(reach)))
     family = _family(node.type, fraction, readout=readout)
-    raw = {"alpha_decay": (1 - a) * 2**DECAY_BITS, "i_offset": offset * 2.0**fraction}
-    raw |= {key: value * 2**DECAY_BITS for key, value in values.items()}
-    raw |= {} if readout else {"threshold": threshold * 2.0**fraction}
-    unit = {"v": factor / scale * 2.0**-fraction, "i": np.full(a.shape, 2.0**-fraction / scale)}
+    raw = {"alpha_decay": real.alpha_decay * 2**DECAY_BITS, "i_offset": real.offset * 2.0**fraction}
+    raw |= {} if real.syn_decay is None else {"syn_decay": real.syn_decay * 2**DECAY_BITS}
+    raw |= {} if readout else {"threshold": real.threshold * 2.0**fraction}
+    unit = {"v": real.factor / scale * 2.0**-fraction, "i": np.full(real.factor.shape, 2.0**-fraction / scale)}
     return Population(
         program=family.trace(),
         shape=shape,
@@ -119,6 +109,34 @@ def population(
         dt=dt,
         unit={key: unit[key].reshape(shape) for key in family.state},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Converted:
+    """A node as the reader converts it, in the unit of its weights, all [N]; see above.
+
+    syn_decay: None for a LIF. factor: 1 / scale. reach: how far any membrane can come.
+    """
+
+    alpha_decay: Floats
+    syn_decay: Floats | None
+    factor: Floats
+    offset: Floats
+    threshold: Floats
+    reach: float
+
+
+def _converted(node: NIRNode, bias: Floats, total: Floats, dt: float) -> _Converted:
+    given = {key: np.asarray(value, np.float64).reshape(-1) for key, value in node.fields.items()}
+    synaptic = node.type == "CubaLIF"
+    a = dt / given["tau_mem" if synaptic else "tau"]
+    left, factor, offset, arriving = None, a * given["r"], bias, total
+    if synaptic:
+        b = dt / given["tau_syn"]
+        left, factor, offset, arriving = 1 - b, factor * (b * given["w_in"]), bias / b, total / b
+    offset = offset + a * given["v_leak"] / factor
+    reach = float(np.max((arriving + np.abs(offset)) / a))
+    return _Converted(1 - a, left, factor, offset, given["v_threshold"] / factor, reach)
 
 
 def fields(kind: str, values: Mapping[str, Floats]) -> dict[str, Floats]:

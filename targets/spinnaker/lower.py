@@ -157,14 +157,11 @@ def _assembled(
 ) -> Graph[FixedNode]:
     nodes: dict[str, FixedNode] = {name: FixedInput(node.shape) for name, (node, _) in lowered.inputs.items()}
     edges: list[Edge] = []
-    told = {}
+    told: dict[str, dict[str, Any]] = {}
     taken = {*lowered.inputs, *lowered.populations, *lowered.host}
     for name, chip in chips.items():
         own, shape = weighed[name], lowered.populations[name].shape
-        told[name] = {"model": str(chip.model), "readout": chip.readout, "shifts": list(own.shifts.values())}
-        told[name] |= {"scale": chip.scale, "counts": chip.counts, "late": plan.late[name]}
-        told[name] |= {"seen": [own.seen.get(port) for port in PORTS]}
-        told[name]["weights"] = [own.counts(port) for port in PORTS]
+        told[name] = _told(chip, own, plan.late[name])
         nodes[name] = population(
             chip.model,
             chip.words,
@@ -194,6 +191,20 @@ def _assembled(
         METADATA: json.dumps(told),
     }
     return Graph(nodes, (*edges, *plan.host_edges), metadata)
+
+
+def _told(chip: Mapped, own: Weighed, late: int) -> dict[str, Any]:
+    """What the artefact and its report say of a population beside its words."""
+    return {
+        "model": str(chip.model),
+        "readout": chip.readout,
+        "shifts": list(own.shifts.values()),
+        "scale": chip.scale,
+        "counts": chip.counts,
+        "late": late,
+        "seen": [own.seen.get(port) for port in PORTS],
+        "weights": [own.counts(port) for port in PORTS],
+    }
 
 
 def _connect(

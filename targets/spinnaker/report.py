@@ -12,6 +12,7 @@ from norse_export.ir.fixed import Population
 from norse_export.ir.graph import Graph
 from norse_export.ir.stages import FixedNode
 from norse_export.program.operations import Op
+from norse_export.program.ranges import Ranges
 
 from .artefact import told
 from .law import PORTS, RING_MAX
@@ -69,39 +70,47 @@ def _layers(graph: Graph[FixedNode]) -> dict[str, Any]:
     """
     ranges = all_ranges(graph)
     seen = json.loads(graph.metadata[METADATA])
-    layers = {}
-    for name, own in told(graph).items():
-        node = graph.nodes[name]
-        if not isinstance(node, Population):
-            continue
-        ports = {}
-        for number, port in enumerate(PORTS):
-            synapses: Any = [graph.nodes[edge.source] for edge in graph.incoming(name, port)]
-            shift, sums = own.shifts[number], seen[name]["seen"][number]
-            largest = largest_possible(synapses)
-            ports[port] = {
-                "shift": shift,
-                "least_weight": 1 / per_one(shift),
-                "max_expected_summed_weight": 0.75 * 2.0**shift,
-                "largest_sum_possible": largest,
-                "largest_sum_seen": None if sums is None else round(sums * per_one(shift)),
-                "saturates": "never" if largest <= RING_MAX else "counted",
-                "saturated_cells": _one(seen[name], "saturated", number),
-                "weights": _one(seen[name], "weights", number)[0],
-                "zeroed_weights": _one(seen[name], "weights", number)[1],
-            }
-        steps = node.program.instructions
-        wraps = [n for n, step in enumerate(steps) if step.op is Op.WRAP]
-        reach = [ranges[name].values[steps[n].operands[0]] for n in wraps]
-        bits = max((max(high, -low - 1).bit_length() + 1 for low, high in reach), default=1)
-        proven = set(wraps) <= ranges[name].proven and not ranges[name].diverged
-        layers[name] = {
+    return {
+        name: {
             "model": str(own.model),
             "read": "membrane" if own.readout else "spikes",
             "scale": own.scale,
             "counts": own.counts,
             "late_steps": own.late,
-            "receptor_types": ports,
-            "wrap_margin_bits": 32 - bits if proven else None,
+            "receptor_types": {
+                port: _receptor(graph, (name, port), own.shifts[number], seen[name], number)
+                for number, port in enumerate(PORTS)
+            },
+            "wrap_margin_bits": _margin(node, ranges[name]),
         }
-    return layers
+        for name, own in told(graph).items()
+        if isinstance(node := graph.nodes[name], Population)
+    }
+
+
+def _receptor(
+    graph: Graph[FixedNode], onto: tuple[str, str], shift: int, seen: Mapping[str, Any], number: int
+) -> dict[str, Any]:
+    """The sums and weights of one receptor type. onto: population and port. seen: what was told of the population."""
+    synapses: Any = [graph.nodes[edge.source] for edge in graph.incoming(*onto)]
+    largest, sums = largest_possible(synapses), seen["seen"][number]
+    return {
+        "shift": shift,
+        "least_weight": 1 / per_one(shift),
+        "max_expected_summed_weight": 0.75 * 2.0**shift,
+        "largest_sum_possible": largest,
+        "largest_sum_seen": None if sums is None else round(sums * per_one(shift)),
+        "saturates": "never" if largest <= RING_MAX else "counted",
+        "saturated_cells": _one(seen, "saturated", number),
+        "weights": _one(seen, "weights", number)[0],
+        "zeroed_weights": _one(seen, "weights", number)[1],
+    }
+
+
+def _margin(node: Population, ranges: Ranges) -> int | None:
+    """The bits of 32 that no value of a step uses; None: a value may wrap."""
+    steps = node.program.instructions
+    wraps = [n for n, step in enumerate(steps) if step.op is Op.WRAP]
+    reach = [ranges.values[steps[n].operands[0]] for n in wraps]
+    bits = max((max(high, -low - 1).bit_length() + 1 for low, high in reach), default=1)
+    return 32 - bits if set(wraps) <= ranges.proven and not ranges.diverged else None
