@@ -72,12 +72,12 @@ def run_models(path: Path, step: StepGraph, inputs: Mapping[str, Array], runner:
         stepped = _stepped(runner.open(path / STEP, path), step, inputs)
         _require_same(given, stepped, names, STEP)
     probes = {value: given[name] for value, name in instrumented.outputs.items()}
-    finals: dict[str, dict[str, Array]] = {}
+    finals: dict[str, dict[str, Array]] = {name: {} for name in step.populations}
     observed: dict[str, dict[str, Array]] = {}
     for state in step.states:
         if state.of is not None:
             population, variable = state.of
-            finals.setdefault(population, {})[variable] = given[state.before]
+            finals[population][variable] = given[state.before]
             if states:
                 observed.setdefault(population, {})[variable] = probes[state.after]
     for (population, name), value in step.observed.items() if states else ():

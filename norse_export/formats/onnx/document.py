@@ -29,6 +29,8 @@ from norse_export.program.forms import form_of
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 FORMAT = 1
+_MAX_TOLD = 4096  # numbers of a tensor in the description
+_TOLD = ("float64", "float32", "int64", "int32", "int16", "int8")
 _SUFFIX = {"parameters": "", "initial_state": ".initial"}
 
 
@@ -106,9 +108,9 @@ FIXED: Form[FixedNode] = Form("graph", FORMAT, "fixed graph", _PARSER, _FIX, enc
 
 
 def described(graph: Graph[Any], tensors: Mapping[tuple[str, str], str]) -> tuple[dict[str, Any], Arrays]:
-    """The description of a graph, its tensors named as the initializers are; and tensors that no step holds, by name.
+    """The description of a graph, tensors named as the initializers are; and large ones that no step holds, by name.
 
-    tensors: initializers by node and field.
+    tensors: initializers by node and field. Small ones that no step holds stand in the description (`beside`).
     """
     nodes = list(graph.nodes.items())
     fixed = is_fixed(graph)
@@ -121,7 +123,27 @@ def described(graph: Graph[Any], tensors: Mapping[tuple[str, str], str]) -> tupl
         found = tensors.get((name, _field(node, field)))
         known[key] = key if found is None else found
         others |= {key: value} if found is None else {}
-    return {"format": FORMAT, "fixed": fixed, "graph": _renamed(encoded, known)}, others
+    told = {
+        key: {"dtype": value.dtype.name, "shape": list(value.shape), "values": value.reshape(-1).tolist()}
+        for key, value in others.items()
+        if value.size <= _MAX_TOLD
+    }
+    large = {key: value for key, value in others.items() if key not in told}
+    return {"format": FORMAT, "fixed": fixed, "graph": _renamed(encoded, known), "beside": told}, large
+
+
+def beside(document: Mapping[str, Any]) -> Arrays:
+    """The tensors that stand in a description.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: it is damaged.
+    """
+    found = Arrays()
+    for key, told in document["beside"].items():
+        if told["dtype"] not in _TOLD or len(told["values"]) > _MAX_TOLD:
+            raise ValueError(f"no tensor of a description: {key[:40]!r}")
+        found[key] = np.array(told["values"], told["dtype"]).reshape(told["shape"])
+    return found
 
 
 def is_fixed(graph: Graph[Any]) -> bool:

@@ -53,6 +53,7 @@ def _body(family: Family, step: StepGraph) -> Body:
 
 def _population(node: Neuron, name: str, given: Sequence[str], step: StepGraph) -> None:
     step.notes = dict(_physics(node))
+    step.populations.append(name)
     states = [step.state(v, node.shape, few(value), (name, v)) for v, value in node.initial_state.items()]
     parameters = [
         step.constant(key, value if key in node.family.matrices else few(value))

@@ -17,6 +17,7 @@ from norse_export.ir.bounds import synapses_intervals
 from norse_export.ir.fixed import FixedInput, Population, Synapses
 from norse_export.ir.graph import Graph, Shape
 from norse_export.ir.layers import Output
+from norse_export.ir.notes import CLASSES, named
 from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import FixedNode
 from norse_export.program.operations import Op
@@ -26,7 +27,7 @@ from .bodies import Body, float_body
 from .integer_bodies import CLOCK, given, integer_body
 from .layers import write_layer
 from .names import Names
-from .philox import philox_body
+from .philox import PHILOX, philox_body
 from .step import HeldBack, Signal, StepGraph, arriving
 from .synapses import reach_of, write_synapses
 
@@ -74,6 +75,8 @@ class _Writer:
     def __init__(self, step: StepGraph, graph: Graph[FixedNode]) -> None:
         self.step = step
         self.raster = next((name for name, node in graph.nodes.items() if isinstance(node, FixedInput)), "")
+        self.classes = named(graph, CLASSES)
+        self.functions = Names((PHILOX,))
         self.bodies: list[tuple[Program, Body]] = []
         self.clock: tuple[str, str] | None = None
 
@@ -81,6 +84,7 @@ class _Writer:
         """A raster of floats becomes whole numbers."""
         single = max(-node.low, node.high) <= _EXACT_SINGLE
         self.step.inputs[name] = Signal(node.shape, "float32" if single else "float64")
+        self.step.ranges[name] = (node.low, node.high)
         value, x = self.step.between("whole"), name
         if node.low >= -128 and node.high <= 127:
             one = self.step.constant("scale", np.array(1, np.int8))
@@ -109,8 +113,9 @@ class _Writer:
         """One call of the function that its program is."""
         step, program = self.step, node.program
         step.notes = {"dt": repr(node.dt)}
+        step.populations.append(name)
         arriving = {port: self._at_most(port, x, node) for port, x in taken.items()}
-        body = self._body(node)
+        body = self._body(name, node)
         states = {v: step.state(v, node.shape, few(value), (name, v)) for v, value in node.initial_state.items()}
         values = arriving | {variable: state.before for variable, state in states.items()}
         values |= {key: step.constant(f"parameters.{key}", few(value)) for key, value in node.parameters.items()}
@@ -132,6 +137,7 @@ class _Writer:
         step.dtypes |= dict.fromkeys(outputs, "int64")
         step.call(body, [values[one] for one in given(program)], outputs)
         step.states += [states[variable] for variable in program.variables]
+        step.units |= {states[variable].before: node.unit[variable] for variable in states if variable in node.unit}
         if not node.spikes:
             unit = node.unit.get("v", np.ones((), np.float64)).astype(np.float64)
             step.add("Mul", (self.real(sent), step.constant("unit.v", few(unit))), name)
@@ -144,12 +150,13 @@ class _Writer:
         less = self.step.add("Less", (x, top), self.step.between(f"{port}.less"))
         return self.step.add("Where", (less, x, top), self.step.between(f"{port}.saturated"))  # not Min: see bodies
 
-    def _body(self, node: Population) -> Body:
-        """The function of a program; populations of one program share it."""
+    def _body(self, population: str, node: Population) -> Body:
+        """The function of a program, named for the class of the first population that has it; others share it."""
         for program, known in self.bodies:
             if program == node.program:
                 return known
-        name = "neuron" if not self.bodies else f"neuron_{len(self.bodies) + 1}"
+        title = self.classes.get(population, "neuron").rpartition(" ")[2]
+        name = self.functions.fresh(title if title.isidentifier() and title.isascii() else "neuron")
         made = integer_body(node.program, name, self.step.opset)
         self.bodies.append((node.program, made))
         return made

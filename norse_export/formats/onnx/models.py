@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, StringStringEntryProto, ValueInfoProto, helper
 
+from norse_export.ir.arrays import few
 from norse_export.ir.graph import Shape
 
 from .bodies import DOMAIN, DOMAIN_VERSION
@@ -121,6 +122,8 @@ def _infos(signals: Mapping[str, Signal], *leading: str) -> list[ValueInfoProto]
 
 
 def _model(graph: GraphProto, step: StepGraph, metadata: Mapping[str, str]) -> ModelProto:
+    units = {f"unit.{name}": json.dumps(few(value).tolist()) for name, value in step.units.items()}
+    ranges = {f"range.{name}": json.dumps(value) for name, value in step.ranges.items()}
     model = helper.make_model(
         graph,
         ir_version=IR_VERSION,
@@ -129,6 +132,7 @@ def _model(graph: GraphProto, step: StepGraph, metadata: Mapping[str, str]) -> M
         producer_name=PRODUCER,
     )
     model.metadata_props.extend(
-        StringStringEntryProto(key=f"{DOMAIN}.{key}", value=value) for key, value in metadata.items()
+        StringStringEntryProto(key=f"{DOMAIN}.{key}", value=value)
+        for key, value in {**metadata, **units, **ranges}.items()
     )
     return model

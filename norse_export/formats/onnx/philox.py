@@ -7,6 +7,7 @@ from norse_export.program.philox import M0, M1, ROUNDS, W0, W1
 from .bodies import Body
 from .integer_bodies import IntegerWriter
 
+PHILOX = "philox4x32"
 _INPUTS = ("neuron", "step", "sample", "stream", "key0", "key1")
 
 
@@ -24,7 +25,7 @@ def philox_body(opset: int) -> Body:
         c1, c3 = low1, low0
         if number < ROUNDS - 1:
             k0, k1 = (writer.rest(writer.add("Add", (k, writer.number(w))), 32) for k, w in ((k0, W0), (k1, W1)))
-    return writer.body("philox4x32", _INPUTS, (c0,), (writer.names.fresh("word"),), opset)
+    return writer.body(PHILOX, _INPUTS, (c0,), (writer.names.fresh("word"),), opset)
 
 
 def _product(writer: IntegerWriter, word: str, factor: int) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from norse_export.ir.fixed import ConvSynapses
 from norse_export.ir.graph import Graph
 from norse_export.ir.rasters import model_dtype
 
-from .document import FIXED, FORM, FORMAT
+from .document import FIXED, FORM, FORMAT, beside
 from .files import GRAPH_KEY, LARGEST_OPSET, LEAST_OPSET, SCAN, STEP, models_of
 from .layers import written_bytes
 from .models import PRODUCER, Model
@@ -160,7 +160,8 @@ def _graph(held: Held, limits: Limits) -> tuple[Graph[Any], Mapping[str, Model]]
             message = f"its format is {str(document['format'])[:40]!r}, this version reads {FORMAT}"
             raise FORM.corrupt(message, held.name)
         form: Form[Any] = FIXED if document["fixed"] is True else FORM
-        graph = form.decode_graph(document["graph"], held.arrays, held.name, limits)
+        arrays = {**beside(document), **held.arrays}
+        graph = form.decode_graph(document["graph"], arrays, held.name, limits)
         _require_modest(graph, held)
         return graph, models_of(graph, opset=held.opset)[1]
 
@@ -189,10 +190,15 @@ def _require_same(held: Held, model: Model) -> None:
     """
     expected = model.numbers
     names = [list(model.constants), *([list(model.body[1])] if model.body else [])]
-    same = held.sha256 == skeleton(model.proto) and held.names == names and set(held.arrays) == set(expected)
-    same = same and held.metadata.get("numbers") == numbers_digest(held.arrays)
-    if not same or not all(_equal(held.arrays[name], value) for name, value in expected.items()):
-        message = "changed after norse-export wrote it, or written by another version: its nodes are not what it says"
+    what = ""
+    if held.sha256 != skeleton(model.proto) or held.names != names or set(held.arrays) != set(expected):
+        what = "what is not numbers in it (nodes, names, metadata, doc strings)"
+    elif held.metadata.get("numbers") != numbers_digest(held.arrays) or not all(
+        _equal(held.arrays[name], value) for name, value in expected.items()
+    ):
+        what = "numbers in it"
+    if what:
+        message = f"{what} changed after norse-export wrote it, or another version wrote it"
         raise InputFileError(message, where=held.name, fix=_FIX, kind="changed")
 
 

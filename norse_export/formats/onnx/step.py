@@ -57,6 +57,8 @@ class StepGraph:
 
     spiking: of each population that spikes, the value that says so; graded: of these, those that may send more than one
     spike in a step. observed: of populations, further values by name.
+    populations: all, those without a state or spikes, too. units: what a 1 of a whole number stands for, by the name
+    of the state; ranges: least and largest number of an input.
     values: of nodes whose signal has another name than they. dtypes: of values that have another than `dtype`.
     tensors: initializers by module and field. module, notes: of what is being written.
     """
@@ -71,6 +73,9 @@ class StepGraph:
     states: list[State] = field(default_factory=list)
     spiking: dict[str, str] = field(default_factory=dict)
     graded: set[str] = field(default_factory=set)
+    populations: list[str] = field(default_factory=list)
+    units: dict[str, Array] = field(default_factory=dict)
+    ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
     observed: dict[tuple[str, str], str] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     dtypes: dict[str, str] = field(default_factory=dict)
