@@ -163,8 +163,18 @@ integers = _all(
             "N",
             "Bits of a decay (default 12).",
         ),
-        _option("--precision", values.word("--precision"), "MODE", "How a target of several modes holds weights."),
-        _option("--chip", values.word("--chip"), "NAME", "Which chip of a target that knows several."),
+        _option(
+            "--precision",
+            values.word("--precision"),
+            "MODE",
+            "How a target of several modes holds weights (loihi: even8, split, stacked).",
+        ),
+        _option(
+            "--chip",
+            values.word("--chip"),
+            "NAME",
+            "Which chip of a target that knows several (loihi: loihi2, loihi1; spinnaker: spinnaker1, spinnaker2).",
+        ),
         click.option("--per-channel", is_flag=True, help="A scale for each output channel instead of each layer."),
         _option(
             "--calib",

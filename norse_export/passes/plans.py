@@ -39,6 +39,7 @@ Floats = NDArray[np.float64]
 MAX_STATE_BITS = 32
 MAX_COARSER = 40  # bits that weights may lose before it is an error
 POINTS_WORK, MAX_POINTS = 1 << 18, 16  # of the factors whose weight error is looked at
+_WIDTHS = {"weight_bits": "--weight-bits", "state_bits": "--state-bits", "decay_bits": "--decay-bits"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,20 @@ def offered(wanted: str | None, option: str, modes: Sequence[str], target: str) 
         fix = f"use one of: {', '.join(modes)}" if modes else f"leave {option} out for this target"
         raise UsageError(message, where=option, fix=fix)
     return wanted
+
+
+def refuse_widths(choice: QuantiseChoice, own: str) -> None:
+    """Refuse a choice of widths, for a chip that has its own.
+
+    Raises:
+        UsageError: there is one; `own` says which the chip has.
+    """
+    usual = Law()
+    given = [option for name, option in _WIDTHS.items() if getattr(choice.law, name) != getattr(usual, name)]
+    given += ["--bits"] * bool(choice.bits) + ["--per-channel"] * choice.per_channel
+    if given or choice.law != usual:
+        where = ", ".join(given) or "the law"
+        raise UsageError(f"the chip has its own {own}", where=where, fix=f"leave {where} out for this target")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,6 +39,19 @@ if TYPE_CHECKING:
     from norse_export.passes.prices import LayerPrice
 
 
+_OPTIONS = {  # of IntegerChoice, as they are given on the command line
+    "weight_bits": "--weight-bits",
+    "layer_bits": "--bits",
+    "state_bits": "--state-bits",
+    "decay_bits": "--decay-bits",
+    "per_channel": "--per-channel",
+    "calibration": "--calib",
+    "search": "--no-search",
+    "precision": "--precision",
+    "chip": "--chip",
+}
+
+
 def export(
     model: str | Path,
     targets: Sequence[str] | str,
@@ -167,12 +180,15 @@ def refuse_unused(integers: IntegerChoice, targets: Sequence[Target]) -> None:
     """
     if integers == IntegerChoice() or not targets or any(target.stage is Stage.FIXED for target in targets):
         return
-    names = ", ".join(target.name for target in targets)
+    usual = IntegerChoice()
+    given = [text for name, text in _OPTIONS.items() if getattr(integers, name) != getattr(usual, name)]
+    names, takes = ", ".join(target.name for target in targets), "takes" if len(targets) == 1 else "take"
+    whole = "with --fixed, or " if any(hasattr(target, "fixed") for target in targets) else ""
     raise UsageError(
-        f"bits, scales and calibration are for targets of integers; {names} takes the model's own numbers",
-        where="--weight-bits, --bits, --state-bits, --decay-bits, --per-channel, --calib, --no-search, --precision, "
-        "--chip",
-        fix="leave them out, or export to a target of integers (norse-export targets)",
+        f"{', '.join(given)}: for targets of integers; {names} {takes} the model's own numbers",
+        where=", ".join(given),
+        fix=f"leave {'it' if len(given) == 1 else 'them'} out, or export {whole}to a target of integers: "
+        "norse-export targets tells which take a fixed graph",
     )
 
 

@@ -22,7 +22,7 @@ def in_form(asked: Asked, choice: FormChoice) -> Asked:
     chosen = {name: value for name, value in _settings(choice).items() if value is not None}
     for name in chosen:
         if not any(name in _fields(target) for target in asked.values()):
-            message = f"{', '.join(asked)} has no such form"
+            message = f"{', '.join(asked)} {'has' if len(asked) == 1 else 'have'} no --{name}"
             raise UsageError(message, where=f"--{name}", fix="leave it out, or export to onnx")
     return {name: _configured(target, chosen) for name, target in asked.items()}
 

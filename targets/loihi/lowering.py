@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.engine import layers
-from norse_export.errors import Finding, UnsupportedError, UsageError
+from norse_export.errors import Finding, UnsupportedError
 from norse_export.interpret import interpret
 from norse_export.ir.fixed import FixedInput
 from norse_export.ir.graph import Edge, Graph
@@ -29,7 +29,7 @@ from norse_export.passes.linear import ConvWeights, with_rows_scaled
 from norse_export.passes.lower import input_ranges, lower
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered, Projection
 from norse_export.passes.plain import plain, plain_states
-from norse_export.passes.plans import QuantiseChoice, offered
+from norse_export.passes.plans import QuantiseChoice, offered, refuse_widths
 from norse_export.passes.prices import Measured, layer_prices, measure
 from norse_export.passes.quantise import SEARCH_WORK, Quantised
 from norse_export.passes.synapse_first import constant_current, is_membrane_first
@@ -102,12 +102,7 @@ def _precision(choice: QuantiseChoice) -> Precision:
     """The mode. Widths are the chip's; a scale for each channel would need a threshold for each."""
     precision = Precision(str(offered(choice.precision, "--precision", tuple(Precision), "loihi")))
     offered(choice.chip, "--chip", tuple(NAMES), "loihi")
-    plain = choice.law == Law() and not choice.bits and not choice.per_channel
-    if not plain:
-        message = "bits and scales of channels are the chip's: 8-bit weights, 24-bit states, one scale for a layer"
-        raise UsageError(
-            message, where="--weight-bits, --bits, --state-bits, --decay-bits, --per-channel", fix="leave them out"
-        )
+    refuse_widths(choice, "widths: 8 bits of weight, 24 of state, one scale for each layer")
     return precision
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from norse_export.engine import layers
-from norse_export.errors import Finding, UnsupportedError, UsageError
+from norse_export.errors import Finding, UnsupportedError
 from norse_export.interpret import checked_inputs, interpret
 from norse_export.ir.fixed import FixedInput, Synapses
 from norse_export.ir.graph import Edge, Graph
@@ -23,7 +23,7 @@ from norse_export.passes.calibrate import some
 from norse_export.passes.linear import ConvWeights
 from norse_export.passes.lowered import ANY_SPIKE, InputRange, Lowered
 from norse_export.passes.plain import form, plain
-from norse_export.passes.plans import offered
+from norse_export.passes.plans import offered, refuse_widths
 from norse_export.passes.prices import Measured, layer_prices, measure
 from norse_export.passes.quantise import SEARCH_WORK, QuantiseChoice, Quantised
 from norse_export.passes.scales import WeightPrice
@@ -100,12 +100,7 @@ def check_choice(choice: QuantiseChoice) -> None:
     if choice.law.reset == "subtract":
         message, fix = "a reset by subtraction: the chip resets to a value", "train with a reset to a value"
         raise UnsupportedError(message, where="law", fix=fix, kind="reset")
-    if choice.law != Law() or choice.bits or choice.per_channel:
-        raise UsageError(
-            "the chip's widths are its own: 16 bits of weight, one scale for each receptor type of a layer",
-            where="--weight-bits, --bits, --state-bits, --decay-bits, --per-channel",
-            fix="leave them out for this target",
-        )
+    refuse_widths(choice, "widths: 16 bits of weight, one scale for each receptor type of a layer")
 
 
 def refuse(lowered: Lowered) -> None:

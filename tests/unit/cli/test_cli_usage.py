@@ -105,6 +105,16 @@ def test_help_of_a_command_names_its_options(run: Run) -> None:
     assert [option for option in options.split() if option not in out] == []
 
 
+def test_help_names_the_modes_and_chips_that_the_targets_have(run: Run) -> None:
+    from norse_export.targets.loihi.limits import NAMES
+    from norse_export.targets.loihi.precision import Precision
+    from norse_export.targets.spinnaker.target import CHIPS
+
+    out = " ".join(run("export", "--help")[1].split())
+    assert f"(loihi: {', '.join(Precision)})" in out
+    assert f"(loihi: {', '.join(NAMES)}; spinnaker: {', '.join(CHIPS)})" in out
+
+
 def test_version_is_that_of_the_package(run: Run) -> None:
     from importlib.metadata import version
 

@@ -179,12 +179,47 @@ def test_the_commands_name_it(model: Path, capsys: pytest.CaptureFixture[str]) -
     assert "missing_for_tests" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("choice", "where"),
+    [
+        (IntegerChoice(state_bits=20, per_channel=True), "--state-bits, --per-channel"),
+        (IntegerChoice(layer_bits={"0": 4}), "--bits"),
+        (IntegerChoice(search=False, chip="a"), "--no-search, --chip"),
+    ],
+)
+def test_only_the_choices_that_were_made_are_named(choice: IntegerChoice, where: str, model: Path) -> None:
+    with pytest.raises(UsageError, match="targets of integers") as caught:
+        check(model, ["nir"], integers=choice)
+    assert caught.value.findings[0].where == where
+    with pytest.raises(UsageError, match="with --fixed"):
+        check(model, ["nir", "onnx"], integers=choice)
+
+
+@pytest.mark.parametrize("target", ["loihi", "spinnaker"])
+@pytest.mark.parametrize(
+    ("choice", "where"),
+    [
+        (IntegerChoice(weight_bits=4), "--weight-bits"),
+        (IntegerChoice(decay_bits=5, layer_bits={"0": 4}), "--decay-bits, --bits"),
+        (IntegerChoice(per_channel=True), "--per-channel"),
+    ],
+)
+def test_a_chip_names_the_widths_that_were_asked_for_and_its_own(
+    target: str, choice: IntegerChoice, where: str, model: Path
+) -> None:
+    with pytest.raises(UsageError, match="the chip has its own widths: ") as caught:
+        check(model, [target], integers=choice)
+    assert caught.value.findings[0].where == where
+    assert caught.value.findings[0].fix == f"leave {where} out for this target"
+
+
 def test_check_refuses_choices_that_no_target_takes_as_export_does(model: Path, tmp_path: Path) -> None:
     choice = IntegerChoice(weight_bits=4)
     found = []
     for step in (lambda: check(model, ["nir"], integers=choice), lambda: export(model, "nir", integers=choice)):
         with pytest.raises(UsageError, match="targets of integers") as caught:
             step()
+        assert caught.value.findings[0].where == "--weight-bits"
         found.append(str(caught.value))
     assert found[0] == found[1]
     assert check(model, ["nir", "sim"], integers=choice).targets
