@@ -314,7 +314,7 @@ LOOPS: dict[str, Structure] = {
     "states in a list, two outputs": Structure(whole(_unrolled), spikes),
     "feedback from zeros": Structure(whole(_fed_back), spikes),
     "feedback by a branch": Structure(whole(_fed_back_if), spikes, ("control_flow", "it has a bias")),
-    "a step late": Structure(whole(_delayed), spikes, ("control_flow", "at step 23")),
+    "a step late": Structure(whole(_delayed), spikes),
     "spikes counted at every step": Structure(whole(_counted_each_step), spikes),
     "convolutional": Structure(whole(_convolutional, **CONVOLUTIONAL), maps),
     "batch first, transposed inside": Structure(
@@ -345,9 +345,7 @@ LOOPS: dict[str, Structure] = {
         spikes,
         ("time_loop", "steps 0 to 22 of 24"),
     ),
-    "an image at every step": Structure(
-        whole(_constant), lambda: raster(BATCH, WIDE, rate=0.6), ("linear_axes", "no features")
-    ),
+    "an image at every step": Structure(whole(_constant), lambda: raster(BATCH, WIDE, rate=0.6)),
     "a branch on the data": Structure(whole(_data), spikes, ("control_flow", "data-dependent")),
     "the last step as output": Structure(whole(_last), spikes),
     "the last step of the stack": Structure(whole(lambda m, x: torch.stack(over(m, x))[-1]), spikes),

@@ -31,7 +31,8 @@ class Value:
     lead: number of leading axes that are not features: 1 for batch, 2 for time and batch, 0 where that is not known.
     state_of: path of the population whose state the tensor is; such a tensor is passed on, and nothing else.
     time: the step that the tensor is of, in a loop of the model's own; else None. silent: zeros, and what layers make
-    of them, in the place of what a step before step 0 would have sent.
+    of them, in the place of what a step before step 0 would have sent; `node` is then what made it, if any
+    did, and for the steps behind step 0 it is what that node sent.
     rows: of a tensor that holds single steps along an axis, what each of them stands for. swapped: that axis is the
     second, and the batch the first. readout: what was made of all steps of a node.
     """
@@ -94,7 +95,7 @@ class Builder:
         heard = tuple(source for source in sources if not source[0].silent)
         if sources and not heard:
             self.silenced.add(name)
-            return Value(None, lead, time=self.now, silent=True)
+            return Value(name, lead, time=self.now, silent=True)
         sources = heard
         try:
             with locating(name):
@@ -199,6 +200,9 @@ class Builder:
         if self.findings:
             found = {self.classes.get(finding, UnsupportedError) for finding in self.findings}
             raise (found.pop() if len(found) == 1 else UnsupportedError).of(self.findings)
+        if lost := [edge for edge in self.edges if edge.source not in self.nodes]:
+            self.refuse("control_flow", lost[0].target, *_lost(lost[0].source))
+            return self.finish(metadata)
         kept = set(leading_to(self.edges, self.ends()))
         nodes = {name: node for name, node in self.nodes.items() if name in kept}
         return Graph(nodes, tuple(edge for edge in self.edges if {edge.source, edge.target} <= kept), metadata)
@@ -206,3 +210,9 @@ class Builder:
     def ends(self) -> list[str]:
         """Nodes that are kept, whether or not an output depends on them: so that spikes are compared, and inputs."""
         return [name for name, node in self.nodes.items() if isinstance(node, NeuronModel | Input | Output)]
+
+
+def _lost(source: str) -> tuple[str, str]:
+    """Message and remedy where a step takes what a node of another step alone sends."""
+    message = f"it takes what {source!r} gave in the step before, which is not there in every step"
+    return message, "make every time step the same"

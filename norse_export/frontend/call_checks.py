@@ -10,6 +10,7 @@ from norse_export.frontend.builder import Value, is_place_of
 from norse_export.frontend.frameworks import norse
 from norse_export.frontend.functions.operations import ASK
 from norse_export.frontend.recording import Recording, same_state, tensors_in
+from norse_export.frontend.step_starts import LATE
 from norse_export.frontend.undisturbed import tensors_of
 
 _STEP_ENCODER = (
@@ -53,7 +54,10 @@ def refused_call(recording: Recording, module: Any, path: str, x: Any, value: Va
         return True
     if value is None:
         message = f"{name} is applied to something that is not the input of this step, nor follows from it"
-        fix = "feed layers from the input, or from what the step before sent: zeros before the first step"
+        fix = (
+            "feed layers from the input, or from what the step before sent: zeros before the first step, in a loop "
+            "that takes its part of the raster first: x_t = x[t] at the top of the loop"
+        )
         builder.refuse("constant_input", path, message, fix)
         return True
     if value.state_of:
@@ -99,7 +103,10 @@ def check_state(recording: Recording, name: str, given: Any, path: str, module: 
     state, home = given, recording.tables.home(module)
     if path in recording.calls:
         message = f"{name} is called twice in a step, with the state of the same neurons"
-        recording.builder.refuse("shared_neurons", path, message, "give each place its own neuron module")
+        fix = "give each place its own neuron module"
+        if recording.loop is not None and not recording.loop.complete:
+            fix = f"{fix}; where the second call belongs to the next step, {LATE}"
+        recording.builder.refuse("shared_neurons", path, message, fix)
         return False
     if recording.carried is not None:
         if state is not None and same_state(state, recording.carried.get(path)):

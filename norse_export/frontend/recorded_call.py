@@ -90,7 +90,9 @@ class Asked:
         with hidden_states(self.model):
             other = _recorded(self, xs, None, None, Way(shown=shown))
         several = max((shown, *other.recording.images.values())) > 1
-        return other if several and (other.recording.images or not other.builder.findings) else plain
+        apart = any(finding.kind == "time_loop" for finding in plain.builder.findings)  # a raster, after all
+        telling = not other.builder.findings or (other.recording.images and not apart)
+        return other if several and telling else plain
 
 
 def _recorded(asked: Asked, xs: Rasters, step: int | None, before: Recorded | None, way: Way) -> Recorded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -71,7 +71,13 @@ class Recording:
         for tensor in tensors_in(state):
             value = before.value(tensor)
             if value is not None and value.node is not None and not value.state_of and value.time is not None:
-                self.track(tensor, value)
+                self.track(tensor, replace(value, silent=False))
+
+    def sound(self) -> None:
+        """From now on what nodes made of silence in step 0 stands for what they sent."""
+        for key, value in self.values.items():
+            if value.silent and value.node is not None:
+                self.values[key] = replace(value, silent=False)
 
     def value(self, tensor: Any) -> Value | None:
         """What a tensor stands for; None if it does not depend on the input."""

@@ -12,6 +12,8 @@ from typing import Any, Self
 from norse_export.frontend.builder import Value
 from norse_export.frontend.recording import Recording
 
+LATE = "let it take its part of the raster first: x_t = x[t] at the top of the loop"
+
 
 def begin(recording: Recording, value: Value) -> None:
     """Begin the next step where its part of the raster is taken, if steps begin there."""

@@ -18,7 +18,7 @@ from norse_export.errors import Finding
 from norse_export.frontend.builder import Builder, Readout, Value
 from norse_export.frontend.likeness import first_difference
 from norse_export.frontend.recording import Recording, tensors_in
-from norse_export.frontend.step_starts import begin
+from norse_export.frontend.step_starts import LATE, begin
 from norse_export.frontend.time_rows import described, packed, place_set, rows_of, taken
 from norse_export.ir.layers import Conv, Linear
 from norse_export.ir.neurons import NeuronModel
@@ -27,10 +27,7 @@ _FEEDBACK = "let each step take its own part of the raster, the states, and what
 _WHOLE = "take every step of the raster, in their order, and collect what every step gives: torch.stack(outputs)"
 _SWAPPED = "take the raster as [T, B, ...]: transpose it back, or let each step take x[:, t]"
 _BEHIND = "apply it to what every step gives, or leave it out: it can follow the export"
-_SHOWN = (
-    "make every time step the same; where one takes what another layer gave in the step before it, repeat the image "
-    "first, so that each step takes its part: for x_t in x.unsqueeze(0).expand(steps, *x.shape)"
-)
+_SHOWN = "repeat the image first, so that each step takes its part: for x_t in x.unsqueeze(0).expand(steps, *x.shape)"
 _EMPTY = Value(None, 1, silent=True)  # a place of a raster that no step has filled
 
 
@@ -81,6 +78,8 @@ class TimeLoop:
         recording.builder = self._before.copy()
         recording.builder.now = time
         self._carry(recording.carried or {})
+        if time == 1:
+            recording.sound()
         self.now = time
         return True
 
@@ -154,7 +153,8 @@ class TimeLoop:
             return
         usual = int(self.feedback)
         message = f"the loop over time does something else at step {self.now} than at step {usual}: {difference}"
-        fix = _SHOWN if self._recording.shown else "make every time step the same"
+        late = _SHOWN if self._recording.shown else LATE
+        fix = f"make every time step the same; where one takes what another layer gave in the step before it, {late}"
         self._outside.refuse("control_flow", self._recording.where, message, fix)
 
     def _apart(self, builder: Builder) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from battery import containers, families, functions, loops, tasks, wiring
+from battery import containers, families, functions, loops, starts, tasks, wiring
 from norse_structures import STRUCTURES, Structure
 from torch import nn
 
@@ -60,6 +60,7 @@ OWN: tuple[Model, ...] = (
     *families.CASES,
     *containers.CASES,
     *loops.CASES,
+    *starts.CASES,
     *wiring.CASES,
     *functions.CASES,
     *tasks.CASES,

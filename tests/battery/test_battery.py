@@ -43,7 +43,12 @@ STRUCTURES = [name for name in MODELS if name not in CLASS_NAMES]
 EXPORTED = [name for name in MODELS if name not in REFUSED]
 # The default suite has the classes of neurons as they come, and the structures of this folder.
 SHOWN = {case.name for case in OWN if not case.name.endswith(("of all", "of each neuron"))}
-OF_ONE_LENGTH = ("loop: x[t:t+1].squeeze(0)", "loop: zip of range and raster")  # these count, and cannot take fewer
+OF_ONE_LENGTH = (  # these count the steps, and cannot take fewer
+    "loop: x[t:t+1].squeeze(0)",
+    "loop: zip of range and raster",
+    "loop: an image at every step",
+    *(name for name in MODELS if name.startswith("shown: ")),
+)
 A_FEW = {name for number, name in enumerate(STRUCTURES) if number % 20 == 0}
 
 

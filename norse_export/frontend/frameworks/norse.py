@@ -113,7 +113,7 @@ def _conductances(call: Call, builder: Builder, make: Any) -> Value:
 
 def _feed_back(call: Call, builder: Builder, out: Value, name: str, weights: Array, port: str) -> None:
     back = builder.add(f"{call.path}.{name}", lambda: Linear(weights), call.x.lead)
-    if out.node is not None and back.node is not None:
+    if out.node is not None and not out.silent and back.node is not None:
         builder.connect(out.node, back.node, "x", delay_steps=1)
         builder.connect(back.node, out.node, port, delay_steps=0)
 

@@ -114,7 +114,7 @@ def _rule(call: Call, builder: Builder, *, found: _Class) -> Value:
     if recurrent and module.all_to_all and module.linear_features and len(call.features) != 1:
         return refused_axes(call, builder)
     out = builder.add(path, partial(_population, call, found), 1, (call.x, "x"))
-    if recurrent and out.node is not None:
+    if recurrent and out.node is not None and not out.silent:
         back = builder.add(f"{path}.recurrent", partial(_weights, call), 1)
         if back.node is not None:
             builder.connect(out.node, back.node, "x", delay_steps=1)

@@ -120,8 +120,8 @@ def _batch_norm(call: Call, builder: Builder) -> Value:
         return refused(call, builder, "training", message, f"{_EVAL}; use track_running_stats=True")
     if x.lead != call.lead:
         return refused(call, builder, "time_axis", f"{name} on a raster with a time axis", LIFT)
-    if x.node is None:
-        return Value(None, x.lead)
+    if x.node is None or x.silent:
+        return x if x.silent else Value(None, x.lead)
     layer = builder.nodes[x.node]
     if not isinstance(layer, Linear | Conv) or x.node in builder.consumed or layer.folded is not None:
         message = f"{name} is folded into the Linear or Conv layer before it; here there is none that only it takes"

@@ -1,4 +1,4 @@
-"""What a model computes and does not use is no difference between steps, as a first state made of what a layer gives."""
+"""What a model computes and does not use is no difference between steps: a first state of the shape of a layer."""
 
 from __future__ import annotations
 
