@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import signal
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
+from parsing import parse_here, replace_parsing
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARED = "NORSE_EXPORT_SHARED"
@@ -21,6 +17,9 @@ REQUIRE_SHARED = "NORSE_EXPORT_REQUIRE_SHARED"
 
 # A suite started in the background ignores Ctrl-C, and so would every process that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where bytecode is not kept, each of the many processes that tests start compiles the whole package first.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The same examples in every run; a slow machine is no failure.
 settings.register_profile("suite", deadline=None, derandomize=True, print_blob=False)
@@ -64,49 +63,10 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 def parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are parsed in this process, and not in a child, of which each takes longer than most tests.
 
-    For tests of what is in files. That parsers work in the child, too, is seen by the tests of the command line; what
-    the child is for, by those of `files`.
+    For tests of what is in files. That every parser gives the same in the child is seen by test_parsers_in_child; what
+    the child is for, by the tests of `files`.
     """
-    from norse_export import registry
-    from norse_export.files import child
-
-    def parse(parser: str, file: Any, *, name: str, limits: Any, options: Any = None) -> child.Parsed:
-        module, _, function = parser.partition(":")
-        position = file.tell()
-        file.seek(0)
-        try:
-            with _Named(file, name) as named:
-                document, arrays = getattr(import_module(module), function)(named, limits, **(options or {}))
-        finally:
-            file.seek(position)
-        for array in arrays.values():
-            array.setflags(write=False)
-        return child.Parsed(json.loads(json.dumps(document)), arrays)
-
-    for name in ("loihi", "spinnaker", "sim", "onnx"):
-        registry.load(name)
-    for name in _PARSING:
-        import_module(name)
-    spawning = child.parse_in_child
-    for name, module in list(sys.modules.items()):
-        if name.startswith("norse_export.") and getattr(module, "parse_in_child", None) is spawning:
-            monkeypatch.setattr(module, "parse_in_child", parse)
-
-
-_PARSING = ("norse_export.formats.graph_file", "norse_export.formats.inputs", "norse_export.formats.nir.load")
-
-
-class _Named(io.BufferedReader):
-    """An open file under the name that messages give it."""
-
-    def __init__(self, file: Any, name: str) -> None:
-        super().__init__(io.FileIO(os.dup(file.fileno())))
-        self._told = name
-        self.seek(0)
-
-    @property
-    def name(self) -> str:
-        return self._told
+    replace_parsing(monkeypatch, parse_here)
 
 
 def _required() -> bool:

@@ -62,6 +62,7 @@ ANY_LAW = tuple(name for name in FIXED if name not in OWN_LAW)
 KNOWN_GAPS: dict[tuple[str, str], str] = {}  # (target, case): why. Strict: delete when fixed.
 
 
+@pytest.mark.usefixtures("parsed_here")
 @pytest.mark.parametrize("name", BY_NAME)
 @pytest.mark.parametrize("target_name", ANY_LAW)
 def test_a_target_of_fixed_graphs_runs_what_it_wrote(

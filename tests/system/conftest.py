@@ -1,4 +1,4 @@
-"""The command line as a user calls it: in a process of its own."""
+"""The command line as a user calls it: in a process of its own, or in this one, which takes less time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from norse_export.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -42,6 +44,19 @@ def cli(tmp_path: Path) -> Callable[..., Ended]:
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs norse-export in this process, in an empty folder: where the process is not what is tested."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.chdir(tmp_path)
+        capsys.readouterr()
+        code = main([*map(str, arguments)])
+        return Ended(code, *capsys.readouterr())
 
     return run
 

@@ -19,52 +19,57 @@ import norse_export
 from norse_export.interpret import interpret
 from norse_export.passes.discretise import discretise
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-def _exported(cli: Callable[..., Any], tmp_path: Path, model: Path, *more: object) -> dict[str, Any]:
-    ended = cli(model, "--target", "nir", "-o", tmp_path / "out.nir", "--json", *more)
+def _exported(here: Callable[..., Any], tmp_path: Path, model: Path, *more: object) -> dict[str, Any]:
+    ended = here(model, "--target", "nir", "-o", tmp_path / "out.nir", "--json", *more)
     assert ended.code == 0, ended.err
     document = json.loads(ended.out)
     assert document["status"] == "ok"
     return document["result"]["parity"][0]
 
 
-@pytest.mark.parametrize("example", ["digits", "tutorial"])
-def test_every_spike_of_an_example_is_equal(example: str, cli: Callable[..., Any], tmp_path: Path) -> None:
-    parity = _exported(cli, tmp_path, EXAMPLES / example / "model.pt")
-    layers = [layer for layer in parity["layers"] if layer["spikes_expected"]]
+def _layers(parity: dict[str, Any]) -> list[dict[str, Any]]:
+    """The layers of neurons."""
+    return [layer for layer in parity["layers"] if layer["spikes_expected"]]
+
+
+@pytest.mark.parametrize(("example", "layers", "spikes"), [("digits", 3, 10_000), ("tutorial", 2, 100_000)])
+def test_every_spike_of_an_example_is_equal(
+    example: str, layers: int, spikes: int, here: Callable[..., Any], tmp_path: Path
+) -> None:
+    parity = _exported(here, tmp_path, EXAMPLES / example / "model.pt")
     assert parity["equal"]
     assert not parity["vacuous"]
     assert sum(layer["differing"] for layer in parity["layers"]) == 0
-    assert len(layers) == {"digits": 3, "tutorial": 2}[example]
+    assert len(_layers(parity)) == layers
+    assert sum(layer["spikes_expected"] for layer in _layers(parity)) >= spikes
     graph = nir.read(tmp_path / "out.nir")  # the type check is on by default
     assert {"CubaLIF", "Conv2d"} <= {type(node).__name__ for node in graph.nodes.values()}
 
 
-@pytest.mark.parametrize("example", ["digits", "tutorial"])
-def test_an_example_compares_enough_spikes(example: str, cli: Callable[..., Any], tmp_path: Path) -> None:
-    inputs = ("--inputs", EXAMPLES / "digits" / "test.npz") if example == "digits" else ()
-    parity = _exported(cli, tmp_path, EXAMPLES / example / "model.pt", *inputs)
-    spikes = sum(layer["spikes_expected"] for layer in parity["layers"])
-    neuron_layers = [layer for layer in parity["layers"] if layer["spikes_expected"]]
-    assert spikes >= 100_000
-    assert all(layer["differing"] == 0 for layer in neuron_layers) or parity["explained_flips"] > 0
-    if example == "digits":
-        expected, actual = parity["accuracy"]
-        assert expected == actual > 0.95
+def test_the_digits_are_equal_and_right_on_all_test_images(here: Callable[..., Any], tmp_path: Path) -> None:
+    digits = EXAMPLES / "digits"
+    parity = _exported(here, tmp_path, digits / "model.pt", "--inputs", digits / "test.npz")
+    assert sum(layer["spikes_expected"] for layer in _layers(parity)) >= 100_000
+    assert all(layer["differing"] == 0 for layer in _layers(parity)) or parity["explained_flips"] > 0
+    expected, actual = parity["accuracy"]
+    assert expected == actual > 0.95
 
 
-def _in_integers(cli: Callable[..., Any], tmp_path: Path, example: str, *more: object) -> dict[str, Any]:
-    ended = cli(EXAMPLES / example / "model.pt", "--target", "sim", "-o", tmp_path / "out.sim", "--json", *more)
+def _in_integers(here: Callable[..., Any], tmp_path: Path, example: str, *more: object) -> dict[str, Any]:
+    ended = here(EXAMPLES / example / "model.pt", "--target", "sim", "-o", tmp_path / "out.sim", "--json", *more)
     assert ended.code == 0, ended.err
     return dict(json.loads(ended.out)["result"])
 
 
 def test_digits_in_whole_numbers_of_8_bits_cost_at_most_a_point_of_accuracy(
-    cli: Callable[..., Any], tmp_path: Path
+    here: Callable[..., Any], tmp_path: Path
 ) -> None:
-    result = _in_integers(cli, tmp_path, "digits", "--inputs", EXAMPLES / "digits" / "test.npz")
+    result = _in_integers(here, tmp_path, "digits", "--inputs", EXAMPLES / "digits" / "test.npz")
     proof, price = result["parity"]
     assert (proof["rung"], proof["equal"], price["rung"]) == (3, True, 2)
     assert all(layer["differing"] == 0 for layer in proof["layers"])
@@ -76,8 +81,8 @@ def test_digits_in_whole_numbers_of_8_bits_cost_at_most_a_point_of_accuracy(
     assert all(one["error_rms"] < 0.02 for layer in prices.values() for one in layer["projections"])
 
 
-def test_the_tutorial_in_whole_numbers_is_proved_and_priced(cli: Callable[..., Any], tmp_path: Path) -> None:
-    proof, price = _in_integers(cli, tmp_path, "tutorial")["parity"]
+def test_the_tutorial_in_whole_numbers_is_proved_and_priced(here: Callable[..., Any], tmp_path: Path) -> None:
+    proof, price = _in_integers(here, tmp_path, "tutorial")["parity"]
     assert proof["equal"]
     layers = {layer["node"]: layer for layer in price["layers"] if layer["spikes_expected"]}
     assert len(layers) == 2
@@ -111,15 +116,15 @@ def _in_norse() -> tuple[torch.Tensor, torch.Tensor, float]:
     return outputs, spikes, train.accuracy(outputs, held_out)
 
 
-def _recorded(cli: Callable[..., Any], trace: Path, file: Path) -> dict[str, Any]:
+def _recorded(here: Callable[..., Any], trace: Path, file: Path) -> dict[str, Any]:
     """What `norse-export run` records on the held-out sequences, by node."""
-    ended = cli("run", file, "--inputs", SEQUENCES, "-o", trace)
+    ended = here("run", file, "--inputs", SEQUENCES, "-o", trace)
     assert ended.code == 0, ended.err
     return dict(nir.read_data(trace).nodes)
 
 
-def test_the_memory_recalls_more_than_95_percent_as_in_norse(cli: Callable[..., Any], tmp_path: Path) -> None:
-    nodes = _recorded(cli, tmp_path / "trace.nir", MEMORY / "model.pt")
+def test_the_memory_recalls_more_than_95_percent_as_in_norse(here: Callable[..., Any], tmp_path: Path) -> None:
+    nodes = _recorded(here, tmp_path / "trace.nir", MEMORY / "model.pt")
     _, spikes, accuracy = _in_norse()
     assert _script("recall").recalled_share(tmp_path / "trace.nir", SEQUENCES) == accuracy > 0.95
     differing = (nodes["0"].observables["spikes"].data.swapaxes(0, 1) != spikes.numpy().astype(bool)).sum()
@@ -145,17 +150,17 @@ def test_the_memory_is_run_without_a_differing_spike_on_its_stored_sequences() -
     np.testing.assert_array_equal(run.spikes["0"], truth.run.spikes["0"])
 
 
-def test_nir_cannot_hold_the_memory_and_says_so(cli: Callable[..., Any], tmp_path: Path) -> None:
-    ended = cli(MEMORY / "model.pt", "--target", "nir", "-o", tmp_path / "out.nir")
+def test_nir_cannot_hold_the_memory_and_says_so(here: Callable[..., Any], tmp_path: Path) -> None:
+    ended = here(MEMORY / "model.pt", "--target", "nir", "-o", tmp_path / "out.nir")
     assert ended.code == 3
     assert "LSNN" in ended.err
     assert "where: 0" in ended.err
     assert not (tmp_path / "out.nir").exists()
 
 
-def test_the_memory_remembers_in_whole_numbers(cli: Callable[..., Any], tmp_path: Path) -> None:
-    proof, price = _in_integers(cli, tmp_path, "memory")["parity"]
+def test_the_memory_remembers_in_whole_numbers(here: Callable[..., Any], tmp_path: Path) -> None:
+    proof, price = _in_integers(here, tmp_path, "memory")["parity"]
     assert (proof["rung"], proof["equal"], price["rung"]) == (3, True, 2)
     assert sum(layer["spikes_expected"] or 0 for layer in proof["layers"]) > 1000
-    _recorded(cli, tmp_path / "trace.nir", tmp_path / "out.sim")
+    _recorded(here, tmp_path / "trace.nir", tmp_path / "out.sim")
     assert _script("recall").recalled_share(tmp_path / "trace.nir", SEQUENCES) > 0.95

@@ -29,7 +29,7 @@ def _imported(path: Path) -> ModuleType:
 
 @pytest.mark.parametrize(("example", "script"), [("digits", "train.py"), ("tutorial", "build.py")])
 def test_an_example_on_a_grid_is_equal_in_every_bit(
-    example: str, script: str, cli: Callable[..., Any], tmp_path: Path
+    example: str, script: str, here: Callable[..., Any], tmp_path: Path
 ) -> None:
     import torch
 
@@ -44,7 +44,7 @@ def test_an_example_on_a_grid_is_equal_in_every_bit(
     rounded = module.to_grid(model, 16).eval()
     raster = torch.tensor(trained.stored[0]["input"])
     norse_export.save(rounded, tmp_path / "grid.pt", raster)
-    ended = cli("grid.pt", "--target", "nir", "--json")
+    ended = here("grid.pt", "--target", "nir", "--json")
     assert ended.code == 0, ended.err
     parity = json.loads(ended.out)["result"]["parity"][0]
     assert sum(layer["spikes_expected"] for layer in parity["layers"]) >= 100_000

@@ -17,6 +17,8 @@ import onnx
 import pytest
 from onnx import helper
 
+from norse_export.cli import main
+
 FILES = ["model.onnx", "model.step.onnx"]
 
 
@@ -28,7 +30,7 @@ def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     forms = {"floats": ("onnx", "--opset", "20"), "whole": ("onnx", "--fixed"), "sim": ("sim",)}
     for name, (target, *more) in forms.items():
         arguments = ["export", str(model), "--target", target, *more, "--no-verify", "-q", "-o", str(folder / name)]
-        subprocess.run([sys.executable, "-m", "norse_export", *arguments], check=True, timeout=120)
+        assert main(arguments) == 0
     return folder
 
 
@@ -37,67 +39,67 @@ def copied(artefacts: Path, folder: Path) -> Path:
     return shutil.copytree(artefacts / "floats", folder / "m")
 
 
-def test_an_export_is_proved_and_names_what_ran(cli: Callable[..., Any], tmp_path: Path, digits: Path) -> None:
-    done = cli("export", digits, "--target", "onnx", "--json")
+def test_an_export_is_proved_and_names_what_ran(here: Callable[..., Any], tmp_path: Path, digits: Path) -> None:
+    done = here("export", digits, "--target", "onnx", "--json")
     assert done.code == 0, done.err
     (told,) = json.loads(done.out)["result"]["targets"]
     assert told["verified"]
     assert told["artefact"]["path"] == "model.onnx"
     assert sorted(path.name for path in (tmp_path / "model.onnx").iterdir()) == FILES
-    again = cli("export", digits, "--target", "onnx")
+    again = here("export", digits, "--target", "onnx")
     assert again.code == 2
     assert "the output already exists" in again.err
 
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_an_artefact_equals_its_model_as_a_folder_and_as_one_file(
-    alone: bool, cli: Callable[..., Any], artefacts: Path, digits: Path
+    alone: bool, here: Callable[..., Any], artefacts: Path, digits: Path
 ) -> None:
     path = artefacts / "floats"
-    done = cli("parity", digits, path / "model.onnx" if alone else path)
+    done = here("parity", digits, path / "model.onnx" if alone else path)
     assert done.code == 0, done.err
     assert "equal: onnxruntime" in done.out
     assert "(rung 1)" in done.out
 
 
-def test_whole_numbers_are_those_of_sim_bit_for_bit(cli: Callable[..., Any], artefacts: Path) -> None:
+def test_whole_numbers_are_those_of_sim_bit_for_bit(here: Callable[..., Any], artefacts: Path) -> None:
     """The same integers have no price against each other: one that differs is a failure."""
-    done = cli("parity", artefacts / "sim", artefacts / "whole" / "model.onnx")
+    done = here("parity", artefacts / "sim", artefacts / "whole" / "model.onnx")
     assert done.code == 0, done.err
     assert "(rung 3)" in done.out
 
 
 def test_a_trace_is_compared_with_what_it_was_recorded_from(
-    cli: Callable[..., Any], artefacts: Path, digits: Path
+    here: Callable[..., Any], artefacts: Path, digits: Path
 ) -> None:
-    assert cli("run", artefacts / "floats", "--inputs", digits, "-o", "t.h5", "-q").code == 0
-    done = cli("parity", "t.h5", artefacts / "floats")
+    assert here("run", artefacts / "floats", "--inputs", digits, "-o", "t.h5", "-q").code == 0
+    done = here("parity", "t.h5", artefacts / "floats")
     assert done.code == 0, done.err
     assert "(rung 3)" in done.out
 
 
-def test_it_is_inspected_and_tells_its_opset(cli: Callable[..., Any], artefacts: Path) -> None:
-    done = cli("inspect", artefacts / "floats", "--json")
+def test_it_is_inspected_and_tells_its_opset(here: Callable[..., Any], artefacts: Path) -> None:
+    done = here("inspect", artefacts / "floats", "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)["result"]
     assert told["kind"] == "an artefact of target onnx"
     assert {"name": "1", "type": "Neuron"}.items() <= told["nodes"][2].items()
     model = onnx.load(str(artefacts / "floats" / "model.onnx"), load_external_data=False)
     assert next(one.version for one in model.opset_import if one.domain == "") == 20
-    step = cli("inspect", artefacts / "floats" / "model.step.onnx")
+    step = here("inspect", artefacts / "floats" / "model.step.onnx")
     assert step.code == 3
     assert "a model of single steps" in step.err
     assert "give the folder, or model.onnx" in step.err
 
 
-def test_a_model_that_was_changed_is_refused(cli: Callable[..., Any], artefacts: Path, tmp_path: Path) -> None:
+def test_a_model_that_was_changed_is_refused(here: Callable[..., Any], artefacts: Path, tmp_path: Path) -> None:
     folder = copied(artefacts, tmp_path)
     model = onnx.load(str(folder / "model.onnx"))
     step = next(node for function in model.functions for node in function.node if node.op_type == "Greater")
     step.op_type = "GreaterOrEqual"
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     for command in ("run", "inspect"):
-        done = cli(command, folder)
+        done = here(command, folder)
         assert done.code == 2
         assert "changed after norse-export wrote it" in done.err
 
@@ -118,22 +120,22 @@ def test_damage_is_told_and_is_no_bug_of_ours(cli: Callable[..., Any], artefacts
 
 
 def test_models_that_say_nothing_of_neurons_are_refused_by_name(
-    cli: Callable[..., Any], artefacts: Path, tmp_path: Path
+    here: Callable[..., Any], artefacts: Path, tmp_path: Path
 ) -> None:
     info = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2])
     out = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [2])
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [info], [out])
     (tmp_path / "theirs.onnx").write_bytes(helper.make_model(graph, producer_name="somebody").SerializeToString())
-    theirs = cli("export", "theirs.onnx", "--target", "nir")
+    theirs = here("export", "theirs.onnx", "--target", "nir")
     assert theirs.code == 3
     assert "an ONNX model of somebody, which norse-export did not write" in theirs.err
-    ours = cli("export", artefacts / "floats" / "model.onnx", "--target", "nir")
+    ours = here("export", artefacts / "floats" / "model.onnx", "--target", "nir")
     assert ours.code == 3
     assert "no model to export" in ours.err
 
 
-def test_an_opset_that_no_runtime_takes_is_wrong_usage(cli: Callable[..., Any], digits: Path) -> None:
-    done = cli("check", digits, "--target", "onnx", "--opset", "27")
+def test_an_opset_that_no_runtime_takes_is_wrong_usage(here: Callable[..., Any], digits: Path) -> None:
+    done = here("check", digits, "--target", "onnx", "--opset", "27")
     assert done.code == 2
     assert "use 18 to 26" in done.err
 

@@ -33,11 +33,11 @@ def test_an_export_is_the_same_everywhere(cli: Callable[..., Any], tmp_path: Pat
     assert len(digests) == 1
 
 
-def test_exporting_an_export_changes_nothing(cli: Callable[..., Any], tmp_path: Path, digits: Path) -> None:
+def test_exporting_an_export_changes_nothing(here: Callable[..., Any], digits: Path) -> None:
     """The second and the third generation have the same graph; only the origin in the metadata moves on."""
-    assert cli(digits, "--target", "nir", "-o", "a.nir").code == 0
-    assert cli("a.nir", "--target", "nir", "-o", "b.nir").code == 0
-    assert cli("parity", "a.nir", "b.nir").code == 0
+    assert here(digits, "--target", "nir", "-o", "a.nir").code == 0
+    assert here("a.nir", "--target", "nir", "-o", "b.nir").code == 0
+    assert here("parity", "a.nir", "b.nir").code == 0
 
 
 @pytest.mark.slow

@@ -69,12 +69,12 @@ REFUSED: dict[str, tuple[int, str, Callable[[Path], nn.Module]]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_bad_file_ends_in_plain_words_and_nothing_of_it_runs(
-    case: str, cli: Callable[..., Any], tmp_path: Path
+    case: str, here: Callable[..., Any], tmp_path: Path
 ) -> None:
     code, words, make = REFUSED[case]
     canary = tmp_path / "canary"
     torch.save(make(canary), tmp_path / "model.pt")
-    ended = cli(tmp_path / "model.pt", "--target", "sim", "-o", tmp_path / "out.sim", "--input-shape", "9")
+    ended = here(tmp_path / "model.pt", "--target", "sim", "-o", tmp_path / "out.sim", "--input-shape", "9")
     assert ended.code == code, ended.err
     assert words in ended.err
     assert "where:" in ended.err
@@ -85,9 +85,9 @@ def test_a_bad_file_ends_in_plain_words_and_nothing_of_it_runs(
 
 
 @pytest.mark.parametrize("name", ["LSNNRecurrent", "LIFRefracCell", "LIFAdExRecurrentCell", "LIFMCRecurrentCell"])
-def test_a_file_of_torch_save_is_run(name: str, cli: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_file_of_torch_save_is_run(name: str, here: Callable[..., Any], tmp_path: Path) -> None:
     torch.save(model(name, each=True), tmp_path / "model.pt")
-    ended = cli("run", tmp_path / "model.pt", "--random", 60, "--rate", 0.4, "--json")
+    ended = here("run", tmp_path / "model.pt", "--random", 60, "--rate", 0.4, "--json")
     assert ended.code == 0, ended.err
     (layer,) = [one for one in json.loads(ended.out)["result"]["layers"] if one["spikes"] is not None]
     assert 0 < layer["rate"] < 1

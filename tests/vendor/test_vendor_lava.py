@@ -29,7 +29,7 @@ GOLDENS = sorted((ROOT / "tests" / "goldens" / "loihi" / "netx").glob("*.net"))
 def python() -> Path:
     """An interpreter of Python 3.10 with lava-nc and lava-dl."""
     if PYTHON not in os.environ:
-        pytest.skip(f"{PYTHON} is not set: no interpreter with Lava")
+        pytest.skip(f"{PYTHON} names no Python 3.10 with lava-nc and lava-dl, which take no later one")
     return Path(os.environ[PYTHON]).absolute()
 
 

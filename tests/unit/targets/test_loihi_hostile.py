@@ -127,6 +127,11 @@ HOSTILE: dict[str, tuple[Damage, str]] = {
 }
 
 
+@pytest.fixture
+def parsed_here() -> None:
+    """Here it is the child that parses."""
+
+
 @pytest.fixture(params=HOSTILE)
 def hostile(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
     damage, message = HOSTILE[request.param]

@@ -23,8 +23,6 @@ from norse_export.files.limits import Limits
 from norse_export.ir.fixed import FixedInput, Population
 from norse_export.targets.loihi import emulate_net
 
-pytestmark = pytest.mark.usefixtures("parsed_here")
-
 FILES = ["host.safetensors", "model.net", "recording.nir", "report.json", "run_on_loihi.py"]
 GOLDENS = sorted((Path(__file__).parents[2] / "goldens" / "loihi" / "netx").glob("*.net"))
 

@@ -24,8 +24,6 @@ from norse_export.target import Stage
 from norse_export.targets.onnx import OnnxTarget, runner
 from norse_export.targets.onnx.runner import run_models, runner_for
 
-pytestmark = pytest.mark.usefixtures("parsed_here")
-
 RNG = np.random.default_rng(0)
 
 
