@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
@@ -20,6 +20,7 @@ Array = NDArray[Any]
 
 __all__ = [
     "Compared",
+    "Folders",
     "Limit",
     "Limited",
     "Readable",
@@ -103,6 +104,12 @@ class Limited(Protocol):
 
     def limits(self, graph: Graph[FixedNode]) -> tuple[Limit, ...]:
         """Every resource that is limited: how much is used, how much there is, and who says so."""
+
+
+class Folders(Protocol):
+    """A part that a target may have: which files are its own in a folder, so that an old one may be replaced."""
+
+    files: ClassVar[frozenset[str]]  # names of all files that an artefact may have
 
 
 class ReadableTarget(Target, Readable, Protocol):

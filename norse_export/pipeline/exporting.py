@@ -28,6 +28,7 @@ from norse_export.pipeline.forms import in_form
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Model
 from norse_export.pipeline.rasters import Chosen, choose
+from norse_export.pipeline.replacing import require_replaceable
 from norse_export.pipeline.staging import Staged, observing, stage
 from norse_export.pipeline.vendors import has_vendor, require_vendor, vendor_checked, vendor_error
 from norse_export.pipeline.verdict import require_equal, vacuous_warning
@@ -117,6 +118,8 @@ def _check_outputs(
     """Refuse outputs that cannot be written, before any work; a folder for several targets is still to be made."""
     for target in targets:
         if paths[target.name].parent.exists() or not several:
+            check_output(paths[target.name], force=True, inputs=sources, folder=target.folder)
+            require_replaceable(paths[target.name], target)
             check_output(paths[target.name], force=force, inputs=sources, folder=target.folder)
 
 
@@ -249,7 +252,7 @@ def _prove(
     with registry.blaming(target.name):
         actual = observing(target, staged.graph, chosen).run(artefact, chosen.rasters)
     found.comparisons = staged.compared(actual, chosen)
-    require_equal(found.comparisons, chosen)
+    require_equal(found.comparisons, chosen, own_law=staged.own_law)
     if hasattr(target, "record"):
         with reporting_write_errors(artefact), registry.blaming(target.name):
             cast(Recording, target).record(artefact, chosen.rasters, actual)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -46,6 +46,7 @@ class LoihiTarget:
     description: str = "Intel Loihi 2: a .net file for lava-dl's netx, and a script that compares the chip; Lava's law"
     states: bool = False
     vendors: tuple[str, ...] = (LAVA,)
+    files: ClassVar[frozenset[str]] = frozenset({NET, HOST, RECORDING, REPORT, SCRIPT})
 
     def lower(
         self,

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from norse_export.errors import ExportError, Finding, UsageError
 from norse_export.files.limits import Limits
-from norse_export.formats.onnx.files import LARGEST_OPSET, LEAST_OPSET, SCAN, models_of, write_folder
+from norse_export.formats.onnx.files import LARGEST_OPSET, LEAST_OPSET, SCAN, STEP, models_of, write_folder
 from norse_export.formats.onnx.read import is_ours, read_onnx
 from norse_export.formats.onnx.write import DATA
 from norse_export.ir.bounds import all_ranges
@@ -41,6 +41,7 @@ class OnnxTarget:
     opset: int = LEAST_OPSET
     states: bool = False
     fixed: bool = False
+    files: ClassVar[frozenset[str]] = frozenset({SCAN, STEP, DATA})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stage", Stage.FIXED if self.fixed else Stage.DISCRETE)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -28,7 +28,7 @@ from .artefact import KEY, told, write
 from .fit import limits_of
 from .lower import check_choice, lower
 from .reading import Network, read
-from .recording import expected, read_recording, write_played, write_recording
+from .recording import EXPECTED, PLAYED, expected, read_recording, write_played, write_recording
 from .vendor import NAME as SPYNNAKER
 from .vendor import check as check_vendor
 
@@ -51,6 +51,7 @@ class SpinnakerTarget:
     description: str = "SpiNNaker, sPyNNaker 7.4.1: IF_curr_exp and IF_curr_delta in s16.15, deployed by a PyNN script"
     states: bool = False
     vendors: tuple[str, ...] = (SPYNNAKER,)
+    files: ClassVar[frozenset[str]] = frozenset({NETWORK, SCRIPT, REPORT, PLAYED, EXPECTED, chip2_file.NETWORK})
 
     def lower(
         self,

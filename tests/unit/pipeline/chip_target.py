@@ -35,6 +35,7 @@ class ChipTarget:
     description: str = "a chip for tests"
     states: bool = False
     vendors: tuple[str, ...] = ("maps", "runs", "missing")
+    files: ClassVar[frozenset[str]] = frozenset({"net", "raster.npz", "expected.json"})
 
     late: ClassVar[int] = 0  # steps by which everything is sent late
     skew: ClassVar[str | None] = None  # what the artefact says of that
