@@ -13,6 +13,7 @@ from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.rasters import choose
 from norse_export.pipeline.recorded import is_recording, read_recording
 from norse_export.pipeline.trace_parity import Side, compare_recorded
+from norse_export.report.checklist import PRICED
 from norse_export.report.results import InputSummary, ParityResult
 
 
@@ -82,7 +83,10 @@ def _parity_error(comparison: Comparison, *, searched: bool) -> ExportError | No
     if not comparison.equal:
         place = "" if found is None else f" at step {found.step}, sample {found.sample}"
         where = comparison.layers[0].node if found is None else found.node
-        return ParityError(f"the two differ{place}", where=where, fix="see the first divergence and the counts above")
+        fix = "see the first divergence and the counts above"
+        if comparison.rung == PRICED:
+            fix = "the counts above are the price of whole numbers, and no fault of the artefact: its export proved it"
+        return ParityError(f"the two differ{place}", where=where, fix=fix)
     if comparison.vacuous and not searched:
         where = comparison.silent[0] if comparison.silent else "output"
         fix = "give inputs on which every layer fires (--inputs, or --random T --rate P)"

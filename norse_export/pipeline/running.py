@@ -23,6 +23,7 @@ from norse_export.ir.graph import Shape
 from norse_export.ir.neurons import NeuronModel
 from norse_export.pipeline.artefacts import Held, choose_rasters, read_artefact, target_of, unasked
 from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, VendorChoice, chosen_inputs, silent
+from norse_export.pipeline.float_law import float_law
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.model import Rasters
 from norse_export.pipeline.rasters import choose
@@ -33,7 +34,6 @@ from norse_export.report.results import ActivitySummary, Artefact, LayerActivity
 from norse_export.target import ReadableTarget, Run
 
 Array = NDArray[Any]
-_LAW = "float: forward Euler, synapse first, strict threshold, reset to a value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _model(path: Path, inputs: InputChoice, loading: LoadChoice, report: Progres
     result = RunResult(
         file=model.name,
         ran_by=done.ran_by,
-        law=_LAW,
+        law=float_law(model.graph),
         inputs=chosen.summary,
         layers=_layers(((name, node.output_shape) for name, node in populations.items()), done),
         trace=None,

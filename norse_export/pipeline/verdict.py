@@ -7,14 +7,15 @@ from norse_export.errors import Finding, ParityError
 from norse_export.pipeline.rasters import Chosen
 
 
-def require_equal(comparisons: tuple[Comparison, ...], chosen: Chosen) -> None:
+def require_equal(comparisons: tuple[Comparison, ...], chosen: Chosen, *, own_law: bool = False) -> None:
     """Raise for a difference of the first, and for a vacuous comparison on rasters that the user chose.
 
-    Of integers the second is against the model itself: its differences are their price, and no error.
+    Of integers the second is against the model itself: its differences are their price, and no error. own_law: the
+    target chose the widths, so that no option changes them.
     """
     comparison, *prices = comparisons
     for price in prices:
-        _require_alive(price)
+        _require_alive(price, own_law=own_law)
     found = comparison.first_divergence
     if not comparison.equal:
         at = "more explained flips than the rule allows" if found is None else _place(comparison)
@@ -36,14 +37,17 @@ def require_equal(comparisons: tuple[Comparison, ...], chosen: Chosen) -> None:
         )
 
 
-def _require_alive(price: Comparison) -> None:
+def _require_alive(price: Comparison, *, own_law: bool) -> None:
     """Raise where integers silenced a layer that fires in the model."""
     silenced = [layer.node for layer in price.layers if layer.spikes_expected and not layer.spikes_actual]
     if silenced:
         raise ParityError(
             f"in whole numbers the layer never fires, and in the model it does: {', '.join(silenced)}",
             where=silenced[0],
-            fix="give it more bits (--weight-bits, --bits LAYER=N, --state-bits N), a scale for each channel "
+            fix="give calibration inputs like those that it will see (--calib), or train it with larger weights for "
+            "its threshold: the chip has its own widths"
+            if own_law
+            else "give it more bits (--weight-bits, --bits LAYER=N, --state-bits N), a scale for each channel "
             "(--per-channel), or calibration inputs like those that it will see (--calib)",
             kind="vacuous",
         )

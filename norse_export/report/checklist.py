@@ -82,8 +82,10 @@ def _verdict(comparison: Comparison) -> list[str]:
 
 def _extent(comparison: Comparison) -> Iterator[str]:
     compared = f"{count(comparison.spikes, 'spike')} compared"
-    flips = f"{count(comparison.explained_flips, 'explained flip')} of {comparison.allowed_flips} allowed"
-    yield ", ".join((count(comparison.steps, "step"), count(comparison.samples, "sample"), compared, flips))
+    extent = [count(comparison.steps, "step"), count(comparison.samples, "sample"), compared]
+    if comparison.explained_flips or comparison.allowed_flips:  # of floats; whole numbers have no rounding to explain
+        extent.append(f"{count(comparison.explained_flips, 'explained flip')} of {comparison.allowed_flips} allowed")
+    yield ", ".join(extent)
     if comparison.skew_steps:
         yield f"the second run is compared {count(comparison.skew_steps, 'step')} later"
 

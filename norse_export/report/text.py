@@ -163,7 +163,8 @@ def _pairs(mapping: Mapping[str, str]) -> tuple[tuple[str, str], list[tuple[str,
 def of_run(result: RunResult, verbose: bool) -> list[str]:
     """What ran, and for each layer its spikes, rate and the range of its states."""
     lines = [
-        one_line(f"{result.file}, run by {result.ran_by}; law: {result.law}"),
+        one_line(f"{result.file}, run by {result.ran_by}"),
+        one_line(f"law: {result.law}"),
         _inputs(result.inputs),
         "",
         *table(

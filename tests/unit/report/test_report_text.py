@@ -170,7 +170,7 @@ def test_inspect_says_when_a_file_has_no_dt() -> None:
 def test_run_shows_spikes_rates_states_law_and_what_ran() -> None:
     lines = text_of("run", samples.RAN)
     text = "\n".join(lines)
-    assert "m.nir, run by interpreter, float32; law: float: forward Euler" in text
+    assert lines[:2] == ["m.nir, run by interpreter, float32", "law: float: forward Euler"]
     assert row_of("1.lif", lines)[:4] == ["1.lif", "10", "1234", "0.154"]
     assert "v -0.5 to 1, i 0 to 2.25" in text
     assert row_of("3", lines)[2:4] == ["values", "-"]
