@@ -91,7 +91,7 @@ def _pool(node: Pool, name: str, x: str, graph: Gathers, dtype: str) -> None:
         graph.add("Conv", (x, ones), total, **window, group=channels)
     else:
         cells = window_cells(node.shape, node.kernel, node.stride, node.padding, groups=channels)
-        axes = graph.constant("axes", np.array([3], np.int64))
+        axes = graph.constant("axes", np.array([2], np.int64))
         windows = gathered(x, prod(node.shape), cells, graph)
         sums = graph.add("ReduceSum", (windows, axes), graph.between("sums"), keepdims=0)
         shaped(sums, node.output_shape, total, graph)

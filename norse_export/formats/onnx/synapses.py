@@ -75,7 +75,7 @@ def _dense(node: DenseSynapses, x: str, step: StepGraph, dtype: np.dtype[np.gene
 
 
 def _convolution(node: ConvSynapses, x: str, step: StepGraph, dtype: np.dtype[np.generic]) -> str:
-    """A Conv of float32 where that is exact; else each window is gathered, and multiplied as a row."""
+    """A Conv of float32 where that is exact; else each window is gathered, and multiplied as a column."""
     weight = step.constant("weight", node.weight)
     if dtype == np.float32:
         made = step.add(

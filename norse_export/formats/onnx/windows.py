@@ -1,4 +1,8 @@
-"""Windows over spatial axes as gathered rows: exact in every type, also where a runtime has no Conv of it."""
+"""Windows over spatial axes as gathered columns: exact in every type, also where a runtime has no Conv of it.
+
+Columns, because no Transpose may stand before their product: onnxruntime 1.18 to 1.22 fuse the two, by default, into an
+operator that they do not have in float64.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ class Gathers(Protocol):
 def window_cells(
     shape: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape | None = None, groups: int = 1
 ) -> Cells:
-    """For each group and window the cells of an input (C, *size) that it holds, in C order: [groups, P, K].
+    """For each group and window the cells of an input (C, *size) that it holds, in C order: [groups, K, P].
 
     K: channels of a group times cells of the kernel. prod(shape) stands for a cell of the padding.
     """
@@ -55,7 +59,7 @@ def window_cells(
         for tap in product(*map(range, kernel))
     ]
     found = np.stack(pieces, axis=-1).reshape(groups, channels // groups, prod(out), len(pieces))
-    return np.ascontiguousarray(np.moveaxis(found, 1, 2)).reshape(groups, prod(out), -1)
+    return np.ascontiguousarray(np.moveaxis(found, 3, 2)).reshape(groups, -1, prod(out))
 
 
 def window_count(shape: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape | None = None) -> int:
@@ -65,7 +69,7 @@ def window_count(shape: Shape, kernel: Shape, stride: Shape, padding: Shape, dil
 
 
 def gathered(x: str, cells: int, windows: Cells, graph: Gathers) -> str:
-    """What stands in each window, [B, groups, P, K], for x [B, ...] of so many cells."""
+    """What stands in each window, [B, groups, K, P], for x [B, ...] of so many cells."""
     rows = graph.add("Reshape", (x, graph.constant("rows", np.array([-1, cells], np.int64))), graph.between("flat"))
     pads = graph.constant("pads", np.array([0, 0, 0, 1], np.int64))  # the zero of the padding, behind the last cell
     padded = graph.add("Pad", (rows, pads), graph.between("padded"))
@@ -76,8 +80,7 @@ def products(windows: str, weight: str, kernels: Shape, graph: Gathers) -> str:
     """Each kernel times each window, [B, groups, C_out / groups, P]. kernels: (groups, C_out / groups, K)."""
     shape = graph.constant("kernels", np.array([1, *kernels], np.int64))
     rows = graph.add("Reshape", (weight, shape), graph.between("kernel_rows"))
-    turned = graph.add("Transpose", (windows,), graph.between("columns"), perm=[0, 1, 3, 2])
-    return graph.add("MatMul", (rows, turned), graph.between("products"))
+    return graph.add("MatMul", (rows, windows), graph.between("products"))
 
 
 def shaped(x: str, shape: Shape, name: str, graph: Gathers) -> str:
