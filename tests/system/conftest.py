@@ -49,8 +49,10 @@ def cli(tmp_path: Path) -> Callable[..., Ended]:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Runs norse-export in this process, in an empty folder: where the process is not what is tested."""
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], parsed_here: None
+) -> Callable[..., Ended]:
+    """Runs norse-export in this process, in an empty folder: where processes are not what is tested."""
 
     def run(*arguments: object) -> Ended:
         monkeypatch.chdir(tmp_path)

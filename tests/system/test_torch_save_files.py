@@ -67,6 +67,11 @@ REFUSED: dict[str, tuple[int, str, Callable[[Path], nn.Module]]] = {
 }
 
 
+@pytest.fixture
+def parsed_here() -> None:
+    """Here it is the child that parses."""
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_bad_file_ends_in_plain_words_and_nothing_of_it_runs(
     case: str, here: Callable[..., Any], tmp_path: Path
