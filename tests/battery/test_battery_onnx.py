@@ -1,6 +1,7 @@
 """The battery as ONNX: every model that is traced, checked in full, run on onnxruntime for one and for 50 steps.
 
-The models of one step and under a Scan have to give the same bits; `run_models` compares them in every run.
+The models of one step and under a Scan have to give the same bits; `run_models` compares them in every run. What `sim`
+takes of the battery is run in whole numbers, too.
 """
 
 from __future__ import annotations
@@ -19,16 +20,23 @@ from bulk import some
 
 import norse_export
 from norse_export import registry
+from norse_export.errors import ExportError
 from norse_export.files.limits import Limits
 from norse_export.frontend.trace import Traced
 from norse_export.interpret import interpret, interpret_bounded
+from norse_export.interpret.fixed import emulate
 from norse_export.ir.run import Run
 from norse_export.passes.discretise import discretise
+from norse_export.pipeline import IntegerChoice
+from norse_export.pipeline.model import Model, Truth, graph_truth
+from norse_export.pipeline.staging import stage
+from norse_export.targets.onnx.target import OnnxTarget
 
 pytestmark = pytest.mark.usefixtures("parsed_here")
 
 EXPORTED = [name for name, outcome in table.read().items() if not outcome.startswith("refused")]
 SHOWN = {name for number, name in enumerate(EXPORTED) if number % 24 == 0}
+FIXED = {"wiring_Lateral", "convnet", *(name for number, name in enumerate(EXPORTED) if number % 48 == 24)}
 STEPS, SAMPLES = 50, 8
 
 
@@ -89,6 +97,26 @@ def test_on_a_grid_of_powers_of_two_every_value_is_norses_on_onnxruntime(name: s
     for output, values in found.reference.outputs.items():
         if exact.issuperset(edge.source for edge in graph.incoming(output)):
             np.testing.assert_array_equal(values, done.outputs[output], err_msg=output)
+
+
+@pytest.mark.parametrize("name", some(EXPORTED, FIXED, mark=pytest.mark.battery))
+def test_whole_numbers_are_those_of_sim_bit_for_bit(name: str, tmp_path: Path) -> None:
+    found = traced(name)
+    stored = (found.inputs, Truth(found.reference, 0))
+    model = Model(name, "traced", "", found.graph, graph_truth(found.graph), exact=False, stored=stored)
+    try:
+        graph = stage(model, registry.load("sim"), IntegerChoice(), None, Limits()).graph
+    except ExportError as error:
+        pytest.skip(f"sim refuses it: {error.what}")
+    target = OnnxTarget(fixed=True, states=True)
+    assert target.check(graph) == ()
+    target.emit(graph, tmp_path)
+    expected, done = emulate(graph, found.inputs, states=True), target.run(tmp_path, found.inputs)
+    assert set(done.final_state) == set(expected.final_state)
+    assert_same_runs(expected, done)
+    for population, values in expected.observables.items():
+        for variable, value in values.items():
+            np.testing.assert_array_equal(value, done.observables[population][variable], err_msg=population)
 
 
 @pytest.mark.parametrize("name", some(EXPORTED[7::10], EXPORTED[7::90], mark=pytest.mark.battery))

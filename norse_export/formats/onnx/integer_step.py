@@ -15,7 +15,7 @@ from onnx import TensorProto
 from norse_export.ir.arrays import few
 from norse_export.ir.bounds import synapses_intervals
 from norse_export.ir.fixed import FixedInput, Population, Synapses
-from norse_export.ir.graph import Graph, Shape
+from norse_export.ir.graph import Edge, Graph, Shape
 from norse_export.ir.layers import Output
 from norse_export.ir.notes import CLASSES, named
 from norse_export.ir.shaping import Elementwise
@@ -28,7 +28,7 @@ from .integer_bodies import CLOCK, given, integer_body
 from .layers import write_layer
 from .names import Names
 from .philox import PHILOX, philox_body
-from .step import HeldBack, Signal, StepGraph, arriving
+from .step import HeldBack, Signal, StepGraph, arriving, unchanged
 from .synapses import reach_of, write_synapses
 
 _EXACT_SINGLE = 2**24  # whole numbers up to here are float32 numbers
@@ -45,10 +45,15 @@ def integer_step(graph: Graph[FixedNode], *, opset: int) -> StepGraph:
     held = HeldBack(graph, step, dtypes)
     sums = synapses_intervals(graph)
     writer = _Writer(step, graph)
+
+    def real(edge: Edge, carried: str) -> str:
+        return writer.real(carried) if dtypes[edge.source] == "int64" else carried
+
     for name in graph.order:
         node = graph.nodes[name]
         step.module, step.notes = name, {}
-        taken = {port: arriving(graph, name, port, step, held) for port in node.ports}
+        each = unchanged if isinstance(node, FixedInput | Population | Synapses) else real
+        taken = {port: arriving(graph, name, port, step, held, each) for port in node.ports}
         match node:
             case FixedInput():
                 writer.input(name, node)
@@ -57,9 +62,7 @@ def integer_step(graph: Graph[FixedNode], *, opset: int) -> StepGraph:
             case _ if isinstance(node, Synapses):
                 write_synapses(node, name, taken["x"], step, reach_of(sums[name]))
             case _:
-                whole = {port: dtypes[graph.incoming(name, port)[0].source] == "int64" for port in node.ports}
-                values = [writer.real(x) if whole[port] else x for port, x in taken.items()]
-                writer.layer(name, node, values)
+                writer.layer(name, node, list(taken.values()))
     held.move_on()
     writer.count_steps()
     return step

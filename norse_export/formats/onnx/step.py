@@ -7,7 +7,7 @@ holds back is a state, too; see HeldBack.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,9 +175,21 @@ class HeldBack:
             step.states.append(state)
 
 
-def arriving(graph: Graph[Any], name: str, port: str, step: StepGraph, held: HeldBack) -> str:
-    """What arrives at a port: the sum of what its edges carry, added in their order."""
-    first, *others = (held.carried(edge) for edge in graph.incoming(name, port))
+def unchanged(_: Edge, carried: str) -> str:
+    """What an edge carries, as it is."""
+    return carried
+
+
+def arriving(
+    graph: Graph[Any],
+    name: str,
+    port: str,
+    step: StepGraph,
+    held: HeldBack,
+    each: Callable[[Edge, str], str] = unchanged,
+) -> str:
+    """What arrives at a port: the sum of what its edges carry, `each` made what it has to be, added in their order."""
+    first, *others = (each(edge, held.carried(edge)) for edge in graph.incoming(name, port))
     for other in others:
         first = step.add("Add", (first, other), step.between(port))
     return first
