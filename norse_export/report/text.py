@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from norse_export.report.checklist import checklist
 from norse_export.report.columns import count, indented, one_line, short, table
+from norse_export.report.outcome import errors_among
 from norse_export.report.prices import prices_table
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def of_export(result: ExportResult, verbose: bool) -> list[str]:
             "",
             one_line(f"{result.model} -> {target.target}"),
             *indented(_export(target, result.inputs, verbose)),
+            *indented(_reason(target) if len(result.targets) > 1 else []),
         ]
     return lines[1:]
 
@@ -59,6 +61,15 @@ def _export(target: TargetExport, inputs: InputSummary | None, verbose: bool) ->
     if not target.verified:
         lines.append(NOT_VERIFIED)
     return [*lines, f"written: {_artefact(target.artefact)}"]
+
+
+def _reason(target: TargetExport) -> list[str]:
+    """Why an export failed: its first error. That which decides the exit code is told in full beside the result."""
+    if target.error is None:
+        return []
+    first, *more = errors_among(target.error.findings) or target.error.findings
+    lines = [one_line(f"{first.where}: {first.message}")]
+    return indented([*lines, *([f"and {len(more)} more"] if more else [])])
 
 
 def _vendors(checks: Iterable[VendorCheck], verbose: bool) -> list[str]:

@@ -140,6 +140,17 @@ def test_every_target_of_an_export_is_shown() -> None:
     ]
 
 
+def test_of_several_targets_each_that_failed_says_why() -> None:
+    lines = text_of("export", samples.SEVERAL)
+    reasons = [lines[at + 1 :][:2] for at, line in enumerate(lines) if "FAILED: nothing was written" in line]
+    assert reasons == [
+        ["    2.lif: 5000 neurons exceed 4096", ""],
+        ["    1.lif: reset by subtraction cannot be expressed", "    and 2 more"],
+        ["    2.lif: the artefact differs"],
+    ]
+    assert not any("2.lif: " in line for line in text_of("export", samples.BROKEN))  # beside the result, in full
+
+
 def test_check_shows_every_finding_and_every_limit() -> None:
     text = "\n".join(text_of("check", samples.FITS_NOT))
     assert "nir: does NOT fit" in text
