@@ -35,7 +35,7 @@ _RAW = {getattr(TensorProto, name) for name in ("FLOAT", "DOUBLE", "INT64", "INT
 _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16}
 _NUMBERS = ("raw_data", "float_data", "double_data", "int32_data", "int64_data", "uint64_data", "external_data")
 _MAX_DIMENSIONS = 16
-_FIELD_BYTES = 64  # of a field behind the name of a module, as in "lif.parameters.v_th": the limit is that of modules
+_FIELD_BYTES = 64  # of a field behind a name of a module, or two: "lif.parameters.v_th", "fc.lif.late3"
 Array = NDArray[Any]
 
 
@@ -156,7 +156,9 @@ class _Check:
             raise corrupt(f"an initializer's name is no UTF-8: {tensor.name[:80]!r}", self.where)
         name = tensor.name[:80]
         at = f"{self.where}: initializer {name!r}"
-        self.limits.check("max_name_bytes", len(tensor.name.encode()) - _FIELD_BYTES, where=at)
+        length = len(tensor.name.encode())
+        if length > 2 * self.limits.max_name_bytes + _FIELD_BYTES:  # the limit is that of modules
+            self.limits.check("max_name_bytes", length, where=at)
         if len(tensor.dims) > _MAX_DIMENSIONS or any(size < 0 for size in tensor.dims):
             raise corrupt(f"impossible dims {list(tensor.dims)[:20]}", at, "shape")
         if tensor.data_type not in helper.get_all_tensor_dtypes():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from norse_export.files.limits import Limits
 from norse_export.formats.onnx.document import FIXED, FORM, computed, is_fixed
 from norse_export.formats.onnx.files import SCAN, STEP, models_of, write_folder
 from norse_export.formats.onnx.read import is_ours, read_onnx, refuse
-from norse_export.formats.onnx.write import DATA, write_models
+from norse_export.formats.onnx.write import DATA, DIGEST_KEY, numbers_digest, write_models
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool
 from norse_export.ir.neurons import CubaLI, CubaLIF
@@ -140,6 +141,23 @@ def test_names_that_clash_stay_apart(tmp_path: Path) -> None:
     assert_same(computed(graph), read_onnx(folder, Limits())[0])
 
 
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_module_may_have_as_long_a_name_as_any(fixed: bool, tmp_path: Path) -> None:
+    """What stands behind it in the name of a weight or of a parameter does not count."""
+    plain = random_fixed_net(400_002).graph if fixed else net()
+    most = Limits().max_name_bytes
+    for size, held in ((most, True), (most + 1, False)):
+        names = {name: name.rjust(size, "n") for name in plain.nodes}
+        edges = (replace(edge, source=names[edge.source], target=names[edge.target]) for edge in plain.edges)
+        graph = Graph({names[name]: node for name, node in plain.nodes.items()}, tuple(edges))
+        folder = written(tmp_path / str(size), graph)
+        if held:
+            assert_same(graph if fixed else computed(graph), read_onnx(folder, Limits())[0])
+        else:
+            with pytest.raises(LimitError, match="257 bytes in a name exceed the limit of 256"):
+                read_onnx(folder, Limits())
+
+
 @pytest.mark.parametrize("opset", [18, 21, 23, 26])
 def test_a_graph_is_read_as_it_was_written(opset: int, tmp_path: Path) -> None:
     graph = net()
@@ -212,6 +230,11 @@ def test_large_numbers_stand_once_beside_both_models(tmp_path: Path) -> None:
     os.link(tmp_path / "moved", tmp_path / DATA)
     with pytest.raises(InputFileError, match="no regular file of its own"):
         read_onnx(tmp_path, Limits())
+    for made in (Path.mkdir, os.mkfifo):
+        (tmp_path / DATA).rmdir() if (tmp_path / DATA).is_dir() else (tmp_path / DATA).unlink()
+        made(tmp_path / DATA)
+        with pytest.raises(InputFileError, match="a folder, a pipe or a device"):
+            read_onnx(tmp_path, Limits())
 
 
 def greater_equal(model: ModelProto) -> None:
@@ -224,6 +247,14 @@ def other_number(model: ModelProto) -> None:
     value = numpy_helper.to_array(tensor).copy()
     value[0, 0] += 1
     tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+
+
+def other_sign(model: ModelProto) -> None:
+    """A zero that nothing in the description tells, with its digest: -0 is equal to it, and is not its bits."""
+    held = {one.name: one for graph in (model.graph, body(model)) for one in graph.initializer}
+    held["fc.past.initial"].raw_data = np.float32(-0.0).tobytes()
+    digest = next(one for one in model.metadata_props if one.key == DIGEST_KEY)
+    digest.value = numbers_digest({name: numpy_helper.to_array(one) for name, one in held.items()})
 
 
 def other_description(model: ModelProto) -> None:
@@ -254,6 +285,7 @@ def huge_pool(model: ModelProto) -> None:
 CHANGES: dict[str, Callable[[ModelProto], object]] = {
     "an operator": greater_equal,
     "a number": other_number,
+    "the sign of a zero": other_sign,
     "the description": other_description,
     "a connection": no_pool,
     "an output more": lambda model: model.graph.output.append(model.graph.output[0]),
