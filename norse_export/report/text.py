@@ -111,9 +111,14 @@ def _check(target: TargetCheck, verbose: bool) -> list[str]:
     lines = [one_line(f"{target.target}: {'fits' if target.fits else 'does NOT fit'}")]
     lines += indented(of_findings(_wanted(target.findings, verbose)))
     if target.limits:
-        rows = [(limit.name, short(limit.used), short(limit.maximum), limit.source) for limit in target.limits]
+        rows = [(limit.name, _amount(limit.used), _amount(limit.maximum), limit.source) for limit in target.limits]
         lines += indented(table(("limit", "used", "maximum", "source"), rows, right=(1, 2)))
     return lines
+
+
+def _amount(number: float | None) -> str:
+    """What is counted, in full, a share in six digits; `-` for what has no limit."""
+    return short(number) if number is None or not float(number).is_integer() else f"{int(number)}"
 
 
 def of_findings(findings: Iterable[Finding]) -> list[str]:

@@ -276,5 +276,6 @@ def _bursts(calibration: Mapping[str, Array], measured: Measured) -> list[Findin
         most = int(raster.reshape(*raster.shape[:2], -1).astype(bool).sum(axis=2).max(initial=0))
         if most > BURST:
             message = f"up to {most} spikes in one step: beyond {BURST}, packets may be late or lost on the chip"
-            findings.append(Finding("burst", "warning", name, message, "spread the activity, or slow the chip down"))
+            fix = "spread the activity, or run slower than real time (time_scale_factor in .spynnaker.cfg)"
+            findings.append(Finding("burst", "warning", name, message, fix))
     return findings

@@ -13,7 +13,9 @@ from norse_export.report.checklist import checklist
 from norse_export.report.columns import CELL_CHARACTERS, LINE_CHARACTERS, exact, one_line, table
 from norse_export.report.messages import MOST_WARNINGS, bug_line, error_lines, warning_lines
 from norse_export.report.prices import prices_table
+from norse_export.report.results import CheckResult, TargetCheck
 from norse_export.report.text import NOT_VERIFIED, of_findings, text_of
+from norse_export.target import Limit
 
 NASTY = "a\nb\r\t\x1b[31mred\u202egnirts\x00\x7f"
 
@@ -138,6 +140,13 @@ def test_every_target_of_an_export_is_shown() -> None:
         "onnx",
         "sim",
     ]
+
+
+def test_a_limit_is_shown_in_full() -> None:
+    limits = (Limit("bits", 1_523_710, 120_000_000.0, "a book"), Limit("share", 1 / 3, None, "a book"))
+    lines = text_of("check", CheckResult("m.pt", (TargetCheck("chip", True, (), limits),)))
+    assert row_of("bits", lines)[:3] == ["bits", "1523710", "120000000"]
+    assert row_of("share", lines)[:3] == ["share", "0.333333", "-"]
 
 
 def test_of_several_targets_each_that_failed_says_why() -> None:
