@@ -18,8 +18,9 @@ from norse_export.files.limits import Limits
 from norse_export.formats.onnx.files import SCAN, STEP, models_of
 from norse_export.interpret import interpret
 from norse_export.interpret.fixed import emulate
+from norse_export.ir.fixed import ConvSynapses, FixedInput
 from norse_export.ir.graph import Edge, Graph
-from norse_export.ir.layers import Conv, Linear, Pool
+from norse_export.ir.layers import Conv, Linear, Output, Pool
 from norse_export.target import Stage
 from norse_export.targets.onnx import OnnxTarget, runner
 from norse_export.targets.onnx.runner import run_models, runner_for
@@ -233,3 +234,36 @@ def test_a_runtime_that_optimises_gives_the_same_bits_in_one_step_and_in_a_scan(
         sent, *after = once.run(names, {"input": frame, **states})
         np.testing.assert_array_equal(sent, whole[t])
         states = dict(zip(states, after, strict=True))
+
+
+@pytest.mark.parametrize("name", ["probe.0", "probe.0.step", "probe.1"])
+def test_a_module_may_be_called_as_a_probe_is(name: str, tmp_path: Path) -> None:
+    """Probes are added to a model as it is run."""
+    plain = net()
+    edges = (
+        replace(edge, **{side: name for side in ("source", "target") if getattr(edge, side) == "1"})
+        for edge in plain.edges
+    )
+    graph = Graph({name if key == "1" else key: node for key, node in plain.nodes.items()}, tuple(edges))
+    OnnxTarget().emit(graph, tmp_path)
+    inputs = raster(20, 2, 12)
+    expected, done = interpret(graph, inputs, states=True), OnnxTarget(states=True).run(tmp_path, inputs)
+    assert expected.spikes[name].any()
+    np.testing.assert_array_equal(expected.spikes[name], done.spikes[name])
+    np.testing.assert_array_equal(expected.observables[name]["v"], done.observables[name]["v"])
+
+
+@pytest.mark.parametrize("number", ["float64", "whole"])
+def test_no_product_of_windows_takes_what_was_transposed_before_it(number: str) -> None:
+    """By default onnxruntime 1.18 to 1.22 fuse the two into an operator that they do not have in float64."""
+    weight = RNG.integers(-(2**31), 2**31, (4, 1, 3, 2))
+    conv: Graph[Any] = discrete_chain((2, 9, 7), Conv(weight / 2**10, (9, 7), groups=2), dtype="float64")
+    if number == "whole":
+        synapses = ConvSynapses(weight.astype(np.int32), (2, 9, 7), (4, 7, 6), groups=2)
+        nodes = {"input": FixedInput((2, 9, 7), -128, 127), "conv": synapses, "output": Output((4, 7, 6))}
+        conv = Graph(nodes, (Edge("input", "conv"), Edge("conv", "output")))
+    step, _ = models_of(conv, opset=18)
+    makers = {name: node.op_type for node in step.nodes for name in node.output}
+    products = [node for node in step.nodes if node.op_type == "MatMul"]
+    assert products
+    assert all(makers[name] != "Transpose" for node in products for name in node.input)
