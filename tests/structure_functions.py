@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # its usual name
 from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters, lif_feed_forward_step
 from norse.torch.functional.lift import lift as lift_function
-from structure_parts import HIDDEN, WIDE, Build, Pair, Structure, both, drawn, linear, maps, parts, spikes, step, whole
+from structure_parts import HIDDEN, WIDE, Build, Pair, Structure, both, drawn, linear, maps, parts, step, whole
 from torch import nn
 
 
@@ -73,56 +73,56 @@ FUNCTIONS: dict[str, Structure] = {
     "two rasters in one loop, a dict": Structure(
         lambda: drawn(Pair(_two, other=nn.Linear(WIDE, HIDDEN), **parts())), both
     ),
-    "h + h": Structure(between(lambda m, h: h + h, 3.0), spikes),
-    "h - h": Structure(between(lambda m, h: (h - h) + h), spikes),
-    "h * h": Structure(between(lambda m, h: h * h), spikes),
-    "cat([h, h])": Structure(between(lambda m, h: m.joined(torch.cat([h, h], 1)), joined=linear(12, 6)), spikes),
-    "cat([z, z])": Structure(behind(lambda m, z: m.joined(torch.cat((z, z), -1)), joined=linear(12, 3)), spikes),
-    "stack([h, h]).sum(0)": Structure(between(lambda m, h: torch.stack((h, h)).sum(0), 3.0), spikes),
-    "hstack": Structure(behind(lambda m, z: m.joined(torch.hstack((z, z * 0.5))), joined=linear(12, 3)), spikes),
-    "h + 1.0": Structure(between(lambda m, h: h + 1.0), spikes),
-    "h + 0": Structure(between(lambda m, h: h + 0), spikes),
-    "0.5 * h": Structure(between(lambda m, h: 0.5 * h), spikes),
-    "1 - z": Structure(behind(lambda m, z: m.readout(1 - z)), spikes),
-    "-z": Structure(behind(lambda m, z: m.readout(-z)), spikes),
-    "a mask": Structure(between(masked, 6.0), spikes),
-    "a learned gain": Structure(between(lambda m, h: h * m.scale.weight[0], 6.0, scale=linear(6, 1)), spikes),
-    "a learned bias": Structure(between(lambda m, h: h + m.scale.weight[0], 6.0, scale=linear(6, 1)), spikes),
+    "h + h": Structure(between(lambda m, h: h + h, 3.0)),
+    "h - h": Structure(between(lambda m, h: (h - h) + h)),
+    "h * h": Structure(between(lambda m, h: h * h)),
+    "cat([h, h])": Structure(between(lambda m, h: m.joined(torch.cat([h, h], 1)), joined=linear(12, 6))),
+    "cat([z, z])": Structure(behind(lambda m, z: m.joined(torch.cat((z, z), -1)), joined=linear(12, 3))),
+    "stack([h, h]).sum(0)": Structure(between(lambda m, h: torch.stack((h, h)).sum(0), 3.0)),
+    "hstack": Structure(behind(lambda m, z: m.joined(torch.hstack((z, z * 0.5))), joined=linear(12, 3))),
+    "h + 1.0": Structure(between(lambda m, h: h + 1.0)),
+    "h + 0": Structure(between(lambda m, h: h + 0)),
+    "0.5 * h": Structure(between(lambda m, h: 0.5 * h)),
+    "1 - z": Structure(behind(lambda m, z: m.readout(1 - z))),
+    "-z": Structure(behind(lambda m, z: m.readout(-z))),
+    "a mask": Structure(between(masked, 6.0)),
+    "a learned gain": Structure(between(lambda m, h: h * m.scale.weight[0], 6.0, scale=linear(6, 1))),
+    "a learned bias": Structure(between(lambda m, h: h + m.scale.weight[0], 6.0, scale=linear(6, 1))),
     "torch.where with a mask": Structure(
-        between(lambda m, h: torch.where(torch.arange(6) < 4, h, torch.zeros(6)), 6.0), spikes
+        between(lambda m, h: torch.where(torch.arange(6) < 4, h, torch.zeros(6)), 6.0)
     ),
-    "masked_fill": Structure(between(lambda m, h: h.masked_fill(torch.arange(6) > 4, 0.0), 6.0), spikes),
+    "masked_fill": Structure(between(lambda m, h: h.masked_fill(torch.arange(6) > 4, 0.0), 6.0)),
     "torch.where on values": Structure(
-        between(lambda m, h: torch.where(h > 0, h, torch.zeros_like(h))), spikes, ("operation", "gt")
+        between(lambda m, h: torch.where(h > 0, h, torch.zeros_like(h))), refused=("operation", "gt")
     ),
-    "clamp below": Structure(between(lambda m, h: h.clamp(min=0)), spikes),
-    "clamp": Structure(between(lambda m, h: torch.clamp(h, -1, 2)), spikes),
-    "clip": Structure(between(lambda m, h: h.clip(0.0, 1.5), 6.0), spikes),
-    "relu6": Structure(between(lambda m, h: F.relu6(h)), spikes),
-    "nn.ReLU6": Structure(between(lambda m, h: m.act(h), act=nn.ReLU6), spikes),
-    "leaky_relu": Structure(between(lambda m, h: F.leaky_relu(h, 0.25)), spikes),
-    "nn.LeakyReLU": Structure(between(lambda m, h: m.act(h), act=lambda: nn.LeakyReLU(0.25)), spikes),
-    "nn.Hardtanh": Structure(between(lambda m, h: m.act(h), act=nn.Hardtanh), spikes),
-    "abs": Structure(between(lambda m, h: h.abs()), spikes),
-    "square": Structure(between(lambda m, h: h**2), spikes),
-    "torch.maximum": Structure(between(lambda m, h: torch.maximum(h, m.back(h))), spikes),
-    "sigmoid": Structure(between(lambda m, h: torch.sigmoid(h)), spikes, ("operation", "sigmoid")),
-    "nn.Sigmoid": Structure(between(lambda m, h: m.act(h), act=nn.Sigmoid), spikes, ("module", "Sigmoid")),
-    "relu_": Structure(between(lambda m, h: h.relu_()), spikes),
-    "F.relu in place": Structure(between(lambda m, h: F.relu(h, inplace=True)), spikes),
-    "nn.ReLU in place": Structure(between(lambda m, h: m.act(h), act=lambda: nn.ReLU(inplace=True)), spikes),
-    "in place by numbers": Structure(between(_in_place, 6.0), spikes),
-    "mul_ and add_": Structure(between(lambda m, h: h.mul_(0.5).add_(0.25), 6.0), spikes),
-    "in place on what was used before": Structure(behind(lambda m, z: m.readout(z) + 0.5 * z.mul_(0.5)[:, :3]), spikes),
-    "in place on a part": Structure(between(lambda m, h: (h[:, :3].mul_(0.5), h)[1]), spikes, ("in_place", "mul_")),
+    "clamp below": Structure(between(lambda m, h: h.clamp(min=0))),
+    "clamp": Structure(between(lambda m, h: torch.clamp(h, -1, 2))),
+    "clip": Structure(between(lambda m, h: h.clip(0.0, 1.5), 6.0)),
+    "relu6": Structure(between(lambda m, h: F.relu6(h))),
+    "nn.ReLU6": Structure(between(lambda m, h: m.act(h), act=nn.ReLU6)),
+    "leaky_relu": Structure(between(lambda m, h: F.leaky_relu(h, 0.25))),
+    "nn.LeakyReLU": Structure(between(lambda m, h: m.act(h), act=lambda: nn.LeakyReLU(0.25))),
+    "nn.Hardtanh": Structure(between(lambda m, h: m.act(h), act=nn.Hardtanh)),
+    "abs": Structure(between(lambda m, h: h.abs())),
+    "square": Structure(between(lambda m, h: h**2)),
+    "torch.maximum": Structure(between(lambda m, h: torch.maximum(h, m.back(h)))),
+    "sigmoid": Structure(between(lambda m, h: torch.sigmoid(h)), refused=("operation", "sigmoid")),
+    "nn.Sigmoid": Structure(between(lambda m, h: m.act(h), act=nn.Sigmoid), refused=("module", "Sigmoid")),
+    "relu_": Structure(between(lambda m, h: h.relu_())),
+    "F.relu in place": Structure(between(lambda m, h: F.relu(h, inplace=True))),
+    "nn.ReLU in place": Structure(between(lambda m, h: m.act(h), act=lambda: nn.ReLU(inplace=True))),
+    "in place by numbers": Structure(between(_in_place, 6.0)),
+    "mul_ and add_": Structure(between(lambda m, h: h.mul_(0.5).add_(0.25), 6.0)),
+    "in place on what was used before": Structure(behind(lambda m, z: m.readout(z) + 0.5 * z.mul_(0.5)[:, :3])),
+    "in place on a part": Structure(between(lambda m, h: (h[:, :3].mul_(0.5), h)[1]), refused=("in_place", "mul_")),
     "a part set": Structure(
-        between(lambda m, h: (h.__setitem__((slice(None), 0), 0.0), h)[1]), spikes, ("operation", "__setitem__")
+        between(lambda m, h: (h.__setitem__((slice(None), 0), 0.0), h)[1]), refused=("operation", "__setitem__")
     ),
-    "x @ W": Structure(between(lambda m, h: h @ m.back.weight.t()), spikes),
-    "matmul": Structure(between(lambda m, h: torch.matmul(h, m.back.weight)), spikes),
-    "W of the model's own": Structure(between(lambda m, h: F.linear(h, m.back.weight * 0.5)), spikes),
-    "addmm": Structure(between(lambda m, h: torch.addmm(m.back.bias, h, m.back.weight.t())), spikes),
-    "logical_or": Structure(behind(lambda m, z: m.readout(snn.logical_or(z, z))), spikes, ("operation", "logical")),
+    "x @ W": Structure(between(lambda m, h: h @ m.back.weight.t())),
+    "matmul": Structure(between(lambda m, h: torch.matmul(h, m.back.weight))),
+    "W of the model's own": Structure(between(lambda m, h: F.linear(h, m.back.weight * 0.5))),
+    "addmm": Structure(between(lambda m, h: torch.addmm(m.back.bias, h, m.back.weight.t()))),
+    "logical_or": Structure(behind(lambda m, z: m.readout(snn.logical_or(z, z))), refused=("operation", "logical")),
     "permuted features": Structure(on_maps(lambda m, h: h.permute(0, 2, 3, 1)), maps),
     "transposed maps": Structure(on_maps(lambda m, h: h.transpose(2, 3)), maps),
     "channels last, and back": Structure(on_maps(lambda m, h: torch.movedim(h, 1, -1).swapaxes(1, -1)), maps),
@@ -160,7 +160,7 @@ FUNCTIONS: dict[str, Structure] = {
         on_maps(lambda m, h: m.up(h), up=lambda: nn.ConvTranspose2d(3, 2, 2)), maps, ("module", "ConvTranspose2d")
     ),
     "random noise": Structure(
-        between(lambda m, h: h + torch.randn(6) * 0.1), spikes, ("control_flow", "does not always do the same")
+        between(lambda m, h: h + torch.randn(6) * 0.1), refused=("control_flow", "does not always do the same")
     ),
-    "norse's lift function": Structure(whole(_lifted_function), spikes),
+    "norse's lift function": Structure(whole(_lifted_function)),
 }

@@ -7,7 +7,7 @@ from typing import Any
 import norse.torch as snn
 import torch
 import torch.nn.functional as F  # noqa: N812  # its usual name
-from structure_parts import BATCH, HIDDEN, OUT, WIDE, Structure, T, maps, raster, spikes, whole
+from structure_parts import BATCH, HIDDEN, OUT, WIDE, Structure, T, maps, raster, whole
 from torch import nn
 
 
@@ -22,31 +22,23 @@ def over(m: Any, parts: Any) -> list[torch.Tensor]:
     return outputs
 
 
+def each(layer: Any, cell: Any, parts: Any) -> list[torch.Tensor]:
+    """Layer and cell for every part: what the cell gives."""
+    s, outputs = None, []
+    for part in parts:
+        z, s = cell(layer(part), s)
+        outputs.append(z)
+    return outputs
+
+
 def hidden(m: Any, parts: Any) -> list[torch.Tensor]:
     """Layer and population for every part: the spikes."""
-    s, spikes = None, []
-    for part in parts:
-        z, s = m.cell(m.layer(part), s)
-        spikes.append(z)
-    return spikes
+    return each(m.layer, m.cell, parts)
 
 
 def read(m: Any, parts: Any) -> list[torch.Tensor]:
     """Layer and integrator for every part."""
-    o, outputs = None, []
-    for part in parts:
-        v, o = m.leaky(m.readout(part), o)
-        outputs.append(v)
-    return outputs
-
-
-def deep(m: Any, parts: Any) -> list[torch.Tensor]:
-    """Layer and second population for every part."""
-    s, spikes = None, []
-    for part in parts:
-        z, s = m.second(m.back(part), s)
-        spikes.append(z)
-    return spikes
+    return each(m.readout, m.leaky, parts)
 
 
 def _filled(m: Any, x: torch.Tensor) -> torch.Tensor:
@@ -89,15 +81,20 @@ def _filled_one_late(m: Any, x: torch.Tensor) -> torch.Tensor:
 
 def _at_once_and_not(m: Any, x: torch.Tensor) -> torch.Tensor:
     """The layer takes the raster, the population its steps, the readout the raster again, the integrator its steps."""
-    s, spikes = None, []
-    for current in m.layer(x):
-        z, s = m.cell(current, s)
-        spikes.append(z)
-    o, outputs = None, []
-    for current in m.readout(torch.stack(spikes)):
-        v, o = m.leaky(current, o)
-        outputs.append(v)
-    return torch.stack(outputs)
+    sent = each(_itself, m.cell, m.layer(x))
+    return torch.stack(each(_itself, m.leaky, m.readout(torch.stack(sent))))
+
+
+def _itself(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def _grown(m: Any, x: torch.Tensor) -> torch.Tensor:
+    outputs = over(m, x)
+    out = outputs[0].unsqueeze(0)
+    for v in outputs[1:]:
+        out = torch.cat((out, v.unsqueeze(0)), 0)
+    return out
 
 
 def _fed_back(m: Any, x: torch.Tensor) -> torch.Tensor:
@@ -200,11 +197,7 @@ class Looped(nn.Module):
         self.fc, self.lif = nn.Linear(wide, out), snn.LIFCell()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        state, spikes = None, []
-        for t in range(x.shape[0]):
-            z, state = self.lif(self.fc(x[t]), state)
-            spikes.append(z)
-        return torch.stack(spikes)
+        return torch.stack(each(self.fc, self.lif, (x[t] for t in range(x.shape[0]))))
 
 
 def _forgetting_once(m: Any, x: torch.Tensor) -> torch.Tensor:
@@ -248,38 +241,36 @@ def _data(m: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 LOOPS: dict[str, Structure] = {
-    "x[t]": Structure(whole(lambda m, x: torch.stack(over(m, (x[t] for t in range(x.shape[0]))))), spikes),
-    "for x_t in x": Structure(whole(lambda m, x: torch.stack(over(m, x))), spikes),
-    "enumerate": Structure(whole(lambda m, x: torch.stack(over(m, (p for _, p in enumerate(x))))), spikes),
+    "x[t]": Structure(whole(lambda m, x: torch.stack(over(m, (x[t] for t in range(x.shape[0])))))),
+    "for x_t in x": Structure(whole(lambda m, x: torch.stack(over(m, x)))),
+    "enumerate": Structure(whole(lambda m, x: torch.stack(over(m, (p for _, p in enumerate(x)))))),
     "zip of range and raster": Structure(
-        whole(lambda m, x: torch.stack(over(m, (p for _, p in zip(range(T), x, strict=True))))), spikes
+        whole(lambda m, x: torch.stack(over(m, (p for _, p in zip(range(T), x, strict=True)))))
     ),
-    "x.unbind(0)": Structure(whole(lambda m, x: torch.stack(over(m, x.unbind(0)), dim=0)), spikes),
-    "split into steps": Structure(whole(lambda m, x: torch.stack(over(m, (p.squeeze(0) for p in x.split(1))))), spikes),
-    "chunk into steps": Structure(whole(lambda m, x: torch.stack(over(m, (p[0] for p in x.chunk(T))))), spikes),
+    "x.unbind(0)": Structure(whole(lambda m, x: torch.stack(over(m, x.unbind(0)), dim=0))),
+    "split into steps": Structure(whole(lambda m, x: torch.stack(over(m, (p.squeeze(0) for p in x.split(1)))))),
+    "chunk into steps": Structure(whole(lambda m, x: torch.stack(over(m, (p[0] for p in x.chunk(T)))))),
     "x[t:t+1].squeeze(0)": Structure(
-        whole(lambda m, x: torch.stack(over(m, (x[t : t + 1].squeeze(0) for t in range(T))))), spikes
+        whole(lambda m, x: torch.stack(over(m, (x[t : t + 1].squeeze(0) for t in range(T)))))
     ),
-    "cat of unsqueezed steps": Structure(whole(lambda m, x: torch.cat([v.unsqueeze(0) for v in over(m, x)])), spikes),
-    "cat of v[None]": Structure(whole(lambda m, x: torch.cat([v[None] for v in over(m, x)], dim=0)), spikes),
-    "vstack of v[None]": Structure(whole(lambda m, x: torch.vstack([v[None] for v in over(m, x)])), spikes),
-    "a raster grown by cat": Structure(whole(lambda m, x: _grown(m, x)), spikes),
-    "preallocated": Structure(whole(_filled), spikes),
-    "two preallocated, read back": Structure(whole(_filled_twice), spikes),
-    "preallocated for half of the steps": Structure(whole(_half_filled), spikes, ("time_loop", "12 of 24 steps")),
-    "preallocated with a row of zeros before, cut off": Structure(whole(_filled_late), spikes),
-    "preallocated a step late": Structure(whole(_filled_one_late), spikes, ("time_loop", "steps 0 to 22 of 24")),
-    "a second loop over a list": Structure(whole(lambda m, x: torch.stack(read(m, hidden(m, x)))), spikes),
-    "three loops over lists": Structure(whole(lambda m, x: torch.stack(read(m, deep(m, hidden(m, x))))), spikes),
-    "a second loop over a stack": Structure(
-        whole(lambda m, x: torch.stack(read(m, torch.stack(hidden(m, x))))), spikes
-    ),
-    "layers of all steps between loops": Structure(whole(_at_once_and_not), spikes),
+    "cat of unsqueezed steps": Structure(whole(lambda m, x: torch.cat([v.unsqueeze(0) for v in over(m, x)]))),
+    "cat of v[None]": Structure(whole(lambda m, x: torch.cat([v[None] for v in over(m, x)], dim=0))),
+    "vstack of v[None]": Structure(whole(lambda m, x: torch.vstack([v[None] for v in over(m, x)]))),
+    "a raster grown by cat": Structure(whole(_grown)),
+    "preallocated": Structure(whole(_filled)),
+    "two preallocated, read back": Structure(whole(_filled_twice)),
+    "preallocated for half of the steps": Structure(whole(_half_filled), refused=("time_loop", "12 of 24 steps")),
+    "preallocated with a row of zeros before, cut off": Structure(whole(_filled_late)),
+    "preallocated a step late": Structure(whole(_filled_one_late), refused=("time_loop", "steps 0 to 22 of 24")),
+    "a second loop over a list": Structure(whole(lambda m, x: torch.stack(read(m, hidden(m, x))))),
+    "three loops over lists": Structure(whole(lambda m, x: torch.stack(read(m, each(m.back, m.second, hidden(m, x)))))),
+    "a second loop over a stack": Structure(whole(lambda m, x: torch.stack(read(m, torch.stack(hidden(m, x)))))),
+    "layers of all steps between loops": Structure(whole(_at_once_and_not)),
     "two populations beside each other, a loop each": Structure(
-        whole(lambda m, x: torch.stack([a + b for a, b in zip(hidden(m, x), hidden2(m, x), strict=True)])), spikes
+        whole(lambda m, x: torch.stack([a + b for a, b in zip(hidden(m, x), each(m.layer, m.second, x), strict=True)]))
     ),
     "modules that loop, in a Sequential": Structure(
-        whole(lambda m, x: m.net(x), net=lambda: nn.Sequential(Looped(WIDE, HIDDEN), Looped(HIDDEN, OUT))), spikes
+        whole(lambda m, x: m.net(x), net=lambda: nn.Sequential(Looped(WIDE, HIDDEN), Looped(HIDDEN, OUT)))
     ),
     "a module that loops before sequences": Structure(
         whole(
@@ -287,7 +278,6 @@ LOOPS: dict[str, Structure] = {
             own=lambda: Looped(WIDE, HIDDEN),
             net=lambda: snn.SequentialState(nn.Linear(HIDDEN, HIDDEN), snn.LIF()),
         ),
-        spikes,
         time="inside",
     ),
     "a module that loops behind sequences": Structure(
@@ -296,7 +286,6 @@ LOOPS: dict[str, Structure] = {
             own=lambda: Looped(HIDDEN, HIDDEN),
             net=lambda: snn.SequentialState(nn.Linear(WIDE, HIDDEN), snn.LIF()),
         ),
-        spikes,
         time="inside",
     ),
     "a loop around a SequentialState": Structure(
@@ -305,82 +294,59 @@ LOOPS: dict[str, Structure] = {
             net=lambda: snn.SequentialState(
                 nn.Linear(WIDE, HIDDEN), snn.LIFCell(), nn.Linear(HIDDEN, OUT), snn.LICell()
             ),
-        ),
-        spikes,
+        )
     ),
     "a loop around a RecurrentSequential": Structure(
-        whole(_sequential_inside, net=lambda: snn.RecurrentSequential(nn.Linear(WIDE, WIDE), snn.LIFCell())), spikes
+        whole(_sequential_inside, net=lambda: snn.RecurrentSequential(nn.Linear(WIDE, WIDE), snn.LIFCell()))
     ),
-    "states in a list, two outputs": Structure(whole(_unrolled), spikes),
-    "feedback from zeros": Structure(whole(_fed_back), spikes),
-    "feedback by a branch": Structure(whole(_fed_back_if), spikes, ("control_flow", "it has a bias")),
-    "a step late": Structure(whole(_delayed), spikes),
-    "spikes counted at every step": Structure(whole(_counted_each_step), spikes),
+    "states in a list, two outputs": Structure(whole(_unrolled)),
+    "feedback from zeros": Structure(whole(_fed_back)),
+    "feedback by a branch": Structure(whole(_fed_back_if), refused=("control_flow", "it has a bias")),
+    "a step late": Structure(whole(_delayed)),
+    "spikes counted at every step": Structure(whole(_counted_each_step)),
     "convolutional": Structure(whole(_convolutional, **CONVOLUTIONAL), maps),
     "batch first, transposed inside": Structure(
-        whole(lambda m, x: torch.stack(over(m, (x.transpose(0, 1)[:, t] for t in range(len(x)))))), spikes
+        whole(lambda m, x: torch.stack(over(m, (x.transpose(0, 1)[:, t] for t in range(len(x))))))
     ),
     "batch first in between": Structure(
-        whole(lambda m, x: torch.stack(over(m, x.transpose(0, 1).unbind(1)), 1).transpose(0, 1)), spikes
+        whole(lambda m, x: torch.stack(over(m, x.transpose(0, 1).unbind(1)), 1).transpose(0, 1))
     ),
-    "batch first at the end": Structure(whole(lambda m, x: torch.stack(over(m, x), dim=1)), spikes),
+    "batch first at the end": Structure(whole(lambda m, x: torch.stack(over(m, x), dim=1))),
     "batch first": Structure(
         whole(lambda m, x: torch.stack(over(m, (x[:, t] for t in range(x.shape[1]))), 1)),
-        spikes,
-        ("time_loop", "second axis"),
+        refused=("time_loop", "second axis"),
     ),
-    "the state left out once": Structure(whole(_forgetting_once), spikes, ("state", "not carried")),
-    "the state never carried": Structure(whole(_forgetting), spikes, ("state", "not carried")),
+    "the state left out once": Structure(whole(_forgetting_once), refused=("state", "not carried")),
+    "the state never carried": Structure(whole(_forgetting), refused=("state", "not carried")),
     "backwards": Structure(
         whole(lambda m, x: torch.stack(over(m, reversed(list(x))))),
-        spikes,
-        ("time_loop", "step 23, with step 0 before it"),
+        refused=("time_loop", "step 23, with step 0 before it"),
     ),
-    "results backwards": Structure(whole(lambda m, x: torch.stack(over(m, x)[::-1])), spikes, ("time_loop", "23 to 0")),
+    "results backwards": Structure(whole(lambda m, x: torch.stack(over(m, x)[::-1])), refused=("time_loop", "23 to 0")),
     "every other step": Structure(
-        whole(lambda m, x: torch.stack(over(m, x[::2]))), spikes, ("time_loop", "step 2, with step 0 before it")
+        whole(lambda m, x: torch.stack(over(m, x[::2]))), refused=("time_loop", "step 2, with step 0 before it")
     ),
     "not the last step": Structure(
         whole(lambda m, x: torch.stack(over(m, (x[t] for t in range(len(x) - 1))))),
-        spikes,
-        ("time_loop", "steps 0 to 22 of 24"),
+        refused=("time_loop", "steps 0 to 22 of 24"),
     ),
     "an image at every step": Structure(whole(_constant), lambda: raster(BATCH, WIDE, rate=0.6)),
-    "a branch on the data": Structure(whole(_data), spikes, ("control_flow", "data-dependent")),
-    "the last step as output": Structure(whole(_last), spikes),
-    "the last step of the stack": Structure(whole(lambda m, x: torch.stack(over(m, x))[-1]), spikes),
-    "the largest of all steps": Structure(whole(lambda m, x: torch.max(torch.stack(over(m, x)), 0)[0]), spikes),
+    "a branch on the data": Structure(whole(_data), refused=("control_flow", "data-dependent")),
+    "the last step as output": Structure(whole(_last)),
+    "the last step of the stack": Structure(whole(lambda m, x: torch.stack(over(m, x))[-1])),
+    "the largest of all steps": Structure(whole(lambda m, x: torch.max(torch.stack(over(m, x)), 0)[0])),
     "the largest, then softmax": Structure(
-        whole(lambda m, x: F.log_softmax(torch.max(torch.stack(over(m, x)), 0)[0], dim=1)), spikes
+        whole(lambda m, x: F.log_softmax(torch.max(torch.stack(over(m, x)), 0)[0], dim=1))
     ),
-    "the mean of all steps": Structure(whole(lambda m, x: torch.stack(over(m, x)).mean(0)), spikes),
-    "the mean of the last steps": Structure(whole(lambda m, x: torch.stack(over(m, x)[-5:]).mean(0)), spikes),
-    "the sum of all steps": Structure(whole(lambda m, x: torch.stack(hidden(m, x)).sum(dim=0)), spikes),
-    "the sum of a list": Structure(whole(lambda m, x: sum(hidden(m, x))), spikes),
-    "the sum of spikes and their rates": Structure(
-        whole(lambda m, x: torch.stack(hidden(m, x)).sum(0) / x.shape[0]), spikes
-    ),
-    "spikes counted": Structure(whole(_counted), spikes),
-    "spikes counted in place": Structure(whole(_counted_in_place), spikes),
+    "the mean of all steps": Structure(whole(lambda m, x: torch.stack(over(m, x)).mean(0))),
+    "the mean of the last steps": Structure(whole(lambda m, x: torch.stack(over(m, x)[-5:]).mean(0))),
+    "the sum of all steps": Structure(whole(lambda m, x: torch.stack(hidden(m, x)).sum(dim=0))),
+    "the sum of a list": Structure(whole(lambda m, x: sum(hidden(m, x)))),
+    "the sum of spikes and their rates": Structure(whole(lambda m, x: torch.stack(hidden(m, x)).sum(0) / x.shape[0])),
+    "spikes counted": Structure(whole(_counted)),
+    "spikes counted in place": Structure(whole(_counted_in_place)),
     "a layer behind the mean": Structure(
-        whole(lambda m, x: m.readout(torch.stack(hidden(m, x)).mean(0))), spikes, ("readout", "made of all steps")
+        whole(lambda m, x: m.readout(torch.stack(hidden(m, x)).mean(0))), refused=("readout", "made of all steps")
     ),
-    "the mean and the raster": Structure(whole(lambda m, x: ((h := torch.stack(hidden(m, x))).mean(0), h)), spikes),
+    "the mean and the raster": Structure(whole(lambda m, x: ((h := torch.stack(hidden(m, x))).mean(0), h))),
 }
-
-
-def hidden2(m: Any, parts: Any) -> list[torch.Tensor]:
-    """Layer and second population for every part."""
-    s, spikes = None, []
-    for part in parts:
-        z, s = m.second(m.layer(part), s)
-        spikes.append(z)
-    return spikes
-
-
-def _grown(m: Any, x: torch.Tensor) -> torch.Tensor:
-    outputs = over(m, x)
-    out = outputs[0].unsqueeze(0)
-    for v in outputs[1:]:
-        out = torch.cat((out, v.unsqueeze(0)), 0)
-    return out

@@ -16,22 +16,7 @@ from norse.torch.models.vgg import VGG, make_layers
 from norse.torch.module.encode import PoissonEncoderStep
 from norse.torch.module.exp_filter import ExpFilter
 from norse.torch.module.lif_correlation import LIFCorrelation
-from structure_parts import (
-    BATCH,
-    OUT,
-    WIDE,
-    Build,
-    Structure,
-    T,
-    both,
-    drawn,
-    linear,
-    maps,
-    raster,
-    spikes,
-    step,
-    whole,
-)
+from structure_parts import BATCH, OUT, WIDE, Build, Structure, T, both, drawn, linear, maps, raster, step, whole
 from torch import nn
 
 
@@ -165,89 +150,82 @@ def _dict_state(m: Any, x: torch.Tensor, state: Any) -> Any:
 
 
 CONTAINERS: dict[str, Structure] = {
-    "cells": Structure(net(linear(8, 6), snn.LIFCell, linear(6, 3), snn.LICell), spikes),
-    "sequences": Structure(net(linear(8, 6), snn.LIF, linear(6, 3), snn.LI), spikes),
-    "nested": Structure(net(linear(8, 6), inner(snn.LIFCell, inner(linear(6, 5), snn.LIFCell))), spikes),
-    "hidden layers": Structure(net(linear(8, 6), snn.LIFCell, linear(6, 3), snn.LICell, return_hidden=True), spikes),
-    "hidden layers nested": Structure(
-        net(inner(linear(8, 6), snn.LIFCell, return_hidden=True), return_hidden=False), spikes
-    ),
+    "cells": Structure(net(linear(8, 6), snn.LIFCell, linear(6, 3), snn.LICell)),
+    "sequences": Structure(net(linear(8, 6), snn.LIF, linear(6, 3), snn.LI)),
+    "nested": Structure(net(linear(8, 6), inner(snn.LIFCell, inner(linear(6, 5), snn.LIFCell)))),
+    "hidden layers": Structure(net(linear(8, 6), snn.LIFCell, linear(6, 3), snn.LICell, return_hidden=True)),
+    "hidden layers nested": Structure(net(inner(linear(8, 6), snn.LIFCell, return_hidden=True), return_hidden=False)),
     "hidden layers within hidden layers": Structure(
-        net(linear(8, 6), inner(snn.LIFCell, linear(6, 5)), snn.LIFCell, return_hidden=True), spikes
+        net(linear(8, 6), inner(snn.LIFCell, linear(6, 5)), snn.LIFCell, return_hidden=True)
     ),
-    "hidden sequences": Structure(net(linear(8, 6), snn.LIF, linear(6, 3), snn.LI, return_hidden=True), spikes),
-    "RecurrentSequential": Structure(lambda: drawn(snn.RecurrentSequential(nn.Linear(8, 8), snn.LIFCell())), spikes),
+    "hidden sequences": Structure(net(linear(8, 6), snn.LIF, linear(6, 3), snn.LI, return_hidden=True)),
+    "RecurrentSequential": Structure(lambda: drawn(snn.RecurrentSequential(nn.Linear(8, 8), snn.LIFCell()))),
     "RecurrentSequential of an inner module": Structure(
-        lambda: drawn(snn.RecurrentSequential(nn.Linear(8, 8), snn.LIFCell(), nn.Linear(8, 8), output_modules=1)),
-        spikes,
+        lambda: drawn(snn.RecurrentSequential(nn.Linear(8, 8), snn.LIFCell(), nn.Linear(8, 8), output_modules=1))
     ),
     "RecurrentSequential of two modules": Structure(
         lambda: drawn(snn.RecurrentSequential(nn.Linear(8, 8), snn.LIFCell(), output_modules=[0, 1])),
-        spikes,
-        ("model_raised", "expected Tensor"),
+        refused=("model_raised", "expected Tensor"),
     ),
     "RecurrentSequential inside": Structure(
-        net(linear(8, 6), lambda: snn.RecurrentSequential(snn.LIFCell(), nn.Linear(6, 6)), linear(6, 3)), spikes
+        net(linear(8, 6), lambda: snn.RecurrentSequential(snn.LIFCell(), nn.Linear(6, 6)), linear(6, 3))
     ),
     "Lift of layers": Structure(
         net(lift(lambda: nn.Conv2d(2, 4, 3)), snn.LIF, lambda: nn.Flatten(2), linear(64, 3), snn.LI), maps
     ),
-    "Lift of a cell": Structure(net(linear(8, 6), lift(snn.LIFCell)), spikes),
+    "Lift of a cell": Structure(net(linear(8, 6), lift(snn.LIFCell))),
     "Lift of a SequentialState": Structure(
-        lambda: drawn(snn.Lift(inner(linear(8, 6), snn.LIFCell, linear(6, 3), snn.LICell)())), spikes
+        lambda: drawn(snn.Lift(inner(linear(8, 6), snn.LIFCell, linear(6, 3), snn.LICell)()))
     ),
     "Lift of a nested SequentialState": Structure(
-        net(linear(8, 6), lift(inner(inner(snn.LIFCell, linear(6, 5)), snn.LIFCell))), spikes
+        net(linear(8, 6), lift(inner(inner(snn.LIFCell, linear(6, 5)), snn.LIFCell)))
     ),
-    "Lift of a Sequential": Structure(net(lift(plain(linear(8, 6), nn.ReLU)), snn.LIF), spikes),
-    "Lift of a Lift": Structure(net(lift(lift(linear(8, 6))), snn.LIF), spikes, ("time_axis", "Lift")),
-    "Lift behind a stateful Lift": Structure(net(lift(snn.LIFCell), lift(linear(8, 3))), spikes),
+    "Lift of a Sequential": Structure(net(lift(plain(linear(8, 6), nn.ReLU)), snn.LIF)),
+    "Lift of a Lift": Structure(net(lift(lift(linear(8, 6))), snn.LIF), refused=("time_axis", "Lift")),
+    "Lift behind a stateful Lift": Structure(net(lift(snn.LIFCell), lift(linear(8, 3)))),
     "a user's block in Lift": Structure(
-        net(lift(lambda: step(lambda m, x, s: m.cell(m.layer(x), s))()), lift(linear(6, 3))), spikes
+        net(lift(lambda: step(lambda m, x, s: m.cell(m.layer(x), s))()), lift(linear(6, 3)))
     ),
     "SequentialState given two rasters": Structure(
         net(linear(8, 6), snn.LIFCell), both, ("inputs", "SequentialState takes one raster")
     ),
     "a plain Sequential of cells": Structure(
         lambda: drawn(nn.Sequential(nn.Linear(8, 6), snn.LIFCell(), nn.Linear(6, 3))),
-        spikes,
-        ("model_raised", "the state that LIFCell gives as one tuple"),
+        refused=("model_raised", "the state that LIFCell gives as one tuple"),
     ),
-    "recurrent": Structure(net(lambda: snn.LIFRecurrentCell(8, 6), linear(6, 3), snn.LICell), spikes),
+    "recurrent": Structure(net(lambda: snn.LIFRecurrentCell(8, 6), linear(6, 3), snn.LICell)),
     "recurrent sequence with autapses": Structure(
-        net(lambda: snn.LIFRecurrent(8, 6, autapses=True), linear(6, 3), snn.LI), spikes
+        net(lambda: snn.LIFRecurrent(8, 6, autapses=True), linear(6, 3), snn.LI)
     ),
     "another dt in each layer": Structure(
-        net(linear(8, 6), lambda: snn.LIFCell(dt=0.002), linear(6, 3), lambda: snn.LICell(dt=0.0005)), spikes
+        net(linear(8, 6), lambda: snn.LIFCell(dt=0.002), linear(6, 3), lambda: snn.LICell(dt=0.0005))
     ),
-    "None among the states": Structure(step(_none_entries), spikes),
-    "states in a dict": Structure(step(_dict_state), spikes),
-    "a population twice in a step": Structure(step(_twice), spikes, ("shared_neurons", "called twice in a step")),
+    "None among the states": Structure(step(_none_entries)),
+    "states in a dict": Structure(step(_dict_state)),
+    "a population twice in a step": Structure(step(_twice), refused=("shared_neurons", "called twice in a step")),
     "one population in two places": Structure(
-        lambda: (lambda cell: drawn(snn.SequentialState(nn.Linear(8, 6), cell, nn.Linear(6, 6), cell)))(snn.LIFCell()),
-        spikes,
+        lambda: (lambda cell: drawn(snn.SequentialState(nn.Linear(8, 6), cell, nn.Linear(6, 6), cell)))(snn.LIFCell())
     ),
     "a layer in two places": Structure(
-        lambda: (lambda fc: drawn(snn.SequentialState(fc, snn.LIFCell(), fc, snn.LIFCell()), 3.0))(nn.Linear(8, 8)),
-        spikes,
+        lambda: (lambda fc: drawn(snn.SequentialState(fc, snn.LIFCell(), fc, snn.LIFCell()), 3.0))(nn.Linear(8, 8))
     ),
-    "float64": Structure(lambda: net(linear(8, 6), snn.LIFCell)().double(), spikes),
-    "float16": Structure(lambda: net(linear(8, 6), snn.LIFCell)().half(), spikes, ("dtype", "float16")),
-    "bfloat16": Structure(lambda: net(linear(8, 6), snn.LIFCell)().bfloat16(), spikes, ("dtype", "bfloat16")),
+    "float64": Structure(lambda: net(linear(8, 6), snn.LIFCell)().double()),
+    "float16": Structure(lambda: net(linear(8, 6), snn.LIFCell)().half(), refused=("dtype", "float16")),
+    "bfloat16": Structure(lambda: net(linear(8, 6), snn.LIFCell)().bfloat16(), refused=("dtype", "bfloat16")),
     "batch normalisation": Structure(
         net(lift(lambda: nn.Conv2d(2, 4, 3)), lift(lambda: nn.BatchNorm2d(4)), snn.LIF), maps
     ),
     "batch normalisation in training": Structure(
-        lambda: net(linear(8, 6), lambda: nn.BatchNorm1d(6), snn.LIFCell)().train(), spikes, ("training", "BatchNorm1d")
+        lambda: net(linear(8, 6), lambda: nn.BatchNorm1d(6), snn.LIFCell)().train(), refused=("training", "BatchNorm1d")
     ),
     "dropout in training": Structure(
-        lambda: net(linear(8, 6), lambda: nn.Dropout(0.5), snn.LIFCell)().train(), spikes, ("training", "Dropout")
+        lambda: net(linear(8, 6), lambda: nn.Dropout(0.5), snn.LIFCell)().train(), refused=("training", "Dropout")
     ),
     "weights without gradients": Structure(
-        lambda: net(linear(8, 6), snn.LIFCell)().requires_grad_(requires_grad=False), spikes
+        lambda: net(linear(8, 6), snn.LIFCell)().requires_grad_(requires_grad=False)
     ),
-    "LIFCorrelation": Structure(lambda: drawn(Correlated()), spikes, ("module", "LIFCorrelation")),
-    "ExpFilter": Structure(net(linear(8, 6), snn.LIF, lambda: ExpFilter(6, 3)), spikes, ("module", "ExpFilter")),
+    "LIFCorrelation": Structure(lambda: drawn(Correlated()), refused=("module", "LIFCorrelation")),
+    "ExpFilter": Structure(net(linear(8, 6), snn.LIF, lambda: ExpFilter(6, 3)), refused=("module", "ExpFilter")),
 }
 
 
@@ -288,7 +266,7 @@ CODED: dict[str, Structure] = {
         bright,
     ),
     "spike latency LIF": Structure(net(lambda: snn.SpikeLatencyLIFEncoder(T), linear(8, 6), snn.LIF, gain=15), bright),
-    "spike latency": Structure(net(snn.SpikeLatencyEncoder, linear(8, 6), snn.LIF, gain=9), spikes),
+    "spike latency": Structure(net(snn.SpikeLatencyEncoder, linear(8, 6), snn.LIF, gain=9)),
     "constant current, then latency": Structure(
         net(lambda: snn.ConstantCurrentLIFEncoder(T), snn.SpikeLatencyEncoder, linear(8, 6), snn.LIF, gain=15), bright
     ),
@@ -319,12 +297,10 @@ CODED: dict[str, Structure] = {
     ),
     "sum over time of sequences": Structure(
         whole(lambda m, x: sum_decode(m.net(x)[0]), net=inner(linear(8, 6), snn.LIF, linear(6, 3), snn.LI)),
-        spikes,
         time="inside",
     ),
     "spike times": Structure(
         whole(lambda m, x: m.decode(m.net(x)[0]), net=inner(linear(8, 6), snn.LIF), decode=snn.SpikesToTimesDecoder),
-        spikes,
         time="inside",
     ),
 }

@@ -14,20 +14,6 @@ T, BATCH, WIDE, HIDDEN, OUT = 24, 3, 8, 6, 3
 Build = Callable[[], nn.Module]
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
-    """A model as a user writes it, and what tracing makes of it.
-
-    build: the model, in evaluation mode. example: what it is traced with. refused: (kind, words of the message) of the
-    finding that refuses it; empty where it is exported. quiet: layers that need not fire.
-    """
-
-    build: Build
-    example: Callable[[], Any]
-    refused: tuple[str, ...] = ()
-    time: Any = "auto"
-
-
 def raster(*shape: int, rate: float = 0.4, seed: int = 0) -> torch.Tensor:
     """Zeros and ones."""
     return (torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < rate).float()
@@ -41,6 +27,20 @@ def spikes() -> torch.Tensor:
 def maps() -> torch.Tensor:
     """The raster of a small convolutional model: two channels of 6 by 6."""
     return raster(T, BATCH, 2, 6, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A model as a user writes it, and what tracing makes of it.
+
+    build: the model, in evaluation mode. example: what it is traced with. refused: (kind, words of the message) of the
+    finding that refuses it; empty where it is exported.
+    """
+
+    build: Build
+    example: Callable[[], Any] = spikes
+    refused: tuple[str, ...] = ()
+    time: Any = "auto"
 
 
 def drawn(model: nn.Module, gain: float = 5.0, seed: int = 0) -> nn.Module:

@@ -242,21 +242,6 @@ class FeedbackJoined(nn.Module):
         return torch.stack(out)
 
 
-class Repeated(nn.Module):
-    """A still image, shown for a number of steps: the raster is not of the user's making."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc, self.lif = nn.Linear(9, 8), snn.LIFCell()
-
-    def forward(self, x: Any) -> Any:
-        s, out = None, []
-        for _ in range(20):
-            z, s = self.lif(self.fc(x), s)
-            out.append(z)
-        return torch.stack(out)
-
-
 class Recurrent(nn.Module):
     def __init__(self) -> None:
         super().__init__()

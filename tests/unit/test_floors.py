@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -115,12 +116,12 @@ def imports_of(source: str, importer: str, *, package: bool) -> Iterator[Import]
                 pass
 
 
-def all_imports() -> Iterator[Import]:
+@cache
+def all_imports() -> tuple[Import, ...]:
+    found: list[Import] = []
     for name, path in MODULES.items():
-        yield from imports_of(path.read_text(encoding="utf-8"), name, package=path.name == "__init__.py")
-
-
-IMPORTS = tuple(all_imports())
+        found += imports_of(path.read_text(encoding="utf-8"), name, package=path.name == "__init__.py")
+    return tuple(found)
 
 
 def package_of(module: str) -> str:
@@ -154,16 +155,16 @@ def test_every_module_stands_on_a_floor() -> None:
 
 
 def test_a_module_imports_lower_floors_and_its_own_package() -> None:
-    assert [str(found) for found in IMPORTS if is_ours(found.module) and not allowed(found)] == []
+    assert [str(found) for found in all_imports() if is_ours(found.module) and not allowed(found)] == []
 
 
 def test_every_import_of_ours_names_a_module_that_exists() -> None:
-    assert [str(found) for found in IMPORTS if is_ours(found.module) and found.module not in MODULES] == []
+    assert [str(found) for found in all_imports() if is_ours(found.module) and found.module not in MODULES] == []
 
 
 def test_packages_of_others_are_imported_only_where_they_are_allowed() -> None:
     wrong = []
-    for found in IMPORTS:
+    for found in all_imports():
         top = found.module.split(".")[0]
         places = OTHERS.get(top, ())
         own = is_ours(found.module) or top in sys.stdlib_module_names
@@ -176,7 +177,7 @@ def test_nothing_imports_the_targets_by_statement() -> None:
     """They are reached by name through the registry; static tools do not follow the map of the folder."""
     wrong = [
         str(found)
-        for found in IMPORTS
+        for found in all_imports()
         if found.module.split(".")[0] == "targets"
         or (found.module.startswith("norse_export.targets") and not found.importer.startswith("norse_export.targets"))
         or (found.module == "norse_export" and "targets" in found.names)
