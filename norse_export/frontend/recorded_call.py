@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -60,12 +61,16 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is recorded. encoders: those that are populations are a part of the graph."""
+    """What is recorded. encoders: those that are populations are a part of the graph.
+
+    steps: it may call steps of Norse's by itself; looking out for them takes half of the time of a recording.
+    """
 
     model: torch.nn.Module
     table: Tables
     weights: Weights
     encoders: bool = True
+    steps: bool = True
 
     def step(self, xs: Rasters, number: int, before: Recorded | None) -> Recorded:
         """A call of a model that takes one step, [B, ...]."""
@@ -101,7 +106,7 @@ def _recorded(asked: Asked, xs: Rasters, step: int | None, before: Recorded | No
     Which inputs are images that an encoder shows, a first recording tells.
     """
     recording, names, tracked = _begun(asked, xs, step, before, way)
-    raised, result = _called(asked.model, recording, tracked, None if before is None else before.state)
+    raised, result = _called(asked, recording, tracked, None if before is None else before.state)
     if recording.loop is not None:
         recording.loop.leave()
     if not way.shown and recording.images.keys() - way.images.keys():
@@ -138,11 +143,12 @@ def _begun(
     return recording, names, tracked
 
 
-def _called(model: torch.nn.Module, recording: Recording, xs: Rasters, state: Any) -> tuple[ExportError | None, Any]:
+def _called(asked: Asked, recording: Recording, xs: Rasters, state: Any) -> tuple[ExportError | None, Any]:
     """The error that the call raised, or None; what it returned."""
+    steps = recording_steps(recording) if asked.steps else nullcontext()
     try:
-        with recording_modules(recording), recording_steps(recording), Recorder(recording):
-            return None, call_model(model, xs, state)
+        with recording_modules(recording), steps, Recorder(recording):
+            return None, call_model(asked.model, xs, state)
     except ExportError as error:
         return error, None
 

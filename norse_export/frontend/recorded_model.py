@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -46,6 +47,7 @@ def record(
                 continue
             if number > 1 or words or not usual.builder.feedback:
                 _require_same(usual, recorded, number, words, type(model).__name__)
+        asked = replace(asked, steps=any(one.recording.stepped for one in first))
     if steady is None:  # there is always a first step
         raise RuntimeError("nothing was recorded")
     graph = steady.builder.finish({})

@@ -284,6 +284,7 @@ def recording_steps(recording: Recording) -> Iterator[None]:
     seen: list[bool] = []
 
     def begin(_: StepCall) -> None:
+        recording.stepped = True
         seen.append(not recording.paused)
         recording.paused += 1
 

@@ -47,6 +47,7 @@ class Recording:
     shown: int = 0  # steps at which the model itself shows its inputs, which are images; 0: it is given rasters
     begins: bool = False  # a step of a loop begins where its part of the raster is taken, and not where it is used
     functional: list[str] = field(default_factory=list)  # populations that are steps called by themselves, in order
+    stepped: bool = False  # whether the model called a step by itself
     stacks: dict[int, tuple[Value, ...]] = field(default_factory=dict)  # id of a tensor -> what was stacked into it
     root: str = ""
     failed: str = ""
