@@ -20,6 +20,7 @@ from norse_export.ir.layers import Output
 from norse_export.ir.notes import CLASSES, named
 from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import FixedNode
+from norse_export.program.elementwise import FUNCTIONS
 from norse_export.program.operations import Op
 from norse_export.program.program import Program
 
@@ -29,7 +30,7 @@ from .layers import write_layer
 from .names import Names
 from .philox import PHILOX, philox_body
 from .step import HeldBack, Signal, StepGraph, arriving, unchanged
-from .synapses import reach_of, write_synapses
+from .synapses import deliveries, reach_of, write_synapses
 
 _EXACT_SINGLE = 2**24  # whole numbers up to here are float32 numbers
 
@@ -79,7 +80,7 @@ class _Writer:
         self.step = step
         self.raster = next((name for name, node in graph.nodes.items() if isinstance(node, FixedInput)), "")
         self.classes = named(graph, CLASSES)
-        self.functions = Names((PHILOX,))
+        self.functions = Names((PHILOX, *FUNCTIONS, *deliveries(graph)))
         self.bodies: list[tuple[Program, Body]] = []
         self.clock: tuple[str, str] | None = None
 

@@ -123,14 +123,25 @@ def _delivered(delivery: Delivery, total: str, name: str, step: StepGraph) -> No
         step.call(_delivery_body(delivery, step.opset), (total,), (name,))
 
 
-def _delivery_body(delivery: Delivery, opset: int) -> Body:
-    """What becomes of a sum, as a function that is named for it: "delivery_wrap21_left6"."""
+def deliveries(graph: Graph[FixedNode]) -> set[str]:
+    """Names of the functions that deliver the sums of a graph."""
+    return {_delivery_name(node.delivery) for node in graph.nodes.values() if isinstance(node, Synapses)}
+
+
+def _delivery_name(delivery: Delivery) -> str:
+    """What is done with a sum: "delivery_wrap21_left6"."""
     bits, shift = delivery.wrap_bits, delivery.shift
-    name = "delivery" if bits is None else f"delivery_wrap{bits}"
+    moved = f"_left{shift}" if shift > 0 else f"_right{-shift}" if shift < 0 else ""
+    return f"delivery{'' if bits is None else f'_wrap{bits}'}{moved}"
+
+
+def _delivery_body(delivery: Delivery, opset: int) -> Body:
+    """What becomes of a sum, as a function that is named for it."""
+    bits, shift = delivery.wrap_bits, delivery.shift
     writer = IntegerWriter({"total"})
     value = "total" if bits is None else writer.wrapped("total", bits)
     if shift > 0:
-        name, value = f"{name}_left{shift}", writer.add("Mul", (value, writer.number(1 << shift)))
+        value = writer.add("Mul", (value, writer.number(1 << shift)))
     elif shift < 0:
-        name, value = f"{name}_right{-shift}", writer.floor(value, -shift)
-    return writer.body(name, ("total",), (value,), ("delivered",), opset)
+        value = writer.floor(value, -shift)
+    return writer.body(_delivery_name(delivery), ("total",), (value,), ("delivered",), opset)

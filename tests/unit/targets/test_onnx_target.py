@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ from norse_export.files.limits import Limits
 from norse_export.formats.onnx.files import SCAN, STEP, models_of
 from norse_export.interpret import interpret
 from norse_export.interpret.fixed import emulate
-from norse_export.ir.fixed import ConvSynapses, FixedInput
+from norse_export.ir.fixed import ConvSynapses, Delivery, DenseSynapses, FixedInput, Population
 from norse_export.ir.graph import Edge, Graph
 from norse_export.ir.layers import Conv, Linear, Output, Pool
+from norse_export.ir.shaping import Elementwise
 from norse_export.target import Stage
 from norse_export.targets.onnx import OnnxTarget, runner
 from norse_export.targets.onnx.runner import run_models, runner_for
@@ -267,3 +270,26 @@ def test_no_product_of_windows_takes_what_was_transposed_before_it(number: str) 
     products = [node for node in step.nodes if node.op_type == "MatMul"]
     assert products
     assert all(makers[name] != "Transpose" for node in products for name in node.input)
+
+
+@pytest.mark.parametrize("title", ["philox4x32", "relu", "delivery_left2", "neuron"])
+def test_a_class_may_be_called_as_any_function_is(title: str, tmp_path: Path) -> None:
+    """The function of a population is named for its class; nothing else in the model has that function then."""
+    found = random_fixed_net(600_001)
+    some = next(name for name, node in found.graph.nodes.items() if isinstance(node, Population) and node.spikes)
+    synapses = DenseSynapses(
+        np.ones((3, prod(found.graph.nodes[some].shape)), np.int8),
+        found.graph.nodes[some].shape,
+        (3,),
+        Delivery(shift=2),
+    )
+    more = {"more": synapses, "relu": Elementwise("relu", (3,)), "of it": Output((3,))}
+    edges = (Edge(some, "more"), Edge("more", "relu"), Edge("relu", "of it"))
+    named = {"classes": json.dumps({some: f"somebody's {title}"})}
+    graph = Graph({**found.graph.nodes, **more}, (*found.graph.edges, *edges), named)
+    target = OnnxTarget(fixed=True)
+    target.emit(graph, tmp_path)
+    expected, done = emulate(graph, found.inputs), target.run(tmp_path, found.inputs)
+    assert expected.spikes[some].any()
+    np.testing.assert_array_equal(expected.outputs["of it"], done.outputs["of it"])
+    np.testing.assert_array_equal(expected.spikes[some], done.spikes[some])
