@@ -26,6 +26,7 @@ from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import DiscreteNode, Neuron
 from norse_export.passes.linear import composed
 from norse_export.passes.lowered import ANY_SPIKE, IN_FLOATS, InputRange, Lowered, Projection
+from norse_export.program.elementwise import IN_WORDS
 
 Array = NDArray[Any]
 MAX_PATHS = 1024  # from spikes to one port
@@ -69,7 +70,7 @@ def lower(
     walk = _Walk(graph, dict(ranges or {}), functions=functions)
     neurons = [name for name in graph.order if isinstance(graph.nodes[name], Neuron)]
     if not neurons:
-        walk.refuse("no_neurons", "graph", "the model has no neurons", "export a model of spiking neurons")
+        walk.refuse("no_neurons", "the model", "the model has no neurons", "export a model of spiking neurons")
     walk.follow()
     pools = {name for name in walk.pools if walk.reaches_neuron(name)}
     between = pools | {name for name in walk.functions if walk.reaches_neuron(name)}
@@ -166,7 +167,7 @@ class _Walk:
             self._check_function(name)
             return (_Path(name),)
         if isinstance(node, Elementwise) and node.function not in _LINEAR:
-            message = f"the function {node.function} between spikes and neurons: the chip knows sums of weights only"
+            message = f"{IN_WORDS[node.function]} between spikes and neurons: the chip knows sums of weights only"
             self.refuse("function", name, message, f"put the function behind the last neurons; or {IN_FLOATS}")
             return ()
         for port in node.ports[1:]:  # of a difference

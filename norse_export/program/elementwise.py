@@ -83,3 +83,18 @@ FUNCTIONS = {
         Family("smaller", smaller, ("x", "y"), ()),
     )
 }
+
+#: What messages call them.
+IN_WORDS = {
+    "relu": "a ReLU",
+    "offset": "a constant that is added",
+    "quotient": "a division by a constant",
+    "difference": "a difference",
+    "product": "a product",
+    "at_least": "a clamp from below",
+    "at_most": "a clamp from above",
+    "leaky_relu": "a leaky ReLU",
+    "magnitude": "an absolute value",
+    "larger": "a maximum",
+    "smaller": "a minimum",
+}

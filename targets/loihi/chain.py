@@ -84,7 +84,7 @@ def chain_of(graph: Graph[FixedNode]) -> tuple[Chain | None, tuple[Finding, ...]
             before, images = name, layer.is_conv
             layers.append(layer)
     if not layers and not found:
-        found.append(Finding("no_neurons", "error", "graph", "no neurons", "export a model of spiking neurons"))
+        found.append(Finding("no_neurons", "error", "the model", "no neurons", "export a model of spiking neurons"))
     for layer in layers:
         found += _netx_faults(layer)
     found += _host_delays(graph)

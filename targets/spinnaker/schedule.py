@@ -62,7 +62,7 @@ def _relax(lowered: Lowered, late: dict[str, int], most: int) -> None:
             return
     message = "a loop of layers with fewer steps of delay than projections: on the chip each takes a step at least"
     fix = "use a delay of one step for every connection in the loop"
-    raise UnsupportedError.of([Finding("loop_delay", "error", tight.target if tight else "graph", message, fix)])
+    raise UnsupportedError.of([Finding("loop_delay", "error", tight.target if tight else "the model", message, fix)])
 
 
 def _sent(lowered: Lowered, late: Mapping[str, int], recorded_late: int) -> dict[str, int]:

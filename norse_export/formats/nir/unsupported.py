@@ -15,23 +15,13 @@ from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.notes import CLASSES, named
 from norse_export.ir.shaping import Elementwise, Pad, Reorder, Slice
 from norse_export.ir.stages import ContinuousNode
+from norse_export.program.elementwise import IN_WORDS
 
 from .conv_form import MAX_WRITTEN_NUMBERS, too_large, written_numbers
 from .edge_delays import written_as_nodes
 from .to_neurons import NEURONS
 
-_WORDS = {  # functions, and nodes that move features, as a user knows them
-    "relu": "a ReLU",
-    "leaky_relu": "a leaky ReLU",
-    "at_least": "a clamp from below",
-    "at_most": "a clamp from above",
-    "magnitude": "an absolute value",
-    "offset": "a constant that is added",
-    "quotient": "a division by a constant",
-    "difference": "a difference",
-    "product": "a product",
-    "larger": "a maximum",
-    "smaller": "a minimum",
+_WORDS = {
     "Slice": "a slice of the features",
     "Pad": "zeros beside the features",
     "Reorder": "a reordering of the features",
@@ -81,7 +71,7 @@ def _node_findings(name: str, node: ContinuousNode, made_of: str, as_it_was: boo
             fix = f"use a kernel nearer to a square, or fewer groups: {MAX_WRITTEN_NUMBERS:,} numbers may be written"
             yield Finding("conv_size", "error", name, message, fix)
         case Elementwise() | Slice() | Pad() | Reorder():
-            what = _WORDS[node.function if isinstance(node, Elementwise) else type(node).__name__]
+            what = IN_WORDS[node.function] if isinstance(node, Elementwise) else _WORDS[type(node).__name__]
             message = f"{what} between layers: NIR has no primitive for it"
             yield Finding("layer", "error", name, message, "leave it out, or export to a target that carries it")
         case NeuronModel():
