@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from norse_export.errors import Finding
 from norse_export.ir.fixed import Population
 from norse_export.ir.stages import Neuron
-from norse_export.passes.lowered import IN_FLOATS
+from norse_export.passes.lowered import ELSEWHERE
 from norse_export.program.laws import NAMES, SYNAPTIC, Law, integer_family
 
 Array = NDArray[Any]
@@ -81,7 +81,7 @@ def refusals(name: str, node: Neuron) -> list[Finding]:
     family = family_name(node)
     if family not in NAMES:
         message = f"{node.in_words} have no integer form"
-        found.append(Finding("family", "error", name, message, IN_FLOATS))
+        found.append(Finding("family", "error", name, message, ELSEWHERE))
     if np.any(node.parameters.get("alpha", np.ones(1)) == 0):
         message = "alpha = dt/tau_mem is 0: nothing that arrives changes the membrane"
         found.append(Finding("alpha", "error", name, message, "give a finite tau_mem, or remove the neurons"))

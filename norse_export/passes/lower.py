@@ -25,7 +25,7 @@ from norse_export.ir.layers import Conv, Flatten, Input, Linear, Output, Pool, S
 from norse_export.ir.shaping import Elementwise
 from norse_export.ir.stages import DiscreteNode, Neuron
 from norse_export.passes.linear import composed
-from norse_export.passes.lowered import ANY_SPIKE, IN_FLOATS, InputRange, Lowered, Projection
+from norse_export.passes.lowered import ANY_SPIKE, ELSEWHERE, InputRange, Lowered, Projection
 from norse_export.program.elementwise import IN_WORDS
 
 Array = NDArray[Any]
@@ -168,7 +168,7 @@ class _Walk:
             return (_Path(name),)
         if isinstance(node, Elementwise) and node.function not in _LINEAR:
             message = f"{IN_WORDS[node.function]} between spikes and neurons: the chip knows sums of weights only"
-            self.refuse("function", name, message, f"put the function behind the last neurons; or {IN_FLOATS}")
+            self.refuse("function", name, message, f"put the function behind the last neurons; or {ELSEWHERE}")
             return ()
         for port in node.ports[1:]:  # of a difference
             arriving += tuple(replace(path, minus=not path.minus) for path in self.arriving(name, port))

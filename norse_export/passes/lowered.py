@@ -74,9 +74,9 @@ def any_spike(x: Any) -> Step:
 
 ANY_SPIKE = Family("any_spike", any_spike, ports=("x",), state=())
 # What to do with a step that whole numbers do not have.
-IN_FLOATS = (
-    "run the saved model itself (norse-export run, parity), or export to a target that computes with floats and carries"
-    " the step (norse-export targets lists them)"
+ELSEWHERE = (  # the remedy for what a target does not have
+    "export to another target (norse-export check tells which take the model), or run the saved model itself"
+    " (norse-export run, parity)"
 )
 
 

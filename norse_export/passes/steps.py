@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from norse_export.errors import Finding, UnsupportedError
 from norse_export.ir.fixed import Population
 from norse_export.ir.stages import Neuron
-from norse_export.passes.lowered import IN_FLOATS
+from norse_export.passes.lowered import ELSEWHERE
 from norse_export.passes.scaled import Floats
 from norse_export.passes.translate import (
     Translated,
@@ -78,7 +78,7 @@ def refusals(name: str, node: Neuron, law: Law) -> list[Finding]:
     """Why a population has no integer form."""
     program = node.family.trace()
     found = [
-        Finding("family", "error", name, f"{node.in_words}: {reason}", IN_FLOATS)
+        Finding("family", "error", name, f"{node.in_words}: {reason}", ELSEWHERE)
         for _, reason in dict(obstacles(program)).items()
     ]
     usual = Law()
