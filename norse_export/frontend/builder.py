@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from norse_export.errors import ExportError, Finding, UnsupportedError, locating
@@ -71,6 +71,7 @@ class Builder:
     feedback: bool = False  # something that an earlier step sent was taken
     silenced: set[str] = field(default_factory=set)  # nodes that only heard what comes before step 0
     readouts: dict[str, str] = field(default_factory=dict)  # output -> what the model makes of its steps afterwards
+    membranes: dict[str, str] = field(default_factory=dict)  # population -> the one that sends its membrane
     classes: dict[Finding, type[ExportError]] = field(default_factory=dict)  # of findings that were raised as errors
     _made: dict[Any, list[Value]] = field(default_factory=dict)  # in this step: name and sources -> what was made
     _kept: list[Value] = field(default_factory=list)  # keeps ids in `replaced` from being used again
@@ -119,6 +120,15 @@ class Builder:
         made = Value(name, lead, time=None if still else self.now)
         self._made.setdefault(key, []).append(made)
         return made
+
+    def add_membrane(self, path: str, make: Callable[[], ContinuousNode], source: tuple[Value, str]) -> None:
+        """Add the population that sends the membrane of the one at a path; `finish` leaves it out where it is not read.
+
+        Where the spikes are not heard, it takes the place of that one.
+        """
+        made = self.add(self.unique(f"{path}.membrane"), make, 1, source)
+        if made.node is not None and not made.silent:
+            self.membranes[path] = made.node
 
     def _late(self, value: Value) -> int:
         return 0 if value.time is None or self.now is None else self.now - value.time
@@ -174,6 +184,7 @@ class Builder:
             replaced=set(self.replaced),
             consumed=set(self.consumed),
             reserved=self.reserved,
+            membranes=dict(self.membranes),
             shown=self.shown,
             _made={key: list(made) for key, made in self._made.items()} if self.shown and self.now is None else {},
             _kept=list(self._kept),
@@ -203,9 +214,32 @@ class Builder:
         if lost := [edge for edge in self.edges if edge.source not in self.nodes]:
             self.refuse("control_flow", lost[0].target, *_lost(lost[0].source))
             return self.finish(metadata)
+        self._read_membranes()
         kept = set(leading_to(self.edges, self.ends()))
         nodes = {name: node for name, node in self.nodes.items() if name in kept}
         return Graph(nodes, tuple(edge for edge in self.edges if {edge.source, edge.target} <= kept), metadata)
+
+    def _read_membranes(self) -> None:
+        """Leave out the membranes that are not read, and the spikes that are not heard where the membrane is."""
+        for path, membrane in self.membranes.items():
+            heard = {edge.source for edge in self.edges}
+            if membrane not in heard:
+                self._drop(membrane)
+            elif path not in heard:
+                self._drop(path)
+                names = {membrane: path}
+                self.nodes = {names.get(name, name): node for name, node in self.nodes.items()}
+                self.edges = [
+                    replace(
+                        edge, source=names.get(edge.source, edge.source), target=names.get(edge.target, edge.target)
+                    )
+                    for edge in self.edges
+                ]
+        self.membranes = {}
+
+    def _drop(self, name: str) -> None:
+        del self.nodes[name]
+        self.edges = [edge for edge in self.edges if edge.target != name]
 
     def ends(self) -> list[str]:
         """Nodes that are kept, whether or not an output depends on them: so that spikes are compared, and inputs."""

@@ -96,7 +96,8 @@ class Asked:
             other = _recorded(self, xs, None, None, Way(shown=shown))
         several = max((shown, *other.recording.images.values())) > 1
         apart = any(finding.kind == "time_loop" for finding in plain.builder.findings)  # a raster, after all
-        telling = not other.builder.findings or (other.recording.images and not apart)
+        fits = not any(finding.kind.endswith("_axes") for finding in other.builder.findings)
+        telling = not other.builder.findings or (other.recording.images and fits and not apart)
         return other if several and telling else plain
 
 
@@ -205,7 +206,8 @@ def _no_output(recording: Recording, value: Value | None, lead: int) -> tuple[st
     if value.state_of:
         message, fix = (
             f"the output is the state of {value.state_of!r}",
-            "return what a layer gives: spikes, or the potential of Norse's LI; norse-export run -o gives every state",
+            "return what a layer gives: spikes, the potential of Norse's LI or LICell, or the membrane of snnTorch's "
+            "Leaky or Synaptic; norse-export run -o gives every state",
         )
         return None if any(finding.kind == "state" for finding in findings) else ("output", message, fix)
     if value.rows and not findings:

@@ -252,6 +252,8 @@ def _give(recording: Recording, called: _Called, path: str, made: Value) -> None
     recording.track_state(called.outcome.state, path)
     for tensor in tensors_in(called.outcome.sent):
         recording.track(tensor, operations.still(made, *called.shapes()))
+    if (membrane := recording.builder.membranes.get(path)) is not None and called.outcome.membrane is not None:
+        recording.track(called.outcome.membrane, Value(membrane, 1, time=recording.builder.now))
 
 
 def _ruled(

@@ -166,6 +166,7 @@ def reference_run(
             hook.remove()
     spikes, final = {}, {}
     records = {name: record for at in places.values() for name, record in at.records.items()} | called
+    records |= {name: records[of] for name in graph.nodes if (of := name.removesuffix(".membrane")) in records}
     for name in graph.order:
         node = graph.nodes[name]
         if name not in records:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from norse_export.frontend.builder import Value
 from norse_export.frontend.recording import Recording, tensors_in
 
 
@@ -68,7 +69,15 @@ def returned(recording: Recording, result: Any, *, stateful: bool) -> Returned |
 def recorded_states(recording: Recording, state: Any) -> tuple[str, ...]:
     """Populations of whose states a model returns something that it made itself: a record over the steps."""
     values = [recording.value(tensor) for tensor in tensors_in(state) if id(tensor) not in recording.states]
-    return tuple(sorted({value.state_of for value in values if value is not None and value.state_of}))
+    return tuple(sorted({of for value in values if value is not None and (of := read_of(recording, value))}))
+
+
+def read_of(recording: Recording, value: Value) -> str:
+    """The population of whose states a value is made; "" for any other."""
+    made_of = value.readout.node if value.readout is not None else value.node
+    rows = {row.node for row in value.rows if not row.silent} or {made_of}
+    paths = [path for path, membrane in recording.builder.membranes.items() if rows == {membrane}]
+    return value.state_of or next(iter(paths), "")
 
 
 def _is_state(recording: Recording, state: Any, output: Any, *, stateful: bool) -> bool:
@@ -78,7 +87,7 @@ def _is_state(recording: Recording, state: Any, output: Any, *, stateful: bool) 
     that is no single tensor of its own.
     """
     traced = [t for t in tensors_in(state) if t is not output and id(t) not in recording.states]
-    if all((value := recording.value(tensor)) is None or value.state_of for tensor in traced):
+    if all((value := recording.value(tensor)) is None or read_of(recording, value) for tensor in traced):
         return True
     return stateful
 

@@ -106,6 +106,7 @@ class TimeLoop:
         if steady is not None:
             made.nodes, made.edges = dict(steady.nodes), list(steady.edges)
             made.replaced, made.consumed = set(steady.replaced), set(steady.consumed)
+            made.membranes = dict(steady.membranes)
         self.over = True
 
     def whole(self, values: Sequence[Value]) -> Value | None:

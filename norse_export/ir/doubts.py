@@ -54,7 +54,11 @@ def _outside(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
 
     for name in named(graph, STATES):
         message = "the model returns a record of its states beside the output: it is no output of what is exported"
-        yield Finding("boundary", "warning", name, message, "norse-export run -o TRACE gives every state at every step")
+        fix = (
+            "norse-export run -o TRACE gives every state at every step; to have membranes of snnTorch as the output, "
+            "return the membranes alone"
+        )
+        yield Finding("boundary", "warning", name, message, fix)
 
 
 def _of_node(name: str, node: ContinuousNode) -> Iterator[Finding]:

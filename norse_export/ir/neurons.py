@@ -28,7 +28,7 @@ from norse_export.ir.arrays import FloatArray, checked, compact, first_true, per
 from norse_export.ir.graph import Shape
 from norse_export.ir.schemes import EULER, SCHEMES, Scheme, coefficient
 from norse_export.ir.shapes import KeepsShape, check_dt
-from norse_export.program.counted_steps import SNNTORCH, SPIKINGJELLY
+from norse_export.program.counted_steps import SNNTORCH, SNNTORCH_READ, SPIKINGJELLY
 from norse_export.program.families import DYNAMICS, NORSE, RECURRENT_PORT, Dynamics, Rule
 
 _COEFFICIENT_TOLERANCE = 1e-6  # relative: further apart, tau and coefficient do not belong together
@@ -155,7 +155,7 @@ class NeuronModel(KeepsShape):
     @property
     def spikes(self) -> bool:
         """Whether the population spikes."""
-        return "v_th" in self.kind.dynamics.parameters
+        return "v_th" in self.kind.dynamics.parameters and not self.kind.dynamics.read
 
     @property
     def gain(self) -> NDArray[np.float64]:
@@ -385,6 +385,8 @@ def _counted(dynamics: Dynamics, **more: Any) -> Kind:
 #: snnTorch's neurons, by how they are reset: Leaky (decay_v = beta), Synaptic (decay_i = alpha, decay_v = beta), Alpha.
 #: Their decays are dimensionless: tau = dt/(1 - decay), whatever dt is. Source: snntorch 1.0.0.
 SNNTORCH_KINDS = {name: _counted(DYNAMICS[name]) for name in SNNTORCH}
+#: Those of which the membrane is read, by the names of those that spike: LeakySubtractMembrane, LeakyIntegrator, ...
+SNNTORCH_READ_KINDS = {name: _counted(DYNAMICS[read]) for name, read in SNNTORCH_READ.items()}
 #: SpikingJelly's: LIFNode divides by tau_steps = tau_mem/dt, ParametricLIFNode multiplies by share = dt/tau_mem; Whole:
 #: decay_input=False. Source: spikingjelly 2.0.0.
 SPIKINGJELLY_KINDS = {name: _counted(DYNAMICS[name], starts=_FROM_LEAK) for name in SPIKINGJELLY}
@@ -410,6 +412,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Izhikevich,
             CobaLIF,
             *SNNTORCH_KINDS.values(),
+            *SNNTORCH_READ_KINDS.values(),
             *SPIKINGJELLY_KINDS.values(),
         )
     }

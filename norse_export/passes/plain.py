@@ -11,6 +11,8 @@ what has no such form, and a chip refuses it by its name. With x what arrives, a
 | leaky_zero | the same, 0 in the step after a spike, whose x is lost | lif_refrac, beta = 1, one step of rest |
 | synaptic_zero_now | decay_v v + (decay_i i + x), reset to 0 at once | cuba_lif of x / alpha |
 | synaptic_zero | the same, 0 in the step after a spike | lif_refrac, one step of rest |
+| leaky_integrator | decay_v v + x, read | li of x / alpha; integrator, where decay_v is 1 |
+| synaptic_integrator | decay_v v + (decay_i i + x), read | cuba_li of x / alpha |
 | threshold | x | lif with alpha = 1 |
 | all with a reset "zero" | | the same with v_reset = 0 |
 
@@ -91,6 +93,8 @@ def peculiarity(node: Neuron) -> str:
         return "a step of their own"
     if form.rule.reset == "subtract":
         return _BY_SUBTRACTION
+    if form.dynamics.endswith("_membrane"):
+        return "a membrane that is read, and reset"
     return next((what for start, what in _PECULIAR.items() if form.dynamics.startswith(start)), "a step of their own")
 
 
@@ -180,6 +184,22 @@ def _synaptic_late(values: Values) -> _Same | None:
     return same and replace(same, dynamics="lif_refrac", values={**same.values, **_ONE_STEP})
 
 
+def _read(values: Values) -> _Same | None:
+    """snnTorch's membrane that nothing resets, and that is read."""
+    alpha = 1 - values["decay_v"]
+    if not np.any(alpha):
+        return _Same("integrator", values)
+    return None if np.any(alpha == 0) else _Same("li", {**values, "alpha": alpha, **_AT_ZERO}, 1 / alpha)
+
+
+def _read_synaptic(values: Values) -> _Same | None:
+    same = _read(values)
+    if same is None or same.factor is None:
+        return None
+    current = values["decay_i"] * values["i"] * same.factor
+    return replace(same, dynamics="cuba_li", values={**same.values, "beta": 1 - values["decay_i"], "i": current})
+
+
 def _threshold(values: Values) -> _Same:
     return _Same("lif", {**values, "alpha": np.ones(()), "v": np.zeros(()), **_AT_ZERO})
 
@@ -210,9 +230,11 @@ _PECULIAR = {  # by how the name of the dynamics begins, the longer ones first
     "integrator": "a membrane without a leak that is read and never reset",
     "leaky_subtract": _BY_SUBTRACTION,
     "leaky_none": "no reset",
+    "leaky_integrator": "no leak in some of the neurons",
     "leaky": _NO_PLAIN_FORM,
     "synaptic_subtract": _BY_SUBTRACTION,
     "synaptic_none": "no reset",
+    "synaptic_integrator": "no leak of the membrane",
     "synaptic": _NO_PLAIN_FORM,
     "lif_share_whole": "no leak in some of the neurons",
     "lif_quotient_whole": "no leak in some of the neurons",
@@ -232,5 +254,7 @@ _RULES: Mapping[str, Callable[[Values], _Same | None]] = {
     "leaky_zero": _leaky_late,
     "synaptic_zero_now": _synaptic,
     "synaptic_zero": _synaptic_late,
+    "leaky_integrator": _read,
+    "synaptic_integrator": _read_synaptic,
     "threshold": _threshold,
 }

@@ -16,6 +16,7 @@ spikingjelly/_ops/{lif,plif}/{cpu,reference}.py and _ops/reset.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Literal
 
 from norse_export.program.operations import where
@@ -91,6 +92,30 @@ def alpha_function(reset: Reset) -> StepFunction:
     return step
 
 
+def membrane_of(step: StepFunction) -> StepFunction:
+    """The same step, which sends the membrane that it leaves."""
+
+    @wraps(step)
+    def read(*given: Any, **parameters: Any) -> Step:
+        made = step(*given, **parameters)
+        return Step(state=made.state, output=made.state[0])
+
+    return read
+
+
+def leaky_integrator(rule: Any, ports: Ports, v: Any, *, decay_v: Any) -> Step:
+    """snnTorch's Leaky without a reset, whose membrane is read: decay_v v + x."""
+    v1 = _added(decay_v * v, ports)
+    return Step(state=(v1,), output=v1)
+
+
+def synaptic_integrator(rule: Any, ports: Ports, v: Any, i: Any, *, decay_v: Any, decay_i: Any) -> Step:
+    """snnTorch's Synaptic without a reset, whose membrane is read."""
+    i1 = _added(decay_i * i, ports)
+    v1 = decay_v * v + i1
+    return Step(state=(v1, i1), output=v1)
+
+
 def lif_quotient(rule: Any, ports: Ports, v: Any, *, tau_steps: Any, v_leak: Any, v_th: Any, v_reset: Any) -> Step:
     """SpikingJelly's LIFNode whose input decays: v + (x - (v - v_leak)) / tau."""
     first, *others = ports
@@ -140,6 +165,12 @@ SNNTORCH: dict[str, tuple[StepFunction, tuple[str, ...]]] = {
     "alpha_subtract": (alpha_function("subtract"), ("v", "i_e", "i_i")),
     "alpha_zero": (alpha_function("zero"), ("v", "i_e", "i_i")),
     "alpha_none": (alpha_function("none"), ("v", "i_e", "i_i")),
+}
+#: Those of which the membrane is read in the place of the spikes: the name of the family that spikes -> that of the one
+#: that sends its membrane. Without a reset there is no threshold either.
+SNNTORCH_READ = {name: f"{name}_membrane" for name in SNNTORCH if not name.startswith("alpha")} | {
+    "leaky_none": "leaky_integrator",
+    "synaptic_none": "synaptic_integrator",
 }
 #: SpikingJelly's; its IFNode is the family "if".
 SPIKINGJELLY: dict[str, tuple[StepFunction, tuple[str, ...]]] = {

@@ -21,7 +21,14 @@ from functools import cache
 from inspect import Parameter, Signature, signature
 from typing import Any, Literal
 
-from norse_export.program.counted_steps import SNNTORCH, SPIKINGJELLY
+from norse_export.program.counted_steps import (
+    SNNTORCH,
+    SNNTORCH_READ,
+    SPIKINGJELLY,
+    leaky_integrator,
+    membrane_of,
+    synaptic_integrator,
+)
 from norse_export.program.operations import exp, matmul, maximum, where
 from norse_export.program.program import Family, Step
 
@@ -313,7 +320,8 @@ class Dynamics:
     """The equations of families: `step(rule, ports, *state, **parameters)`.
 
     parameters: in the order in which a family declares them. ports: of the feed-forward form. choices: fields of `Rule`
-    that the step knows. matrices: parameters that are [N, N]; all others have a value for each neuron.
+    that the step knows. matrices: parameters that are [N, N]; all others have a value for each neuron. read: what they
+    send is the membrane, whatever threshold they have.
     """
 
     name: str
@@ -323,6 +331,7 @@ class Dynamics:
     ports: tuple[str, ...] = ("x",)
     choices: tuple[str, ...] = ()
     matrices: tuple[str, ...] = ()
+    read: bool = False
 
 
 def _dynamics(step: Callable[..., Step], *state: str, over: Callable[..., Step] | None = None, **more: Any) -> Dynamics:
@@ -357,6 +366,13 @@ DYNAMICS = {
         _dynamics(izhikevich, "v", "u"),
         _dynamics(coba_lif, "v", "g_e", "g_i", ports=("e", "i")),
         *(_dynamics(step, *state, name=name) for name, (step, state) in SNNTORCH.items()),
+        *(
+            _dynamics(membrane_of(step), *state, name=f"{name}_membrane", read=True)
+            for name, (step, state) in SNNTORCH.items()
+            if SNNTORCH_READ.get(name) == f"{name}_membrane"
+        ),
+        _dynamics(leaky_integrator, "v"),
+        _dynamics(synaptic_integrator, "v", "i"),
         *(
             _dynamics(step, *state, name=name, choices=("threshold", "reset"))
             for name, (step, state) in SPIKINGJELLY.items()

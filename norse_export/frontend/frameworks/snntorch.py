@@ -23,8 +23,8 @@ from norse_export.frontend.frameworks.snntorch_checks import problem, problems
 from norse_export.frontend.frameworks.table import Advance, Framework, Outcome, Parameters, Ports, States
 from norse_export.frontend.leaf import Call, Rule, refused_axes
 from norse_export.ir.layers import Conv, Linear, Scale
-from norse_export.ir.neurons import SNNTORCH_KINDS, NeuronModel
-from norse_export.program.counted_steps import SNNTORCH
+from norse_export.ir.neurons import SNNTORCH_KINDS, SNNTORCH_READ_KINDS, NeuronModel
+from norse_export.program.counted_steps import SNNTORCH, SNNTORCH_READ
 
 Array = NDArray[Any]
 
@@ -90,7 +90,14 @@ def _given(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], x: Any
 
 def _outcome(module: Any, result: Any) -> Outcome:
     sent = result[0] if isinstance(result, tuple) else result
-    return Outcome(sent, tuple(getattr(module, name) for name in _classes()[type(module)].keeps))
+    found = _classes()[type(module)]
+    kept = tuple(getattr(module, name) for name in found.keeps)
+    return Outcome(sent, kept, module.mem if _is_read(module, found) else None)
+
+
+def _is_read(module: Any, found: _Class) -> bool:
+    """Whether the membrane of a neuron may be read: a recurrent one hears its own spikes."""
+    return "spk" not in found.keeps and found.family(module) in SNNTORCH_READ
 
 
 def _variables(module: Any, result: Any) -> Mapping[str, Any]:
@@ -114,6 +121,8 @@ def _rule(call: Call, builder: Builder, *, found: _Class) -> Value:
     if recurrent and module.all_to_all and module.linear_features and len(call.features) != 1:
         return refused_axes(call, builder)
     out = builder.add(path, partial(_population, call, found), 1, (call.x, "x"))
+    if _is_read(module, found) and out.node is not None:
+        builder.add_membrane(path, partial(_population, call, found, read=True), (call.x, "x"))
     if recurrent and out.node is not None and not out.silent:
         back = builder.add(f"{path}.recurrent", partial(_weights, call), 1)
         if back.node is not None:
@@ -135,11 +144,13 @@ def _weights(call: Call) -> Linear | Conv | Scale:
     return Conv(weight=call.array(layer.weight), bias=bias, size=call.features[1:], padding=tuple(layer.padding))
 
 
-def _population(call: Call, found: _Class) -> NeuronModel:
+def _population(call: Call, found: _Class, *, read: bool = False) -> NeuronModel:
+    """The population; read: the one that sends the membrane."""
     module, dtype = call.module, call.x_dtype
-    values = {name: _parameter(call, name, source) for name, source in found.parameters.items()}
+    kind = (SNNTORCH_READ_KINDS if read else SNNTORCH_KINDS)[found.family(module)]
+    names = [name for name in found.parameters if name in kind.dynamics.parameters]
+    values = {name: _parameter(call, name, found.parameters[name]) for name in names}
     starts = initial_states(call, [_STATES.get(name, "z") for name in found.keeps])
-    kind = SNNTORCH_KINDS[found.family(module)]
     own = {f"{state}0": value.astype(dtype) for state, value in starts.items()}
     recurrent = "spk" in found.keeps
     return kind(shape=call.features, dt=ASSUMED_DT, dtype=dtype, recurrent=recurrent, **values, **own)
@@ -167,19 +178,23 @@ def _stepping(name: str) -> Advance:
         if not modules:
             modules.append(_module(name, len(ports) > 1, parameters))
         module = modules[0]
-        given = dict(zip(SNNTORCH[name][1], states, strict=True))
+        given = dict(zip(_states(name), states, strict=True))
         held = {attribute: given[state] for attribute, state in _STATES.items() if state in given}
         spk = {"spk": ports[1]} if len(ports) > 1 else {}
         result = module(ports[0], **spk, **held)
         after = {_STATES[key]: getattr(module, key) for key in held}
-        return result[0], tuple(after[state] for state in SNNTORCH[name][1])
+        return module.mem if name in _READ else result[0], tuple(after[state] for state in _states(name))
 
     return advance
 
 
+def _states(name: str) -> tuple[str, ...]:
+    return SNNTORCH[_READ.get(name, name)][1]
+
+
 def _module(name: str, recurrent: bool, parameters: Parameters) -> Any:
     """A neuron with these parameters; a recurrent one hands what arrives at r through as it is."""
-    step, mechanism, *now = name.split("_")
+    step, mechanism, *now = _READ.get(name, name).split("_")
     found = next(one for one in CLASSES if one.step == step and ("spk" in one.keeps) is recurrent)
     package = import_module("snntorch")
     options: dict[str, Any] = {"reset_mechanism": "zero" if mechanism == "decayed" else mechanism}
@@ -187,7 +202,7 @@ def _module(name: str, recurrent: bool, parameters: Parameters) -> Any:
         options["reset_delay"] = not now
     if recurrent:
         options |= {"all_to_all": False, "V": 1.0}
-    own = {source: parameters[key] for key, source in found.parameters.items() if source}
+    own = {source: parameters[key] for key, source in found.parameters.items() if source and key in parameters}
     with settings(package.SpikingNeuron, "instances"):  # a list of all neurons that were ever made
         return getattr(package, found.name)(**own, **options).to(next(iter(own.values())).dtype)
 
@@ -200,9 +215,10 @@ def _steps() -> dict[str, Callable[[], Advance]]:
             found[name] = partial(_stepping, name)
         if not name.startswith("alpha") and "decayed" not in name and name not in _RAISE:
             found[f"{name}_recurrent"] = partial(_stepping, name)
-    return found
+    return found | {read: partial(_stepping, read) for read, name in _READ.items() if name in found}
 
 
+_READ = {read: name for name, read in SNNTORCH_READ.items()}  # family -> the one that spikes
 _RAISE = ("synaptic_subtract_now", "synaptic_zero_now")
 
 FRAMEWORK = Framework(

@@ -23,7 +23,10 @@ def problems(call: Call) -> Iterator[ExportError]:
     module = call.module
     if call.x.lead != 1:
         message = "takes one step, but is given a whole raster"
-        fix = "loop over time in forward (lif(x[step], mem)), or let forward take one step"
+        fix = (
+            "loop over time in forward (lif(x[step], mem)), let forward take one step, or give images, [B, ...], where "
+            "the model shows one at every step"
+        )
         yield _unsupported(call, "time_axis", message, fix)
         return
     if (error := problem(module, call.path)) is not None:

@@ -35,11 +35,13 @@ class Outcome:
     """What a population gave: `sent` goes on to the next layer, `state` is what it starts its next step from.
 
     state: None for a layer without a state; else a tree of tensors (or whatever the framework keeps), in the form in
-    which a model hands it back.
+    which a model hands it back. membrane: the tensor of the state that may be read: as what a population of
+    its own sends, which the rule adds (`Builder.add_membrane`).
     """
 
     sent: Any
     state: Any = None
+    membrane: Any = None
 
 
 def _outcome(module: Any, result: Any) -> Outcome:

@@ -213,7 +213,7 @@ def test_further_forms_of_models_are_traced(model: Callable[[], nn.Module]) -> N
         assert set(traced.graph.nodes["lif"]["v0"].tolist()) == {0.5}
 
 
-def test_one_image_shown_at_every_step_is_no_raster() -> None:
+def test_a_raster_is_no_image_that_is_shown_at_every_step() -> None:
     class Static(Charged):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             mem, sent = self.lif.init_leaky(), []
@@ -293,15 +293,6 @@ def test_what_is_not_supported_is_refused_by_name(make: Callable[[], Any], kind:
     assert found, kinds(findings)
     assert words in found[0].message
     assert found[0].where.startswith("lif1")
-
-
-def test_a_membrane_as_the_only_output_is_refused() -> None:
-    class Membrane(Loop):
-        def forward(self, x: torch.Tensor) -> Any:
-            return super().forward(x)[1]
-
-    (finding,) = refusal(Membrane(snn.Leaky(0.9)), raster())
-    assert "the output is the state of 'lif2'" in finding.message
 
 
 def test_neurons_without_hidden_state_in_a_sequential_are_told_of_it() -> None:

@@ -68,7 +68,7 @@ def test_a_family_knows_its_parameters_in_the_order_of_the_step() -> None:
     assert LIF.parameters == ("alpha", "v_leak", "v_th", "v_reset")
     assert family("lif", gain=True).parameters == ("gain", *LIF.parameters)
     assert [made.spikes for made in FAMILIES.values()] == [
-        not {"li", "integrator"} & set(name.split("_")) for name in FAMILIES
+        not {"li", "integrator", "membrane"} & set(name.split("_")) for name in FAMILIES
     ]
     refractory = ("alpha", "beta", "v_leak", "v_th", "v_reset", "rho_reset")
     assert FAMILIES["lif_refrac"].parameters == refractory  # those of the step within it first
@@ -76,10 +76,11 @@ def test_a_family_knows_its_parameters_in_the_order_of_the_step() -> None:
 
 def test_the_table_holds_each_family_under_its_name() -> None:
     assert all(name == made.name for name, made in FAMILIES.items())
-    assert len(DYNAMICS) == 35
+    assert len(DYNAMICS) == 47
     forms = {name: sorted(made.name for made in FAMILIES.values() if dynamics_name(made) == name) for name in DYNAMICS}
     gained = {"cuba_lif", "cuba_li", "lif", "li", "if", "integrator"}
     single = {"cuba_li", "li", "integrator", "coba_lif"}  # no recurrent form: no spikes, or ports of its own
+    single |= {name for name in DYNAMICS if name.endswith(("_integrator", "_membrane"))}
     for name, found in forms.items():
         wanted = {name, *([f"{name}_gain"] * (name in gained)), *([f"{name}_recurrent"] * (name not in single))}
         assert set(found) == wanted
