@@ -158,6 +158,23 @@ def test_steps_of_norse_in_a_loop_are_populations() -> None:
     assert list(traced.reference.spikes) == ["lif"]
 
 
+def test_a_step_that_a_model_calls_in_later_runs_only_is_refused() -> None:
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.cell, self.runs = nn.Linear(8, 6), snn.LIFCell(), []
+
+        def forward(self, x: torch.Tensor, state: Any = None) -> Any:
+            self.runs.append(len(x))
+            start = LIFFeedForwardState(torch.zeros(len(x), 6), torch.zeros(len(x), 6))
+            if len(self.runs) > 3:
+                return lif_feed_forward_step(self.layer(x), state or start, LIFParameters())
+            return self.cell(self.layer(x), state)
+
+    (finding, *_) = refusal(seeded(Late()), X, error=UnsupportedError)
+    assert finding.kind in ("control_flow", "function", "operation")
+
+
 def test_steps_of_norse_run_again_on_another_raster() -> None:
     model, other = seeded(Whole(_functional), gain=4.0), {"input": spikes(9, 2, 8, seed=5).numpy()}
     traced = trace(model, X)
