@@ -91,11 +91,9 @@ class _Writer:
             case Op.CONSTANT:
                 tensor = helper.make_tensor("value", self.type, (), [float(step.constants[0])])
                 self.add("Constant", (), name, value=tensor)
-            case Op.MATMUL:  # of a matrix [N, N] and values [B, N]
+            case Op.MATMUL:  # of a matrix [N, N] and values [B, N]; not Transpose and MatMul: see windows.py
                 matrix, values = (self.names[operand] for operand in step.operands)
-                turned = self.fresh(f"transposed_{number}")
-                self.add("Transpose", (matrix,), turned, perm=[1, 0])
-                self.add("MatMul", (values, turned), name)
+                self.add("Gemm", (values, matrix), name, transB=1)
             case _ if step.op in OPERATORS:
                 self.add(OPERATORS[step.op], [self.names[operand] for operand in step.operands], name)
             case _:
