@@ -12,7 +12,7 @@ from norse_export.pipeline.choices import InputChoice, LoadChoice, Progress, cho
 from norse_export.pipeline.loading import load_model
 from norse_export.pipeline.rasters import choose
 from norse_export.pipeline.recorded import is_recording, read_recording
-from norse_export.pipeline.trace_parity import Side, compare_recorded
+from norse_export.pipeline.trace_parity import WHOLE_NUMBERS, Side, compare_recorded
 from norse_export.report.checklist import PRICED
 from norse_export.report.results import InputSummary, ParityResult
 
@@ -54,6 +54,8 @@ def parity(
         comparison, summary, searched = _compare_models(one, other, inputs, loading)
     report("done", 1.0)
     error = _parity_error(comparison, searched=searched)
+    if error is not None and (hints := [one.fix for one in findings if one.kind == WHOLE_NUMBERS]):
+        error = ParityError(error.what, where=error.where, fix=hints[0])
     return ParityResult(first.name, second.name, summary, (comparison,), findings, error)
 
 

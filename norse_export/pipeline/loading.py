@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from norse_export import registry
-from norse_export.errors import Finding, InputFileError, UsageError
+from norse_export.errors import ExportError, Finding, InputFileError, UsageError
 from norse_export.files.checked import open_input
 from norse_export.files.digest import file_digest
 from norse_export.files.kind import Kind, kind_of
+from norse_export.files.limits import Limits
 from norse_export.ir.doubts import doubts
 from norse_export.ir.rasters import model_dtype
 from norse_export.pipeline.choices import SAVE, InputChoice, LoadChoice, chosen_inputs
 from norse_export.pipeline.model import Model, Truth, framework_truth, graph_truth
 from norse_export.pipeline.provenance import without_file
+from norse_export.pipeline.recorded import is_recording
 from norse_export.pipeline.time_step import in_seconds, with_steps
 from norse_export.pipeline.torch_files import load_torch_file
 
@@ -43,7 +45,9 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
         UnsupportedError, GraphError: the model in it.
     """
     if os.path.isdir(path):
-        raise _no_model(path)
+        message, fix = "the input is a directory, and no artefact of any target", "give the model's file"
+        other = InputFileError(message, where=str(path), fix=fix, kind="directory")
+        raise _no_model(path, choice.limits) or other
     with open_input(path) as file, in_seconds(choice):
         kind = kind_of(file)
         _refuse_unused(choice, kind)
@@ -54,13 +58,15 @@ def load_model(path: Path, choice: LoadChoice, inputs: InputChoice) -> Model:
                 try:
                     model = _nir(file, path.name, choice)
                 except InputFileError as error:
-                    raise (_no_model(path) if registry.holder(path) is not None else error) from None
+                    raise (_no_model(path, choice.limits) or error) from None
             case Kind.TORCH_ZIP | Kind.TORCH_LEGACY:
                 model = load_torch_file(file, path.name, choice, inputs)
             case Kind.ONNX:
                 from norse_export.formats.onnx.read import refuse  # onnx, which other files do not need
 
                 refuse(path, choice.limits)
+            case Kind.FIXED:
+                raise _no_model(path, choice.limits) or _other_file(path, kind)
             case _:
                 raise _other_file(path, kind)
     model = replace(model, findings=(*model.findings, *doubts(model.graph)))
@@ -75,25 +81,32 @@ def _other_file(path: Path, kind: Kind) -> InputFileError:
         case Kind.CSV | Kind.NPZ | Kind.NPY:
             message = f"{kind.value} holds rasters or recordings, and no model"
             fix = f"give a model, and this beside it: norse-export MODEL --target T --inputs {path.name}"
-        case Kind.FIXED:
-            return _no_model(path)
         case _:
             message = f"{kind.value}, not a model (no model file of norse_export, no .nir, no file of torch.save), "
             message, fix = f"{message}or truncated or corrupt", SAVE
     return InputFileError(message, where=path.name, fix=fix)
 
 
-def _no_model(path: Path) -> InputFileError:
-    """The error for an artefact in the place of a model, or for any other folder."""
-    target = registry.holder(path)
-    if target is None:
-        message, fix = "the input is a directory, and no artefact of any target", "give the model's file"
-        return InputFileError(message, where=str(path), fix=fix, kind="directory")
+def _no_model(path: Path, limits: Limits) -> InputFileError | None:
+    """The error for an artefact, or a recorded trace, in the place of a model; None for anything else."""
+    if (target := registry.holder(path)) is None:
+        if not _is_trace(path, limits):
+            return None
+        message, fix = "a recorded trace holds what a model did, and no model", "give the model, or an artefact of it"
+        return InputFileError(message, where=path.name, fix=f"{fix}; norse-export inspect and parity take the trace")
     return InputFileError(
         f"an artefact of target {target.name} holds what the model became, and no model to export",
         where=path.name,
         fix="give the model that it was made of; norse-export run, inspect and parity take the artefact",
     )
+
+
+def _is_trace(path: Path, limits: Limits) -> bool:
+    """Whether a file is a recorded trace; no folder is, and no damaged file."""
+    try:
+        return not os.path.isdir(path) and is_recording(path, limits)
+    except ExportError:
+        return False
 
 
 def _refuse_unused(choice: LoadChoice, kind: Kind) -> None:

@@ -22,6 +22,7 @@ from norse_export.pipeline.recorded import CSV_POPULATION, Recording
 from norse_export.report.results import InputSummary
 
 Array = NDArray[Any]
+WHOLE_NUMBERS = "whole_numbers"  # the kind of a finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ def compare_recorded(a: Side, b: Side, inputs: InputChoice, loading: LoadChoice)
     rasters, summary = _rasters(model, recording, inputs, loading)
     run = interpret(model.discrete, rasters, states=True)
     recorded = fitted(recording.run, run)
-    findings = tuple(_one_sided(run, recorded))
+    where = (a if a.recording is not None else b).path.name
+    findings = (*_one_sided(run, recorded), *_in_whole_numbers(recorded, where))
     shared_run, shared = _reduced(run, recorded), _reduced(recorded, run)
     if not shared.spikes and not shared.outputs:
         raise UsageError(
@@ -156,6 +158,15 @@ def _one_sided(run: Run, recorded: Run) -> Iterator[Finding]:
         if missing:
             message = f"not compared, for {holder} does not hold it: {', '.join(missing)}"
             yield Finding("partial", "warning", ", ".join(missing), message, "record every layer and output")
+
+
+def _in_whole_numbers(recorded: Run, where: str) -> Iterator[Finding]:
+    """A trace of an artefact of whole numbers, whose states have units of their own, and whose layers may be late."""
+    states = [values for variables in recorded.observables.values() for values in variables.values()]
+    if any(values.dtype.kind in "iu" for values in states):
+        message = "the trace holds states in whole numbers, and is compared with a model of floats"
+        fix = "compare it with the artefact that was run: norse-export parity ARTEFACT TRACE"
+        yield Finding(WHOLE_NUMBERS, "warning", where, message, fix)
 
 
 def _names(run: Run) -> str:

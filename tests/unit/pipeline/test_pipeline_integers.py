@@ -268,6 +268,23 @@ def test_it_is_no_model_to_export(artefact: Path, tmp_path: Path) -> None:
         norse_export.export(artefact, "nir", out=tmp_path / "m.nir")
 
 
+def test_a_trace_is_no_model_and_one_of_whole_numbers_is_none_of_the_model_either(
+    model: Path, artefact: Path, tmp_path: Path
+) -> None:
+    trace = tmp_path / "t.nir"
+    norse_export.run(artefact, trace=trace)
+    for call in (lambda: norse_export.check(trace), lambda: norse_export.run(trace)):
+        with pytest.raises(InputFileError, match="a recorded trace holds what a model did") as caught:
+            call()
+        assert "inspect and parity take the trace" in caught.value.fix
+    compared = norse_export.parity(model, trace)
+    assert compared.error is not None
+    assert "norse-export parity ARTEFACT TRACE" in compared.error.fix
+    assert norse_export.parity(artefact, trace).error is None
+    norse_export.run(model, trace=tmp_path / "model.nir")
+    assert norse_export.parity(model, tmp_path / "model.nir").findings == ()
+
+
 def test_the_command_line_does_all_of_it(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "m.sim")
     line = [str(model), "--target", "sim", "-o", out, "--weight-bits", "6", "--bits", "2=4", "--per-channel", "--json"]
