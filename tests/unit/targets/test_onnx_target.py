@@ -194,20 +194,30 @@ def test_only_folders_and_models_of_ours_are_held(tmp_path: Path) -> None:
     assert target.recorded(tmp_path) is None
 
 
+@pytest.mark.parametrize("number", ["float32", "float64", "whole"])
 def test_the_loop_of_the_page_runs_and_gives_what_the_scan_gives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = Path(__file__).parents[3] / "targets" / "onnx" / "README.md"
     (block,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     (tmp_path / "model.onnx").mkdir()
-    graph, frames = net(), raster(25, 3, 12)
+    if number == "whole":
+        found = random_fixed_net(600_003, steps=25, samples=3)
+        graph, frames, expected = found.graph, found.inputs, emulate(found.graph, found.inputs)
+    else:
+        graph, frames = net(number), raster(25, 3, 12)
+        expected = interpret(graph, frames)
     OnnxTarget().emit(graph, tmp_path / "model.onnx")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"batch": 3, "raster": frames["input"]}
+    step, _ = models_of(graph, opset=18)
+    names: dict[str, Any] = {"batch": 3, "raster": frames["input"].astype(step.inputs["input"].dtype)}
     exec(block, names)  # noqa: S102
-    expected = interpret(graph, frames)
-    np.testing.assert_array_equal(names["given"]["output"], expected.outputs["output"][-1])
-    np.testing.assert_array_equal(names["states"]["1.v"], expected.final_state["1"]["v"])
+    assert any(spikes.any() for spikes in expected.spikes.values())
+    for name, values in expected.outputs.items():
+        np.testing.assert_array_equal(names["given"][name], values[-1])
+    for name, variables in expected.final_state.items():
+        for variable, value in variables.items():
+            np.testing.assert_array_equal(names["states"][f"{name}.{variable}"], value)
 
 
 def test_a_gain_that_a_runtime_would_multiply_into_weights_is_run_as_it_is_written(tmp_path: Path) -> None:
