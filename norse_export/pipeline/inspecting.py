@@ -34,7 +34,9 @@ _NO_TIME = 1e-30  # seconds: stands for the step of a file that says none; nothi
 
 
 def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectResult:
-    """Describe a model file, a .nir file, an artefact, a recorded trace, or a file of torch.save (as it lies).
+    """Describe a model file, a .nir file, an artefact, a recorded trace, or a file of torch.save.
+
+    The last as it lies, without running it, or as the graph that is traced of it where its input's shape is given.
 
     Raises:
         ExportError: the file cannot be read, or what is in it is impossible.
@@ -44,7 +46,7 @@ def inspect(file: str | Path, *, loading: LoadChoice | None = None) -> InspectRe
         return inspect_artefact(read_artefact(path, target, choice))
     with open_input(path) as opened:
         kind = kind_of(opened)
-        if kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY) and choice.factory is None:
+        if kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY) and choice.factory is None and choice.input_shape is None:
             return _torch_file(opened, path, choice)
         if kind is Kind.HDF5 and is_recording(path, choice.limits):
             return _trace(opened, path, choice)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -32,7 +35,8 @@ def load_torch_file(file: BinaryIO, name: str, choice: LoadChoice, inputs: Input
     raster = _example(module, choice, inputs, name)
     from norse_export.frontend.trace import rerun
 
-    traced = trace(module, raster, time=choice.time, encoders="boundary")  # rasters are of spikes here
+    with _of_the_shape(choice):
+        traced = trace(module, raster, time=choice.time, encoders="boundary")  # rasters are of spikes here
     graph, changes = with_steps(traced.graph, choice.steps)
 
     def truth(rasters: Rasters) -> Truth:
@@ -52,6 +56,20 @@ def load_torch_file(file: BinaryIO, name: str, choice: LoadChoice, inputs: Input
         exact=False,
         findings=changes,
     )
+
+
+@contextmanager
+def _of_the_shape(choice: LoadChoice) -> Iterator[None]:
+    """Where a model raises inside on a raster of the shape that was given, say that it may be the shape."""
+    try:
+        yield
+    except UsageError as error:
+        first, *others = error.findings
+        if first.kind != "model_raised" or choice.input_shape is None:
+            raise
+        given = ",".join(map(str, choice.input_shape))
+        fix = f"check --input-shape {given} (one sample of one step, without time and batch), or give --time"
+        raise UsageError.of([replace(first, fix=fix), *others]) from None
 
 
 def _module(parsed: Parsed, name: str, choice: LoadChoice) -> Any:

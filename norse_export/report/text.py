@@ -141,13 +141,10 @@ def of_inspect(result: InspectResult, verbose: bool) -> list[str]:
         f"dt: {steps or 'not given in the file'}",
         "",
         *_nodes(result, verbose),
-        "",
-        *table(
-            ("source", "target", "port", "delay_steps"),
-            [(edge.source, edge.target, edge.port, edge.delay_steps) for edge in result.edges],
-            right=(3,),
-        ),
     ]
+    if result.edges:
+        edges = [(edge.source, edge.target, edge.port, edge.delay_steps) for edge in result.edges]
+        lines += ["", *table(("source", "target", "port", "delay_steps"), edges, right=(3,))]
     if result.provenance:
         lines += ["", "provenance", *indented(table(*_pairs(result.provenance)))]
     return lines

@@ -101,7 +101,7 @@ def _call(function: Callable[[], Any], where: str) -> torch.nn.Module:
         model = function()
     if not isinstance(model, torch.nn.Module):
         raise UsageError(
-            f"it returned a {type(model).__name__} and no torch.nn.Module",
+            f"it returned a value of type {type(model).__name__}, and no torch.nn.Module",
             where=where,
             fix="let the function return the model",
         )

@@ -71,7 +71,7 @@ FAILURES: dict[str, tuple[str, str, dict[str, torch.Tensor]]] = {
     "raises": ("my_package.nets:raises", "KeyError: 'no data'", GOOD),
     "exits": ("my_package.nets:leaves", "SystemExit: 3", GOOD),
     "wants an argument": ("my_package.nets:takes", "missing 1 required positional argument", GOOD),
-    "returns a number": ("my_package.nets:number", "returned a int", GOOD),
+    "returns a number": ("my_package.nets:number", "returned a value of type int", GOOD),
     "a missing key": ("my_package.nets:model", "the file has no 0.bias", {"0.weight": GOOD["0.weight"]}),
     "an unexpected key": (
         "my_package.nets:model",

@@ -31,7 +31,7 @@ def saved(folder: Path, *layers: Any, shape: tuple[int, ...]) -> Path:
     with torch.no_grad():
         for layer in model:
             if hasattr(layer, "weight"):
-                layer.weight *= 8
+                layer.weight.copy_(8 * layer.weight.abs())
     norse_export.save(model, folder / "model.pt", (torch.rand(30, 2, *shape) < 0.5).float())
     return folder / "model.pt"
 
@@ -103,6 +103,15 @@ def test_a_trace_is_shown_with_what_was_recorded_of_each_node(tmp_path: Path) ->
         ("input", (1, 5, 4)),
         ("output", (6, 3, 2)),
     ]
+
+
+def test_a_pickled_module_is_shown_as_its_graph_where_its_input_is_told(tmp_path: Path) -> None:
+    torch.save(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Flatten(1)), tmp_path / "m.pt")
+    lying = norse_export.inspect(tmp_path / "m.pt")
+    assert [node.name for node in lying.nodes] == ["(root)", "0", "1"]
+    traced = norse_export.inspect(tmp_path / "m.pt", loading=norse_export.LoadChoice(input_shape=(3,)))
+    assert [edge.target for edge in traced.edges] == ["0", "1", "output"]
+    assert {node.name: node.input_shape for node in traced.nodes}["0"] == (3,)
 
 
 def test_a_trace_takes_nothing_that_describes_a_model(tmp_path: Path) -> None:

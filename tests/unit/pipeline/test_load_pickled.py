@@ -195,6 +195,7 @@ def test_a_wrong_shape_names_the_layer(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         loaded(tmp_path / "m.pt", input_shape=(3, 4, 4))
     assert caught.value.findings[0].where.startswith("0, in SequentialState")
+    assert caught.value.fix.startswith("check --input-shape 3,4,4 (one sample of one step")
 
 
 def test_a_model_that_mixes_steps_and_rasters_asks_for_time_by_name(tmp_path: Path) -> None:
