@@ -17,7 +17,25 @@ _STEP_ENCODER = (
     ": an encoder that takes one step is no part of the graph",
     ("encode the raster before the model: what the encoder gives is then the model's input"),
 )
+_STATISTICS = (
+    ": it divides by what it measures of the layer at each step, which is no sum of weights",
+    "use BatchNorm1d or BatchNorm2d, which is folded into the layer before it, or train without it",
+)
+_AFTERWARDS = (
+    ": it needs all cells of a layer at once",
+    "leave it out of the model, and apply it to what the output gives: the largest output stays the largest",
+)
+_CURVE = (": no target computes its curve", "use ReLU, LeakyReLU, Hardtanh or ReLU6, or let neurons spike instead")
+_LARGER = (
+    ": it makes maps larger",
+    "do it on the host, behind the outputs; or let a Conv2d give the cells as channels, and put them into maps: "
+    "x.unflatten, x.permute, x.reshape",
+)
 WHY = {  # of modules that are refused by name: the reason, and the remedy
+    **dict.fromkeys(("LayerNorm", "GroupNorm", "RMSNorm", "InstanceNorm1d", "InstanceNorm2d"), _STATISTICS),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Softmax2d"), _AFTERWARDS),
+    **dict.fromkeys(("Sigmoid", "Tanh", "GELU", "SiLU", "ELU", "SELU", "Softplus", "Mish"), _CURVE),
+    **dict.fromkeys(("Upsample", "UpsamplingNearest2d", "ConvTranspose1d", "ConvTranspose2d"), _LARGER),
     "LIFCorrelation": (
         ": its weights are arguments, and its state follows the correlation of spikes for plasticity",
         "export the network that was learnt: use norse.torch.LIFRecurrentCell with its weights",

@@ -257,7 +257,7 @@ FRAMEWORK = Framework(
     foreign=foreign,
     outcome=_outcome,
     variables=_variables,
-    whole=lambda module: type(module) in sequence_classes(),
+    whole=lambda module: type(module) in sequence_classes() or type(module).__name__ == "LConv2d",
     problem=method_problem,
     library=("norse.torch.",),
     inside=("norse.torch.module.sequential", "norse.torch.models."),

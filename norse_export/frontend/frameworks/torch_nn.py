@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from norse_export.frontend.frameworks.torch_pools import LIFT, check_spatial
 from norse_export.frontend.leaf import Call, Rule, array, pair, refused, refused_axes
 from norse_export.frontend.windows import pad_sides
 from norse_export.ir.layers import Conv, Flatten, Linear
-from norse_export.ir.shaping import Pad
+from norse_export.ir.shaping import Pad, Reorder
 
 _EVAL = "call model.eval() before saving: a trained model is exported as it is used, not as it is trained"
 
@@ -28,16 +29,27 @@ def rules() -> dict[type, Rule]:
         nn.Conv1d: _conv,
         nn.Conv2d: _conv,
         nn.Flatten: _flatten,
+        nn.Unflatten: _unflatten,
         nn.ZeroPad2d: _zero_pad,
         nn.BatchNorm1d: _batch_norm,
         nn.BatchNorm2d: _batch_norm,
         nn.Dropout: _elide,
         nn.Dropout1d: _elide,
         nn.Dropout2d: _elide,
+        nn.Dropout3d: _elide,
+        nn.AlphaDropout: _elide,
+        nn.FeatureAlphaDropout: _elide,
         nn.Identity: _elide,
         **torch_pools.rules(),
         **torch_functions.rules(),
+        **_of_norse(),
     }
+
+
+def _of_norse() -> dict[type, Rule]:
+    """Norse's layer without a state: a convolution of each step of a raster. Only where Norse is loaded."""
+    loaded = sys.modules.get("norse.torch")
+    return {} if loaded is None else {loaded.LConv2d: _conv_of_rasters}
 
 
 def _linear(call: Call, builder: Builder) -> Value:
@@ -94,6 +106,41 @@ def flatten(name: str, x: Value, shape: tuple[int, ...], axes: tuple[int, int], 
         return Value(None, 0)
     make = lambda: Flatten(shape[x.lead :], first - x.lead, last - x.lead)  # noqa: E731
     return builder.add(name, make, x.lead, (x, "x"))
+
+
+def _unflatten(call: Call, builder: Builder) -> Value:
+    """One axis of features as several: the same cells in the same order."""
+    axis = int(call.module.dim) % len(call.x_shape)
+    if axis < call.x.lead:
+        message = f"Unflatten of axis {call.module.dim} takes time or batch apart"
+        return refused(call, builder, "flatten_axes", message, f"use dim={call.x.lead} or a later axis")
+    shape = tuple(call.result.shape[call.x.lead :])
+    make = lambda: Reorder(call.features, tuple(range(len(call.features))), shape)  # noqa: E731
+    return builder.add(call.path, make, call.x.lead, (call.x, "x"))
+
+
+def _conv_of_rasters(call: Call, builder: Builder) -> Value:
+    """LConv2d: a Conv3d whose last kernel axis, time, is 1; without a bias."""
+    module = call.module
+    if call.x.lead != 2 or len(call.features) != 3:
+        message = f"LConv2d is given {call.x_shape}: it takes rasters, [T, B, C, H, W]"
+        return refused(call, builder, "time_axis", message, "use nn.Conv2d for a step, or save with time='inside'")
+    if module.kernel_size[2] != 1 or tuple(call.result.shape[:2]) != call.x_shape[:2]:
+        message = "LConv2d whose kernel, stride or padding along time is not that of single steps"
+        return refused(call, builder, "conv_padding", message, "leave the last number of each as Norse sets it")
+
+    def make() -> Conv:
+        return Conv(
+            weight=call.array(module.weight)[..., 0],
+            bias=None,
+            size=call.features[1:],
+            stride=pair(module.stride[:2], 2),
+            padding=pair(module.padding[:2], 2),
+            dilation=pair(module.dilation[:2], 2),
+            groups=int(module.groups),
+        )
+
+    return builder.add(call.path, make, 2, (call.x, "x"))
 
 
 def _zero_pad(call: Call, builder: Builder) -> Value:

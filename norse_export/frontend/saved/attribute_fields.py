@@ -93,6 +93,7 @@ INDICES = Field(
     "a whole number, or a list of them",
     lambda value: INTEGER.accepts(value) or (isinstance(value, list) and all(map(INTEGER.accepts, value))),
 )
+INTEGERS = Field("whole numbers", lambda value: isinstance(value, list) and all(map(INTEGER.accepts, value)))
 NONZERO = Field("a whole number other than 0, or None", lambda v: v is None or (INTEGER.accepts(v) and v != 0))
 TENSOR = Field("a tensor", _is_tensor)
 VALUE = Field("a number or a tensor", lambda value: _is_number(value) or _is_tensor(value))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from norse_export.frontend.saved.attribute_fields import (
     FLAG,
     INTEGER,
+    INTEGERS,
     NONZERO,
     NUMBER,
     OPTIONAL_NUMBER,
@@ -77,6 +78,7 @@ TORCH: Mapping[str, ModuleClass] = {
     f"{_M}.conv.Conv1d": convolution(1),
     f"{_M}.conv.Conv2d": convolution(2),
     f"{_M}.flatten.Flatten": ModuleClass(arguments={"start_dim": INTEGER, "end_dim": INTEGER}),
+    f"{_M}.flatten.Unflatten": ModuleClass(arguments={"dim": INTEGER, "unflattened_size": INTEGERS}),
     f"{_M}.padding.ZeroPad2d": ModuleClass(
         arguments={"padding": sizes(4, None)},
         derived={"value": choice(0.0)},
@@ -131,4 +133,7 @@ TORCH: Mapping[str, ModuleClass] = {
     f"{_M}.dropout.Dropout": _dropout(),
     f"{_M}.dropout.Dropout1d": _dropout(),
     f"{_M}.dropout.Dropout2d": _dropout(),
+    f"{_M}.dropout.Dropout3d": _dropout(),
+    f"{_M}.dropout.AlphaDropout": _dropout(),
+    f"{_M}.dropout.FeatureAlphaDropout": _dropout(),
 }

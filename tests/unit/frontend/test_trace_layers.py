@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import norse.torch as snn
 import pytest
 import torch
 from torch import nn
-from traced_models import equal, judged, on_grid, refusal, seeded, spikes
+from traced_models import equal, judged, on_grid, refusal, same, seeded, spikes
 
 from norse_export.frontend.frameworks import torch_nn
 from norse_export.frontend.trace import trace
@@ -60,13 +62,17 @@ LAYERS: dict[str, tuple[list[nn.Module], tuple[int, ...]]] = {
     "hardtanh": ([nn.Linear(7, 5), nn.Hardtanh(-0.5, 2.0), nn.Linear(5, 4)], (7,)),
     "leaky relu": ([nn.Linear(7, 5), nn.LeakyReLU(0.25), nn.Linear(5, 4)], (7,)),
     "dropout of channels": ([nn.Conv2d(2, 3, 3), nn.Dropout2d()], (2, 6, 7)),
+    "dropout of volumes": ([nn.Unflatten(1, (2, 2, 2)), nn.Dropout3d(), nn.Flatten()], (8, 3)),
+    "dropout that keeps the mean": ([nn.Linear(7, 5), nn.AlphaDropout(), nn.FeatureAlphaDropout()], (7,)),
+    "unflatten": ([nn.Linear(7, 12), nn.Unflatten(1, (3, 2, 2)), nn.Conv2d(3, 2, 2)], (7,)),
+    "unflatten the last axis": ([nn.Unflatten(-1, (2, -1)), nn.Conv2d(2, 3, 2)], (2, 16)),
     "dropout of channels of one axis": ([nn.Conv1d(2, 3, 3), nn.Dropout1d()], (2, 6)),
 }
 
 
 def test_every_rule_for_a_layer_is_in_the_battery() -> None:
     used = {type(layer) for layers, _ in LAYERS.values() for layer in layers}
-    assert {nn.BatchNorm1d, nn.BatchNorm2d} == set(torch_nn.rules()) - used  # see test_trace_batch_norm.py
+    assert {nn.BatchNorm1d, nn.BatchNorm2d, snn.LConv2d} == set(torch_nn.rules()) - used  # test_trace_batch_norm.py
 
 
 def _between(name: str) -> tuple[nn.Module, torch.Tensor]:
@@ -152,6 +158,7 @@ REFUSED: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
     "pooling with dilation": (nn.MaxPool2d(2, dilation=2), (2, 5, 5), "pool_dilation"),
     "pooling of squares": (nn.LPPool2d(2, 2), (2, 4, 4), "pool_norm"),
     "flatten over the batch": (nn.Flatten(0), (2, 3), "flatten_axes"),
+    "unflatten of the batch": (nn.Unflatten(0, (1, -1)), (4,), "flatten_axes"),
     "dropout in training": (nn.Dropout(0.5).train(), (4,), "training"),
     "batch norm in training": (nn.BatchNorm1d(4).train(), (4,), "training"),
     "batch norm without statistics": (nn.BatchNorm1d(4, track_running_stats=False), (4,), "training"),
@@ -167,6 +174,53 @@ def test_an_option_that_is_not_supported_is_refused_by_name(name: str) -> None:
     (finding,) = refusal(model, spikes(3, 2, *shape))
     assert (finding.kind, finding.where) == (kind, "1")
     assert finding.severity == "error"
+
+
+class Lifted(nn.Module):
+    """A convolution of a whole raster."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.conv, self.cell = snn.LConv2d(2, 4, 3, **options), snn.LIF(QUICK)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.cell(self.conv(x))[0]
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": (2, 1), "padding": (1, 2)}, {"dilation": 2}, {"groups": 2}])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_convolution_of_rasters_is_one_of_each_step(options: dict[str, Any], dtype: torch.dtype) -> None:
+    model = on_grid(seeded(Lifted(**options), gain=8.0)).to(dtype)
+    traced = same(model, spikes(12, 2, 2, 7, 6).to(dtype), exact=True)
+    assert list(traced.graph.nodes) == ["input", "conv", "cell", "output"]
+    assert traced.time == "inside"
+
+
+def test_a_convolution_of_rasters_that_mixes_steps_is_refused() -> None:
+    model = Lifted()
+    model.conv.stride = (1, 1, 2)
+    found = refusal(model.eval(), spikes(12, 2, 2, 7, 6))
+    assert (found[0].kind, found[0].where) == ("conv_padding", "conv")
+
+
+WITH_REMEDY = {
+    nn.LayerNorm: "BatchNorm", nn.Softmax: "leave it out of the model", nn.Sigmoid: "ReLU",
+    nn.ConvTranspose2d: "as channels", nn.Upsample: "as channels",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WITH_REMEDY, ids=lambda kind: kind.__name__)
+def test_a_layer_that_no_graph_has_is_refused_with_what_to_do_instead(kind: type[nn.Module]) -> None:
+    made = {
+        nn.LayerNorm: lambda: kind(4),
+        nn.ConvTranspose2d: lambda: kind(2, 2, 2),
+        nn.Upsample: lambda: kind(None, 2),
+    }
+    layer = made.get(kind, kind)()
+    shape = (2, 4, 4) if kind in (nn.ConvTranspose2d, nn.Upsample) else (4,)
+    (finding,) = refusal(nn.Sequential(nn.Identity(), layer).eval(), spikes(3, 2, *shape))
+    assert (finding.kind, finding.where) == ("module", "1")
+    assert WITH_REMEDY[kind] in finding.fix
 
 
 def test_pooling_with_indices_is_refused_by_name() -> None:
