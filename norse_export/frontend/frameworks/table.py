@@ -21,6 +21,7 @@ from norse_export.frontend.builder import is_place_of
 from norse_export.frontend.leaf import Rule
 from norse_export.ir.doubts import COUNTED
 from norse_export.ir.graph import Graph
+from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.notes import CLASSES
 from norse_export.ir.stages import ContinuousNode
 
@@ -190,12 +191,14 @@ def assumed_dt(model: Any, found: Tables) -> dict[str, str]:
 
 
 def classes(model: Any, graph: Graph[ContinuousNode], found: Tables) -> dict[str, str]:
-    """What the metadata of a model's graph say of its populations: the class of each, for messages."""
+    """What the metadata of a model's graph say of its populations: the class of each, encoders' too, for messages."""
+    titles = {framework.package: framework.title for framework in found.frameworks}
+    populations = [name for name, node in graph.nodes.items() if isinstance(node, NeuronModel)]
     made: dict[str, str] = {}
     for path, module in model.named_modules():
-        if (home := found.home(module)) is not None and found.is_population(module):
-            title, own = f"{home.title} {type(module).__name__}", path or type(module).__name__
-            made |= {name: title for name in graph.nodes if is_place_of(name, own)}
+        if (title := titles.get(type(module).__module__.partition(".")[0])) is not None:
+            own = type(module).__name__
+            made |= {name: f"{title} {own}" for name in populations if is_place_of(name, path or own)}
     return {CLASSES: json.dumps({name: made[name] for name in graph.nodes if name in made})} if made else {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from norse_export.errors import MissingDependencyError
 from norse_export.frontend import frameworks
 from norse_export.frontend.frameworks import table
 from norse_export.frontend.frameworks.table import Framework, every, loaded, stepping, tables
+from norse_export.frontend.trace import trace
 from norse_export.program.families import FAMILIES, Rule, family
 
 PACKAGES = ["norse", "snntorch", "spikingjelly"]
@@ -139,3 +141,30 @@ def test_adding_a_framework_is_adding_a_file(tmp_path: Path, monkeypatch: pytest
         sys.modules.pop("norse_export.frontend.frameworks.toy_framework", None)
         for cached in (table._names, table._held):
             cached.cache_clear()
+
+
+def told(model: nn.Module, x: torch.Tensor) -> dict[str, str]:
+    """The classes that the metadata of a model's graph name."""
+    found = trace(model.eval(), x).graph.metadata.get("classes", "{}")
+    return dict(json.loads(found))
+
+
+def test_the_class_of_each_population_is_told_by_its_framework_and_name() -> None:
+    snn = pytest.importorskip("norse.torch", reason="Norse is not installed")
+    model = snn.SequentialState(nn.Linear(4, 4), snn.LIFCell(), snn.LSNNRecurrentCell(4, 4), snn.LICell())
+    cells = {"1": "Norse LIFCell", "2": "Norse LSNNRecurrentCell", "3": "Norse LICell"}
+    assert told(model, spikes(20, 2, 4)) == cells
+    shown = nn.Sequential(snn.ConstantCurrentLIFEncoder(20), snn.Lift(nn.Linear(4, 4)))
+    assert told(shown, torch.rand(3, 4)) == {"0": "Norse ConstantCurrentLIFEncoder"}
+
+
+def test_a_model_that_is_one_population_is_told_too_and_layers_are_not() -> None:
+    snn = pytest.importorskip("norse.torch", reason="Norse is not installed")
+    assert told(snn.LIFCell(), spikes(20, 2, 4)) == {"LIFCell": "Norse LIFCell"}
+    assert told(nn.Linear(4, 4), spikes(20, 2, 4)) == {}
+
+
+def test_classes_of_frameworks_without_a_time_step_are_told() -> None:
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron", reason="SpikingJelly is not installed")
+    model = nn.Sequential(nn.Linear(4, 4), neuron.LIFNode(step_mode="m"), neuron.IFNode(step_mode="m"))
+    assert told(model, spikes(20, 2, 4)) == {"1": "SpikingJelly LIFNode", "2": "SpikingJelly IFNode"}
