@@ -95,10 +95,16 @@ def snntorch_neurons() -> list[Row]:
 
         return Row(f"`{cls}`{words}", make)
 
+    def read(reset: str) -> Row:
+        words = f'`Leaky`, `reset_mechanism="{reset}"`, its membrane as the output'
+        return Row(words, lambda: Membranes(snntorch.Leaky(0.75), snntorch.Leaky(0.75, reset_mechanism=reset)))
+
     return [
         row("Leaky", 0.75),
         row("Leaky", 0.75, words=', `reset_mechanism="zero"`', reset_mechanism="zero"),
         row("Leaky", 0.75, words=', `reset_mechanism="none"`', reset_mechanism="none"),
+        read("subtract"),
+        read("none"),
         row("Synaptic", 0.5, 0.75),
         row("Alpha", 0.75, 0.5),
         row("RLeaky", 0.75, linear_features=WIDE),
@@ -164,6 +170,48 @@ class Loop(nn.Module):
         for step in x:
             z, state = self.lif(self.fc(step) + self.back(z) if self.feedback else self.fc(step), state)
             found.append(z)
+        return torch.stack(found)
+
+
+class Membranes(nn.Module):
+    """Two layers of snnTorch in a loop, and the membranes of the second."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.fc1, self.first, self.fc2, self.second = nn.Linear(WIDE, WIDE), first, nn.Linear(WIDE, 4), second
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """A whole raster."""
+        a, b, found = self.first.init_leaky(), self.second.init_leaky(), []
+        for step in x:
+            spk, a = self.first(self.fc1(step), a)
+            _, b = self.second(self.fc2(spk), b)
+            found.append(b)
+        return torch.stack(found)
+
+
+class Shown(Loop):
+    """One image, at every step of the model's own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """An image."""
+        return super().forward(x.expand(STEPS, *x.shape))
+
+
+class Late(nn.Module):
+    """A layer that runs ahead of the one that it hears."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.a, self.fc2, self.b = nn.Linear(WIDE, WIDE), snn.LIFCell(), nn.Linear(WIDE, 4), snn.LIFCell()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """A whole raster."""
+        z, first, second, found = torch.zeros(x.shape[1], WIDE), None, None, []
+        for step in x:
+            y, second = self.b(self.fc2(z), second)
+            z, first = self.a(self.fc1(step), first)
+            found.append(y)
         return torch.stack(found)
 
 
@@ -260,6 +308,15 @@ LAYERS = [
     Row("`AdaptiveMaxPool2d`", _before(lambda: nn.AdaptiveMaxPool2d(2)), MAPS),
     Row("`ZeroPad2d`", _before(lambda: nn.ZeroPad2d((1, 0, 1, 0)), 50), MAPS),
     Row("`Flatten`", _before(nn.Identity, 32), MAPS, 9.0),
+    Row(
+        "`Unflatten`",
+        _chain(_linear(WIDE, 8), lambda: nn.Unflatten(1, (2, 4)), lambda: nn.Conv1d(2, 3, 2), snn.LIFCell),
+    ),
+    Row(
+        "`LConv2d` of Norse, over whole rasters",
+        lambda: snn.SequentialState(snn.LConv2d(1, 3, 3), snn.LIF()),
+        MAPS,
+    ),
     Row("`Dropout`, `Dropout1d`, `Dropout2d` in evaluation", _chain(_linear(), nn.Dropout, snn.LIFCell)),
     Row("`Identity`", _chain(_linear(), nn.Identity, snn.LIFCell)),
     Row("`ReLU`", _chain(_linear(), nn.ReLU, _linear(), snn.LIFCell)),
@@ -311,6 +368,8 @@ STRUCTURES = [
     Row("two inputs, two outputs", Two, [(WIDE,), (4,)]),
     Row("a loop over time", lambda: Loop(feedback=False)),
     Row("a loop over time with feedback", lambda: Loop(feedback=True)),
+    Row("a layer that hears another a step late", Late),
+    Row("an image shown at every step of the model's own", lambda: Shown(feedback=False), still=True),
     Row("steps of `norse.torch.functional`", Steps, time="inside"),
     Row("a first state of the model's own", Started),
     Row("two time steps", _chain(_linear(), snn.LIFCell, _linear(), lambda: snn.LIFCell(dt=0.002))),

@@ -88,7 +88,9 @@ def _rounded(staged: Staged) -> Outcome:
 
 def _refused(findings: Iterable[Finding]) -> Outcome:
     """The first finding in words: without its place, and without the name of the neurons, which the row says."""
-    told = re.sub(r"^neurons of family \w+", "these neurons", next(iter(findings)).message)
+    told = re.sub(r"^its neurons( \([^)]*\))?", "these neurons", next(iter(findings)).message)
+    told = re.sub(r"^(Norse|snnTorch|SpikingJelly) \w+(?=:| whose)", "these neurons", told)  # the row names them
+    told = told.replace("these neurons whose reset", "neurons whose reset")
     return Outcome(
         "no", re.sub(r"^\w+: NIR has no primitive for this kind", "NIR has no primitive for this kind", told)
     )
