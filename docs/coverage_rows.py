@@ -317,7 +317,10 @@ LAYERS = [
         lambda: snn.SequentialState(snn.LConv2d(1, 3, 3), snn.LIF()),
         MAPS,
     ),
-    Row("`Dropout`, `Dropout1d`, `Dropout2d` in evaluation", _chain(_linear(), nn.Dropout, snn.LIFCell)),
+    Row(
+        "`Dropout`, `Dropout1d`, `Dropout2d`, `Dropout3d`, `AlphaDropout`, `FeatureAlphaDropout` in evaluation",
+        _chain(_linear(), nn.Dropout, snn.LIFCell),
+    ),
     Row("`Identity`", _chain(_linear(), nn.Identity, snn.LIFCell)),
     Row("`ReLU`", _chain(_linear(), nn.ReLU, _linear(), snn.LIFCell)),
     Row("`ReLU6`, `Hardtanh`", _chain(_linear(), nn.ReLU6, _linear(), snn.LIFCell)),
