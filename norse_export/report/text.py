@@ -203,7 +203,9 @@ def _did(activity: ActivitySummary) -> list[str]:
     rows.append(("activation sparsity", short(activity.activation_sparsity)))
     for name, value in (activity.cycles or {}).items():
         parts: Any = value.items() if isinstance(value, Mapping) else [("", value)]
-        rows += [(f"{name} {part}".replace("_", " ").strip(), _figure(number)) for part, number in parts]
+        found = [(f"{name} {part}".replace("_", " ").strip(), _figure(number)) for part, number in parts]
+        known = {(told, str(figure)) for told, figure in rows}
+        rows += [row for row in found if row not in known]  # the machine counts some of them, too
     return table(("figure", "all samples"), rows, right=(1,))
 
 

@@ -338,6 +338,13 @@ def test_a_run_of_whole_numbers_shows_what_it_did_with_counts_in_full() -> None:
         assert row in rows
 
 
+@pytest.mark.parametrize(("counted", "shown"), [(56789, ["56789"]), (56788, ["56789", "56788"])])
+def test_what_the_machine_counts_too_is_shown_once_where_it_is_the_same(counted: int, shown: list[str]) -> None:
+    activity = replace(samples.ACTIVITY, cycles={"synaptic_operations": counted})
+    rows = [line.split() for line in text_of("run", replace(samples.RAN_WHOLE, activity=activity))]
+    assert [row[2] for row in rows if row[:2] == ["synaptic", "operations"]] == shown
+
+
 def test_the_table_of_prices_says_on_what_it_was_measured_and_what_was_composed() -> None:
     composed = replace(samples.WEIGHTS, name="0+1", layers=("0", "1"))
     cost = replace(
