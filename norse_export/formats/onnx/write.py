@@ -53,7 +53,7 @@ def numbers_digest(constants: Mapping[str, Array]) -> str:
     for name in sorted(constants):
         value = constants[name]
         digest.update(json.dumps([name, value.dtype.name, value.shape]).encode())
-        for piece in _pieces(value):
+        for piece in pieces(value):
             digest.update(piece)
     return digest.hexdigest()
 
@@ -67,12 +67,12 @@ def _write_data(path: Path, constants: Mapping[str, Array]) -> dict[str, tuple[i
                 continue
             file.write(bytes(-file.tell() % _ALIGNMENT))
             places[name] = (file.tell(), value.nbytes)
-            for piece in _pieces(value):
+            for piece in pieces(value):
                 file.write(piece)
     return places
 
 
-def _pieces(value: Array) -> Iterator[memoryview]:
+def pieces(value: Array) -> Iterator[memoryview]:
     """The numbers in C order, little-endian, without a copy of the whole."""
     flat = np.ascontiguousarray(value).reshape(-1)
     for start in range(0, flat.size, _CHUNK):
