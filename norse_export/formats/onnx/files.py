@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from norse_export.ir.fixed import Population
 from norse_export.ir.graph import Graph
+from norse_export.ir.stages import Neuron
 
 from .document import computed, described, is_fixed
 from .float_step import float_step
@@ -41,7 +43,9 @@ def models_of(graph: Graph[Any], *, opset: int) -> tuple[StepGraph, dict[str, Mo
         step = float_step(graph, opset=opset)
     document, others = described(graph, step.tensors)
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
-    about = {f"about.{_text(key)}": _text(value) for key, value in graph.metadata.items()}
+    dts = {node.dt for node in graph.nodes.values() if isinstance(node, Neuron | Population)}
+    common = {"dt": repr(dts.pop())} if len(dts) == 1 else {}
+    about = common | {f"about.{_text(key)}": _text(value) for key, value in graph.metadata.items()}
     whole = scan_model(step, {"form": "scan", GRAPH_KEY: text, **about})
     return step, {
         SCAN: replace(whole, constants={**whole.constants, **others}),

@@ -123,6 +123,7 @@ def test_every_name_is_the_users(tmp_path: Path) -> None:
     assert float(notes["norse_export.tau_mem"]) == pytest.approx(1e-2)
     assert notes["norse_export.dt"] == "0.001"
     told = {one.key: one.value for one in model.metadata_props}
+    assert told["norse_export.dt"] == "0.001"
     assert told["norse_export.about.source"] == "a test"
     assert told["norse_export.initial.net.lif.v"] == "0.0"
 

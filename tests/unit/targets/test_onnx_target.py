@@ -210,7 +210,8 @@ def test_the_loop_of_the_page_runs_and_gives_what_the_scan_gives(
     OnnxTarget().emit(graph, tmp_path / "model.onnx")
     monkeypatch.chdir(tmp_path)
     step, _ = models_of(graph, opset=18)
-    names: dict[str, Any] = {"batch": 3, "raster": frames["input"].astype(step.inputs["input"].dtype)}
+    rasters = {name: values.astype(step.inputs[name].dtype) for name, values in frames.items()}
+    names: dict[str, Any] = {"batch": 3, "steps": 25, "rasters": rasters}
     exec(block, names)  # noqa: S102
     assert any(spikes.any() for spikes in expected.spikes.values())
     for name, values in expected.outputs.items():
