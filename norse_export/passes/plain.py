@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from norse_export.ir.stages import Neuron
 from norse_export.passes.linear import with_rows_scaled
-from norse_export.passes.lowered import Lowered, Projection
+from norse_export.passes.lowered import ELSEWHERE, Lowered, Projection
 from norse_export.passes.synapse_first import is_membrane_first, synapse_first
 from norse_export.program.forms import Form, form_of
 
@@ -209,10 +209,6 @@ def _below_threshold(values: Values) -> bool:
 
 
 # What to do with neurons that a chip does not have.
-ELSEWHERE = (
-    "export to another target (norse-export check tells which take the model), or run the saved model itself"
-    " (norse-export run, parity)"
-)
 _INSTEAD = {  # neurons of a framework without dt that have a plain form on every chip
     "snnTorch": "Leaky with reset_mechanism='zero'",
     "SpikingJelly": "IFNode, LIFNode or ParametricLIFNode with a v_reset",
