@@ -51,6 +51,7 @@ def returned(recording: Recording, result: Any, *, stateful: bool) -> Returned |
     (sent,), state = split_result(result)
     beside = result[0][1:] if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], tuple) else None
     alone = all(_of_population(recording, tensor) for tensor in tensors_in(beside))  # ((raster, state), states)
+    alone = alone and not any(_is_sent(recording, one) for one in beside or ())  # ((spikes, readout), states)
     short = not isinstance(result, tuple) or len(result) <= 2  # of three, no one can tell what goes into the next step
     if isinstance(sent, torch.Tensor) and alone and short and _is_state(recording, state, sent, stateful=stateful):
         return Returned({"": sent}, state)
@@ -90,6 +91,12 @@ def _is_state(recording: Recording, state: Any, output: Any, *, stateful: bool) 
     if all((value := recording.value(tensor)) is None or read_of(recording, value) for tensor in traced):
         return True
     return stateful
+
+
+def _is_sent(recording: Recording, one: Any) -> bool:
+    """Whether it is what a layer sends, though it may be a state, too: the potential of Norse's LI is its output."""
+    value = recording.value(one) if isinstance(one, torch.Tensor) else None
+    return value is not None and value.node is not None and not value.state_of
 
 
 def _of_population(recording: Recording, tensor: torch.Tensor) -> bool:

@@ -132,6 +132,36 @@ def test_several_outputs_beside_the_state_are_equal(name: str) -> None:
     assert np.array_equal(traced.reference.outputs[spiking] != 0, traced.reference.spikes["cell"])
 
 
+class SpikesAndReadout(nn.Module):
+    """One step: spikes, and the potential of a readout, which is a state of it, too; they are given in two orders."""
+
+    def __init__(self, give: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.layer, self.cell, self.readout, self.leaky = nn.Linear(8, 6), snn.LIFCell(), nn.Linear(6, 3), snn.LICell()
+        self.give = give
+
+    def forward(self, x: torch.Tensor, state: Any = None) -> Any:
+        before, leaking = (None, None) if state is None else state
+        z, before = self.cell(self.layer(x), before)
+        v, leaking = self.leaky(self.readout(z), leaking)
+        return self.give(z, v), (before, leaking)
+
+
+@pytest.mark.parametrize(
+    ("give", "shapes"),
+    [
+        (lambda z, v: (z, v), [6, 3]),
+        (lambda z, v: (v, z), [3, 6]),
+        (lambda z, v: (z, v, v), [6, 3, 3]),
+        (lambda z, v: (v, v), [3, 3]),
+    ],
+)
+def test_a_readout_beside_the_spikes_is_an_output_though_it_is_a_state(give: Any, shapes: list[int]) -> None:
+    traced = same(on_grid(seeded(SpikesAndReadout(give), gain=4.0)), X, exact=True)
+    assert [values.shape[2] for values in traced.reference.outputs.values()] == shapes
+    assert all(values.any() for values in traced.reference.outputs.values())
+
+
 def test_hidden_layers_are_outputs() -> None:
     layers = nn.Linear(8, 6), snn.LIFCell(), nn.Linear(6, 3), snn.LICell()
     model = on_grid(seeded(snn.SequentialState(*layers, return_hidden=True), gain=4.0))
