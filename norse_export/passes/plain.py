@@ -210,7 +210,7 @@ def _below_threshold(values: Values) -> bool:
 
 # What to do with neurons that a chip does not have.
 _INSTEAD = {  # neurons of a framework without dt that have a plain form on every chip
-    "snnTorch": "Leaky with reset_mechanism='zero'",
+    "snnTorch": "Leaky or Synaptic with reset_mechanism='zero' and reset_delay=False",
     "SpikingJelly": "IFNode, LIFNode or ParametricLIFNode with a v_reset",
 }
 _BY_SUBTRACTION = "a reset by subtraction"

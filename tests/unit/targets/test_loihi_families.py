@@ -116,7 +116,7 @@ def test_what_netx_does_not_make_is_refused_by_name_and_with_its_reason(name: st
     [
         ("", "use LIF, LIFBox or IAF, and LI or LIBox as readouts; or export"),
         ("Norse LSNN", "use LIF, LIFBox or IAF, and LI or LIBox as readouts; or export"),
-        ("snnTorch Leaky", "use Leaky with reset_mechanism='zero'; or export"),
+        ("snnTorch Leaky", "use Leaky or Synaptic with reset_mechanism='zero' and reset_delay=False; or export"),
         ("SpikingJelly IFNode", "use IFNode, LIFNode or ParametricLIFNode with a v_reset; or export"),
     ],
 )
