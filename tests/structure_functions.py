@@ -131,9 +131,7 @@ FUNCTIONS: dict[str, Structure] = {
     ),
     "view as channels": Structure(on_maps(lambda m, h: h.flatten(1).view(-1, 6, 2, 4)), maps),
     "unflatten": Structure(on_maps(lambda m, h: h.flatten(1).unflatten(1, (3, 16))), maps),
-    "nn.Unflatten": Structure(
-        on_maps(lambda m, h: m.un(h.flatten(1)), un=lambda: nn.Unflatten(1, (3, 16))), maps, ("module", "Unflatten")
-    ),
+    "nn.Unflatten": Structure(on_maps(lambda m, h: m.un(h.flatten(1)), un=lambda: nn.Unflatten(1, (3, 16))), maps),
     "squeeze": Structure(on_maps(lambda m, h: F.max_pool2d(h, 4).squeeze(-1).squeeze(-1)), maps),
     "squeeze of all": Structure(on_maps(lambda m, h: F.max_pool2d(h, 4).squeeze()), maps),
     "unsqueeze": Structure(on_maps(lambda m, h: h.flatten(1).unsqueeze(1)), maps),
