@@ -13,6 +13,7 @@ from norse_export.ir.layers import Input, Output
 from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
+MEMBRANE = ".membrane"  # behind the name of a population, that of the one that sends its membrane
 _BN_FIX = "let the batch normalisation be the only one that takes the layer's output"
 
 
@@ -126,7 +127,7 @@ class Builder:
 
         Where the spikes are not heard, it takes the place of that one.
         """
-        made = self.add(self.unique(f"{path}.membrane"), make, 1, source)
+        made = self.add(self.unique(f"{path}{MEMBRANE}"), make, 1, source)
         if made.node is not None and not made.silent:
             self.membranes[path] = made.node
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch.nn.modules import module as torch_module
@@ -144,3 +146,17 @@ def check_state(recording: Recording, name: str, given: Any, path: str, module: 
         recording.builder.refuse("initial_state", path, message, fix)
         return False
     return True
+
+
+@contextmanager
+def explained(recording: Recording, module: Any, path: str) -> Iterator[None]:
+    """Where a population raises, and its framework does not say why, say so by name."""
+    try:
+        yield
+    except Exception:
+        home = recording.tables.home(module)
+        if home is not None and (error := home.problem(module, path)) is not None:
+            recording.builder.note(error)
+        elif type(module) not in recording.tables.rules and type(module).__name__ in WHY:
+            refused_call(recording, module, path, None, None)
+        raise

@@ -16,7 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from norse_export.frontend.builder import Value
-from norse_export.frontend.call_checks import WHY, check_state, has_hooks, known_base, other_place, refused_call
+from norse_export.frontend.call_checks import check_state, explained, has_hooks, known_base, other_place, refused_call
 from norse_export.frontend.encoders import encode, is_encoder
 from norse_export.frontend.frameworks import norse
 from norse_export.frontend.frameworks.step_functions import StepCall, watched
@@ -93,7 +93,7 @@ def recording_modules(recording: Recording) -> Iterator[None]:
             if type(module) in recording.tables.rules or _is_closed(module, recording):
                 x = next((t for t in (*args, *kwargs.values()) if isinstance(t, torch.Tensor)), None)
                 home = recording.tables.home(module)
-                with recording.pause(), _explained(recording, module, path):
+                with recording.pause(), explained(recording, module, path):
                     given = None if home is None else home.given(module, args, kwargs, x)
                     result = original(module, *args, **kwargs)
                     outcome = _two(result) if home is None else home.outcome(module, result)
@@ -120,20 +120,6 @@ def _running(recording: Recording, path: str) -> Iterator[None]:
         raise
     finally:
         recording.stack.pop()
-
-
-@contextmanager
-def _explained(recording: Recording, module: Any, path: str) -> Iterator[None]:
-    """Where a population raises, and its framework does not say why, say so by name."""
-    try:
-        yield
-    except Exception:
-        home = recording.tables.home(module)
-        if home is not None and (error := home.problem(module, path)) is not None:
-            recording.builder.note(error)
-        elif type(module) not in recording.tables.rules and type(module).__name__ in WHY:
-            refused_call(recording, module, path, None, None)
-        raise
 
 
 def _is_closed(module: Any, recording: Recording) -> bool:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from norse_export.errors import ExportError, UnsupportedError, UsageError
-from norse_export.frontend.builder import is_place_of
+from norse_export.frontend.builder import MEMBRANE, is_place_of
 from norse_export.frontend.encoders import final_state, is_encoder
 from norse_export.frontend.example import STATES
 from norse_export.frontend.frameworks import norse
@@ -96,22 +96,6 @@ def no_state(model: torch.nn.Module, inputs: int) -> tuple[None, ...]:
     return tuple(None for p in named if p.default is p.empty)
 
 
-def in_loops(calls: Sequence[str], length: int) -> tuple[tuple[str, ...], ...]:
-    """Functions by the loops over time that call them: in each loop of `length` steps all of them once a step.
-
-    length 1: the model takes one step a call, and calls all of them in each.
-    """
-    if length == 1:
-        return (tuple(dict.fromkeys(calls)),)
-    loops, left = list[tuple[str, ...]](), tuple(calls)
-    while left:
-        names = tuple(dict.fromkeys(left))
-        count = next((n for n in range(1, len(names) + 1) if left[: n * length] == names[:n] * length), len(names))
-        loops.append(names[:count])
-        left = left[count * length :]
-    return tuple(loops)
-
-
 def reference_run(
     model: torch.nn.Module,
     rasters: tuple[torch.Tensor, ...],
@@ -131,61 +115,73 @@ def reference_run(
         UnsupportedError: the model does something else than the graph at some step.
         UsageError: the model raises, or computes NaN or infinity.
     """
-    table = tables()
-    seen = {
-        name or type(module).__name__: (module, _Seen(table.whole(module), table.homes[type(module)]))
-        for name, module in model.named_modules()
-        if table.is_population(module)
-    }
-    encoders = {name or type(module).__name__: module for name, module in model.named_modules() if is_encoder(module)}
-    seen |= {
-        name: (module, _Seen(True, norse.FRAMEWORK, encoder=True))
-        for name, module in encoders.items()
-        if name in graph.nodes
-    }
     called = {name: _Seen(False, norse.FRAMEWORK) for loop in steps for name in loop}
-    length = int(extent[0] if extent else rasters[0].shape[0])
-    order = itertools.chain.from_iterable(loop * length for loop in steps)
+    records, hooks = _hooked(model, graph, frozenset(called))
+    rasters = tuple(raster.to(getattr(torch, model_dtype(graph))) for raster in rasters)
+    extent = tuple(extent or rasters[0].shape[:2])
+    order = itertools.chain.from_iterable(loop * int(extent[0]) for loop in steps)
 
     def end(_: StepCall, result: Any) -> None:
         if result is not None and (name := next(order, None)) is not None:
             called[name](None, None, result)
 
-    neurons = [name for name, node in graph.nodes.items() if isinstance(node, NeuronModel) and name not in called]
-    places = {name: _places(neurons, name, record) for name, (_, record) in seen.items()}
-    hooks = [module.register_forward_hook(places[name], with_kwargs=True) for name, (module, _) in seen.items()]
-    rasters = tuple(raster.to(getattr(torch, model_dtype(graph))) for raster in rasters)
-    extent = tuple(extent or rasters[0].shape[:2])
     names = [name for name, node in graph.nodes.items() if isinstance(node, Output)]
     try:
         seeing = watched(lambda _: None, end) if called else nullcontext()  # every call of the model is slower inside
         with torch.no_grad(), hidden_states(model), seeing:
-            sent_outputs = _run(model, rasters, time, len(names))
+            outputs = dict(zip(names, _run(model, rasters, time, len(names)), strict=True))
     finally:
         for hook in hooks:
             hook.remove()
-    spikes, final = {}, {}
-    records = {name: record for at in places.values() for name, record in at.records.items()} | called
-    records |= {name: records[of] for name in graph.nodes if (of := name.removesuffix(".membrane")) in records}
-    for name in graph.order:
-        node = graph.nodes[name]
-        if name not in records:
-            continue
-        sent = records[name].joined(name, (*extent, *node.output_shape))
-        if isinstance(node, NeuronModel) and node.spikes:
-            spikes[name] = sent != 0
-        state = records[name].state
-        shape = (extent[1], *node.output_shape)
-        final[name] = {key: np.array(np.broadcast_to(value, shape)) for key, value in state.items()}
-    outputs = dict(zip(names, sent_outputs, strict=True)) | {name: _array(raster) for name, raster in read.items()}
+    records |= called
+    spikes, final = _recorded(graph, records, extent)
+    outputs |= {name: _array(raster) for name, raster in read.items()}
     for name, output in outputs.items():
         _check_shape(name, output.shape, (*extent, *graph.nodes[name].output_shape))
-        _check_finite(name, output)
-    for name, variables in final.items():
-        for values in variables.values():
-            _check_finite(name, values)
+    for name, values in (*outputs.items(), *((name, one) for name, held in final.items() for one in held.values())):
+        _check_finite(name, values)
     ran_by = describe(rasters[0], extent[1], {record.home for record in records.values()})
     return Run(spikes=spikes, outputs=outputs, ran_by=ran_by, final_state=final)
+
+
+def _hooked(
+    model: torch.nn.Module, graph: Graph[ContinuousNode], called: frozenset[str]
+) -> tuple[dict[str, _Seen], list[Any]]:
+    """Records of the populations that are modules of the model, by name, and the hooks that fill them.
+
+    called: those that are functions.
+    """
+    table, records, hooks = tables(), dict[str, _Seen](), list[Any]()
+    neurons = [name for name, node in graph.nodes.items() if isinstance(node, NeuronModel) and name not in called]
+    for path, module in model.named_modules():
+        name = path or type(module).__name__
+        if is_encoder(module) and name in graph.nodes:
+            record = _Seen(True, norse.FRAMEWORK, encoder=True)
+        elif table.is_population(module):
+            record = _Seen(table.whole(module), table.homes[type(module)])
+        else:
+            continue
+        places = _places(neurons, name, record)
+        hooks.append(module.register_forward_hook(places, with_kwargs=True))
+        records |= places.records
+    return records, hooks
+
+
+def _recorded(
+    graph: Graph[ContinuousNode], records: Mapping[str, _Seen], extent: tuple[int, ...]
+) -> tuple[dict[str, Array], dict[str, dict[str, Array]]]:
+    """Spikes and final states of the populations of a graph; one that sends a membrane was recorded with its spikes."""
+    spikes, final = dict[str, Array](), dict[str, dict[str, Array]]()
+    for name in graph.order:
+        node, record = graph.nodes[name], records.get(name, records.get(name.removesuffix(MEMBRANE)))
+        if record is None or not isinstance(node, NeuronModel):
+            continue
+        sent = record.joined(name, (*extent, *node.output_shape))
+        if node.spikes:
+            spikes[name] = sent != 0
+        shape = (extent[1], *node.output_shape)
+        final[name] = {key: np.array(np.broadcast_to(value, shape)) for key, value in record.state.items()}
+    return spikes, final
 
 
 def describe(raster: torch.Tensor, samples: int | None = None, frameworks: Collection[Framework] = ()) -> str:

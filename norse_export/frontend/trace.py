@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from norse_export.errors import UnsupportedError, UsageError
 from norse_export.frontend.encoders import Encoded, is_encoder, replaced, showing
 from norse_export.frontend.example import as_rasters, check_inputs, check_model, model_float
+from norse_export.frontend.frameworks.step_functions import in_loops
 from norse_export.frontend.recorded_model import OVER_TIME, read_outputs, record
-from norse_export.frontend.reference import in_loops, reference_run
+from norse_export.frontend.reference import reference_run
 from norse_export.frontend.time_axis import find_time
 from norse_export.frontend.undisturbed import Snapshot, undisturbed
 from norse_export.ir.doubts import IMAGES, READOUTS
@@ -77,10 +78,7 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto", encoders: Enco
     rasters = as_rasters(example_input, model_float(model))
     check_inputs(model, len(rasters))
     chosen = find_time(model, rasters) if time == "auto" else time
-    if chosen not in ("outside", "inside"):
-        raise UsageError(f"time={time!r}", where="time", fix="use 'auto', 'outside' or 'inside'")
-    if encoders not in ("inside", "boundary"):
-        raise UsageError(f"encoders={encoders!r}", where="encoders", fix="use 'inside' or 'boundary'")
+    _check_words(chosen, encoders)
     with torch.no_grad(), undisturbed(model) as before:
         graph, steady = record(model, rasters, chosen, before.weights, encoders=encoders == "inside")
         encoded = steady.recording.encoded
@@ -94,6 +92,13 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto", encoders: Enco
         _check_unchanged(before)
     inputs = {name: raster.contiguous().numpy() for name, raster in given.items()}
     return Traced(graph, inputs, reference, chosen, steps, rasters, encoded, tuple(steady.recording.images))
+
+
+def _check_words(time: str, encoders: str) -> None:
+    if time not in ("outside", "inside"):
+        raise UsageError(f"time={time!r}", where="time", fix="use 'auto', 'outside' or 'inside'")
+    if encoders not in ("inside", "boundary"):
+        raise UsageError(f"encoders={encoders!r}", where="encoders", fix="use 'inside' or 'boundary'")
 
 
 def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -> Run:

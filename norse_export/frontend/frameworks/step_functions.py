@@ -8,7 +8,7 @@ itself (its modules, one step from another) belong to what called them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -120,3 +120,19 @@ def _from_norse(frame: FrameType) -> bool:
     caller = frame.f_back
     home = "" if caller is None else str(caller.f_globals.get("__name__", ""))
     return home.startswith(_OWN) and home != _LIFT
+
+
+def in_loops(calls: Sequence[str], length: int) -> tuple[tuple[str, ...], ...]:
+    """Functions by the loops over time that call them: in each loop of `length` steps all of them once a step.
+
+    length 1: the model takes one step a call, and calls all of them in each.
+    """
+    if length == 1:
+        return (tuple(dict.fromkeys(calls)),)
+    loops, left = list[tuple[str, ...]](), tuple(calls)
+    while left:
+        names = tuple(dict.fromkeys(left))
+        count = next((n for n in range(1, len(names) + 1) if left[: n * length] == names[:n] * length), len(names))
+        loops.append(names[:count])
+        left = left[count * length :]
+    return tuple(loops)

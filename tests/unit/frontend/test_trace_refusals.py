@@ -151,7 +151,7 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Tanh": (nn.Tanh(), (6,)),
     "Softmax": (nn.Softmax(1), (6,)),
     "LayerNorm": (nn.LayerNorm(6), (6,)),
-    "Embedding": (nn.Unflatten(1, (2, 3)), (6,)),
+    "PReLU": (nn.PReLU(), (6,)),
     "Conv3d": (nn.Conv3d(1, 1, 1), (1, 2, 2, 2)),
     "ConvTranspose2d": (nn.ConvTranspose2d(1, 1, 1), (1, 2, 2)),
     "MaxPool1d": (nn.MaxPool1d(2), (2, 4)),
