@@ -68,7 +68,8 @@ def takers(model: Model, known: Mapping[str, bool], integers: IntegerChoice, lim
     others = {name: target for name, target in registry.chosen(("all",)).items() if name not in known}
     if all(known.values()) or (others and _parameters(model) > _LARGE):
         return None
-    fits = {**known, **{name: fitting(model, name, target, integers, limits).fits for name, target in others.items()}}
+    quick = replace(integers, search=False)  # other scales change no more than how many weights become 0
+    fits = {**known, **{name: fitting(model, name, target, quick, limits).fits for name, target in others.items()}}
     return tuple(name for name in registry.names() if fits.get(name))
 
 
