@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+OURS = [Path(__file__).parents[1] / name for name in ("conftest.py", "parsing.py")]
 SKIP = "import pytest\n\ndef test_reads():\n    pytest.skip('{}')\n"
 FIXTURE = "def test_reads(shared):\n    assert shared.is_dir()\n"
 MISSING = {
@@ -25,7 +25,8 @@ def run(
     folder: Path, tests: dict[str, str], *options: str, shared: str | None = None, required: bool = False
 ) -> tuple[int, str]:
     """Run tests, given by file name, with our conftest; exit code and output."""
-    shutil.copy(CONFTEST, folder / "conftest.py")
+    for path in OURS:
+        shutil.copy(path, folder)
     for name, source in tests.items():
         (folder / name).write_text(source)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("NORSE_EXPORT_", "PYTEST_"))}
