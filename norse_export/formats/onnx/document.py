@@ -28,7 +28,7 @@ from norse_export.program.forms import form_of
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
-FORMAT = 1
+FORMAT = 2
 _MAX_TOLD = 4096  # numbers of a tensor in the description
 _TOLD = ("float64", "float32", "int64", "int32", "int16", "int8")
 _SUFFIX = {"parameters": "", "initial_state": ".initial"}
