@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from norse_export.errors import InputFileError, UsageError
+from norse_export.errors import ExportError, InputFileError, UnsupportedError, UsageError
 from norse_export.files.child import Parsed, parse_in_child
 from norse_export.files.digest import file_digest
 from norse_export.pipeline.choices import SAVE, InputChoice, LoadChoice
@@ -18,6 +18,9 @@ from norse_export.pipeline.model import Model, Rasters, Truth, framework_truth
 from norse_export.pipeline.rasters import random_raster, read_rasters
 from norse_export.pipeline.time_step import with_steps
 from norse_export.pipeline.tracing import trace
+
+if TYPE_CHECKING:
+    from norse_export.frontend.trace import Traced
 
 
 def load_torch_file(file: BinaryIO, name: str, choice: LoadChoice, inputs: InputChoice) -> Model:
@@ -36,7 +39,7 @@ def load_torch_file(file: BinaryIO, name: str, choice: LoadChoice, inputs: Input
     from norse_export.frontend.trace import rerun
 
     with _of_the_shape(choice):
-        traced = trace(module, raster, time=choice.time, encoders="boundary")  # rasters are of spikes here
+        traced = _traced(module, raster, choice)
     graph, changes = with_steps(traced.graph, choice.steps)
 
     def truth(rasters: Rasters) -> Truth:
@@ -70,6 +73,20 @@ def _of_the_shape(choice: LoadChoice) -> Iterator[None]:
         given = ",".join(map(str, choice.input_shape))
         fix = f"check --input-shape {given} (one sample of one step, without time and batch), or give --time"
         raise UsageError.of([replace(first, fix=fix), *others]) from None
+
+
+def _traced(module: Any, raster: NDArray[Any], choice: LoadChoice) -> Traced:
+    """The trace of a module; of one that shows an image at every step by itself, that of the raster's first step."""
+    try:
+        return trace(module, raster, time=choice.time, encoders="boundary")  # rasters are of spikes here
+    except (UnsupportedError, UsageError) as error:
+        try:
+            traced = trace(module, raster[0], time=choice.time, encoders="boundary")
+        except ExportError:
+            raise error from None
+        if not traced.images:
+            raise
+        return traced
 
 
 def _module(parsed: Parsed, name: str, choice: LoadChoice) -> Any:

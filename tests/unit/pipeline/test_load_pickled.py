@@ -90,6 +90,7 @@ def test_the_truth_of_a_pickled_module_is_the_module_itself(tmp_path: Path) -> N
 
 FACTORY = """
 import norse.torch as snn
+import torch
 from torch import nn
 
 def build():
@@ -110,6 +111,18 @@ class Late(Counting):
         self.calls += 1
         z, state = self.cell(self.layer(x), state)
         return (z + z if self.calls > 60 else z), state
+
+class Shown(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.cell = nn.Linear(5, 6), snn.LIFCell()
+
+    def forward(self, x):
+        state, sent = None, []
+        for _ in range(12):
+            z, state = self.cell(self.layer(x), state)
+            sent.append(z)
+        return torch.stack(sent)
 """
 
 
@@ -151,6 +164,21 @@ def test_a_model_that_acts_differently_after_the_example_is_taken(factory: Path)
     torch.save({"layer.weight": torch.full((6, 5), 0.5), "layer.bias": torch.zeros(6)}, factory / "weights.pt")
     found = loaded(factory / "weights.pt", InputChoice(random_steps=20), factory="nets_under_test:Late")
     assert found.graph.nodes["cell"].output_shape == (6,)
+
+
+def test_a_model_that_shows_an_image_takes_rasters_of_any_kind(factory: Path) -> None:
+    """Of one image at each of its steps the truth is the model itself, of others its traced graph."""
+    torch.save({"layer.weight": torch.full((6, 5), 0.5), "layer.bias": torch.zeros(6)}, factory / "weights.pt")
+    found = loaded(factory / "weights.pt", InputChoice(random_steps=20, rate=0.5), factory="nets_under_test:Shown")
+    assert found.graph.metadata["images"] == '["input"]'
+    image = np.repeat(spikes(1, 3, 5, rate=0.7).numpy(), 12, 0)
+    own, changing = found.truth({"input": image}).run, found.truth({"input": spikes(9, 2, 5, rate=0.7).numpy()}).run
+    assert own.spikes["cell"].shape == (12, 3, 6)
+    assert changing.spikes["cell"].shape == (9, 2, 6)
+    assert own.spikes["cell"].any()
+    assert changing.spikes["cell"].any()
+    assert "on the traced graph" in changing.ran_by
+    assert "on the traced graph" not in own.ran_by
 
 
 def test_a_state_dict_alone_asks_for_a_factory(tmp_path: Path) -> None:
