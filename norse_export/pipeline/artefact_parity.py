@@ -71,12 +71,14 @@ def compare_artefact(a: Path, b: Path, inputs: InputChoice, loading: LoadChoice)
 
 
 def _two(first: Held, second: Held, inputs: InputChoice, loading: LoadChoice) -> ArtefactParity:
-    """Two artefacts: of one target or the same integers bit for bit; else spikes and outputs, each at its own time."""
+    """Two artefacts: of one target and form, or of the same integers, bit for bit; else spikes and outputs in their time."""
     given, summary, labels = choose_rasters(first, inputs, loading.limits)
     rasters = checked_inputs(second.graph, given)
-    if first.target.name == second.target.name or _same_integers(first, second):
-        runs = [one.run(given, states=True) for one in (first, second)]
-        return ArtefactParity(compare(*runs, rung=3, labels=labels), summary)
+    same = first.target.name == second.target.name and first.floats == second.floats
+    if same or _same_integers(first, second):
+        one, two = (held.run(given, states=True) for held in (first, second))
+        _require_same_layers(one, two, second)
+        return ArtefactParity(compare(one, two, rung=3, labels=labels), summary)
     late = max(first.skew.values(), default=0)
     reference, other = _in_time(first.run(given), first.skew, late), _cut(second.run(rasters), late)
     _require_same_layers(reference, other, second)

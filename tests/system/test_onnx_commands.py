@@ -69,6 +69,15 @@ def test_whole_numbers_are_those_of_sim_bit_for_bit(here: Callable[..., Any], ar
     assert "(rung 3)" in done.out
 
 
+def test_floats_and_whole_numbers_of_onnx_have_a_price_against_each_other(
+    here: Callable[..., Any], artefacts: Path, digits: Path
+) -> None:
+    done = here("parity", artefacts / "floats", artefacts / "whole", "--inputs", digits)
+    assert "the price of integers" in done.out
+    assert "(rung 2)" in done.out
+    assert done.code == 1
+
+
 def test_a_trace_is_compared_with_what_it_was_recorded_from(
     here: Callable[..., Any], artefacts: Path, digits: Path
 ) -> None:
