@@ -10,10 +10,12 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-bulk test-battery test-slow test-vendor coverage lint format bench docs clean
 
+# Tests compare with the NIR importer of sinabs, which comes without samna: that installs more of itself where it is imported.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,norse,onnx,snntorch,spikingjelly]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps sinabs pbr
 	touch $@
 
 demo: $(STAMP)  ## export the trained digits network to NIR, and prove the file equal on real test images
