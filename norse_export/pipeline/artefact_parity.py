@@ -71,7 +71,7 @@ def compare_artefact(a: Path, b: Path, inputs: InputChoice, loading: LoadChoice)
 
 
 def _two(first: Held, second: Held, inputs: InputChoice, loading: LoadChoice) -> ArtefactParity:
-    """Two artefacts: of one target and form, or one network, bit for bit; else spikes and outputs, each at its own time."""
+    """Two artefacts: of one form, or one network, bit for bit; else spikes and outputs, each at its own time."""
     given, summary, labels = choose_rasters(first, inputs, loading.limits)
     rasters = checked_inputs(second.graph, given)
     same = first.target.name == second.target.name and first.floats == second.floats
