@@ -222,7 +222,9 @@ presentation = _all(
     ]
 )
 
-force = click.option("--force", is_flag=True, help="Replace what stands under the output's name.")
+force = click.option(
+    "--force", is_flag=True, help="Replace a file, or a folder of an earlier export, under the output's name."
+)
 
 
 def targets(*, required: bool, text: str) -> Decorator[Any]:

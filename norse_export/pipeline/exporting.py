@@ -230,6 +230,7 @@ def _export_one(order: _Order, target: Target, path: Path) -> TargetExport:
                 if order.chosen is not None:
                     _prove(target, staged, order.chosen, order.vendor, temporary, found)
                 digesting.start(temporary)
+                require_replaceable(path, target)  # again: something may have been put there meanwhile
             artefact = digesting.artefact(path)
     except UnsupportedError as raised:
         error = naming_takers(raised, order.model, target, order.integers, order.limits)

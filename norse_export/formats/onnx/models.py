@@ -121,8 +121,16 @@ def _infos(signals: Mapping[str, Signal], *leading: str) -> list[ValueInfoProto]
     ]
 
 
+def _thin(value: Array) -> Array:
+    """Values for each neuron, with one along every axis on which they are alike: [C, 1, 1] of channels; [] of one."""
+    for axis in range(value.ndim):
+        first = value.take([0], axis)
+        value = first if np.array_equal(value, np.broadcast_to(first, value.shape)) else value
+    return few(value)
+
+
 def _model(graph: GraphProto, step: StepGraph, metadata: Mapping[str, str]) -> ModelProto:
-    units = {f"unit.{name}": json.dumps(few(value).tolist()) for name, value in step.units.items()}
+    units = {f"unit.{name}": json.dumps(_thin(value).tolist()) for name, value in step.units.items()}
     ranges = {f"range.{name}": json.dumps(value) for name, value in step.ranges.items()}
     model = helper.make_model(
         graph,

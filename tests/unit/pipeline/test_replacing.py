@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import norse.torch as snn
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import norse_export
 from norse_export.errors import OutputError
 from norse_export.pipeline import IntegerChoice
+from norse_export.targets.onnx import OnnxTarget
 
 FOLDERS = (("onnx", None), ("loihi", None), ("spinnaker", None), ("spinnaker", "spinnaker2"))
 
@@ -44,6 +46,7 @@ def test_an_artefact_is_replaced_by_another_of_its_target(
     first = {path.name: path.read_bytes() for path in out.iterdir()}
     (out / "report.json").write_text("old") if (out / "report.json").exists() else None
     (out / "__pycache__").mkdir()
+    (out / "__pycache__" / "deploy.pyc").write_bytes(b"")
     exported(model, target, chip, out, force=True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == first
 
@@ -57,6 +60,42 @@ def test_what_a_user_put_into_an_artefact_is_not_deleted(model: Path, tmp_path: 
             norse_export.export(model, "onnx", out=out, force=force)
         assert "--force" not in raised.value.findings[0].fix
     assert (out / "chip.npz").read_text() == "measured"
+
+
+def test_only_what_python_compiled_is_taken_for_that(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    exported(model, "onnx", None, out)
+    (out / "__pycache__").mkdir()
+    (out / "__pycache__" / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="'__pycache__', which is no file"):
+        norse_export.export(model, "onnx", out=out, force=True)
+
+
+def test_what_is_put_there_while_an_export_runs_is_not_deleted(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, emit = tmp_path / "out", OnnxTarget.emit
+    exported(model, "onnx", None, out)
+
+    def late(self: OnnxTarget, graph: Any, path: Path) -> None:
+        emit(self, graph, path)
+        (out / "late.txt").write_text("mine")
+
+    monkeypatch.setattr(OnnxTarget, "emit", late)
+    result = norse_export.export(model, "onnx", out=out, force=True)
+    assert isinstance(result.error, OutputError)
+    assert (out / "late.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_target_that_does_not_say_which_files_are_its_own_replaces_none(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    exported(model, "onnx", None, out)
+    monkeypatch.delattr(OnnxTarget, "files")
+    with pytest.raises(OutputError, match="nobody knows which files are those of onnx"):
+        norse_export.export(model, "onnx", out=out, force=True)
 
 
 @pytest.mark.parametrize("entry", ["thesis.txt", "model.onnx"])
