@@ -304,3 +304,42 @@ def test_a_class_may_be_called_as_any_function_is(title: str, tmp_path: Path) ->
     assert expected.spikes[some].any()
     np.testing.assert_array_equal(expected.outputs["of it"], done.outputs["of it"])
     np.testing.assert_array_equal(expected.spikes[some], done.spikes[some])
+
+
+@pytest.mark.parametrize(
+    ("unit", "told"),
+    [
+        (np.float64(0.25), 0.25),
+        (np.array([0.5, 0.125])[:, None], [[0.5], [0.125]]),
+        (np.arange(1, 7).reshape(2, 3) / 8, (np.arange(1, 7).reshape(2, 3) / 8).tolist()),
+    ],
+)
+def test_what_a_whole_number_stands_for_is_told_in_as_few_numbers_as_there_are(
+    unit: Any, told: Any, tmp_path: Path
+) -> None:
+    """And the least and largest number of a raster; a graph with them comes back."""
+    found = random_fixed_net(600_003, steps=5, samples=2)
+    name, node = next(
+        (name, node) for name, node in found.graph.nodes.items() if isinstance(node, Population) and node.spikes
+    )
+    shape = (2, 3)
+    dense = DenseSynapses(np.ones((6, 4), np.int8), (4,), shape)
+    population = Population(
+        program=node.program,
+        shape=shape,
+        parameters={key: value.reshape(-1)[0] for key, value in node.parameters.items()},
+        initial_state={key: value.reshape(-1)[0] for key, value in node.initial_state.items()},
+        dt=0.001,
+        unit={node.program.variables[0]: np.broadcast_to(unit, shape)},
+    )
+    nodes = {"input": FixedInput((4,), -1, 3), "fc": dense, name: population, "output": Output(shape)}
+    heard = (Edge("fc", name, port) for port in node.program.ports)
+    edges = (Edge("input", "fc"), *heard, Edge(name, "output"))
+    graph: Graph[Any] = Graph(nodes, edges)
+    OnnxTarget(fixed=True).emit(graph, tmp_path)
+    for file in (SCAN, STEP):
+        metadata = {one.key: one.value for one in onnx.load(str(tmp_path / file)).metadata_props}
+        assert json.loads(metadata[f"norse_export.unit.{name}.{node.program.variables[0]}"]) == told
+        assert json.loads(metadata["norse_export.range.input"]) == [-1, 3]
+    back = OnnxTarget(fixed=True).read(tmp_path, Limits())
+    np.testing.assert_array_equal(back.nodes[name].unit[node.program.variables[0]], np.broadcast_to(unit, shape))
