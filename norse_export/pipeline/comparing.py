@@ -87,7 +87,8 @@ def _parity_error(comparison: Comparison, *, searched: bool) -> ExportError | No
         where = comparison.layers[0].node if found is None else found.node
         fix = "see the first divergence and the counts above"
         if comparison.rung == PRICED:
-            fix = "the counts above are the price of whole numbers, and no fault of the artefact: its export proved it"
+            fix = "the counts above are the price of whole numbers; that an artefact does what its own network does is "
+            fix += "what an export proves, unless --no-verify is given"
         return ParityError(f"the two differ{place}", where=where, fix=fix)
     if comparison.vacuous and not searched:
         where = comparison.silent[0] if comparison.silent else "output"

@@ -63,12 +63,14 @@ def _findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
 def takers(model: Model, known: Mapping[str, bool], integers: IntegerChoice, limits: Limits) -> tuple[str, ...] | None:
     """The targets that take a model, where one that was asked does not; None where none is to be named.
 
-    known: of targets that were asked, whether it fits. The others are asked now, but for a large model.
+    known: of targets that were asked, whether it fits. The others are asked now, but for a large model; as they are of
+    themselves, for what is chosen of the widths, the mode or the chip of one target says nothing of another.
     """
     others = {name: target for name, target in registry.chosen(("all",)).items() if name not in known}
     if all(known.values()) or (others and _parameters(model) > _LARGE):
         return None
-    quick = replace(integers, search=False)  # other scales change no more than how many weights become 0
+    # other scales change no more than how many weights become 0
+    quick = IntegerChoice(calibration=integers.calibration, search=False)
     fits = {**known, **{name: fitting(model, name, target, quick, limits).fits for name, target in others.items()}}
     return tuple(name for name in registry.names() if fits.get(name))
 

@@ -20,12 +20,14 @@ _SAID = {
     "zero": "reset to 0",
     "subtract": "reset by subtraction",
 }
+_NO_CHOICE = "steps that leave no choice"
 
 
 def float_law(graph: Graph[ContinuousNode]) -> str:
     """How a model steps: the choices of its populations, and whose own the steps of the others are.
 
-    Where populations differ in a choice, all words are given; `norse-export inspect -v` tells them apart.
+    Where populations differ in a choice, all words are given; `norse-export inspect -v` tells them apart. There may be
+    populations, and nothing to choose: an integrator without leak and threshold has but one step.
     """
     populations = [node for node in graph.nodes.values() if isinstance(node, NeuronModel)]
     found: dict[str, dict[str, None]] = {name: {} for name in CHOICES}
@@ -35,4 +37,5 @@ def float_law(graph: Graph[ContinuousNode]) -> str:
             found[name][_SAID[word]] = None
     own = [f"{graph.metadata[COUNTED]}'s own steps"] if COUNTED in graph.metadata else []
     said = (" or ".join(words) for words in found.values() if words)
-    return f"float: {', '.join((*own, *said)) or 'no populations'}"
+    nothing = _NO_CHOICE if populations else "no populations"
+    return f"float: {', '.join((*own, *said)) or nothing}"

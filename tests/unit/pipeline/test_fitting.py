@@ -12,7 +12,13 @@ import pytest
 import torch
 
 from norse_export import cli, registry
+from norse_export.errors import UnsupportedError
+from norse_export.files.limits import Limits
 from norse_export.pipeline import check, export, fitting, save
+from norse_export.pipeline.choices import InputChoice, IntegerChoice, LoadChoice
+from norse_export.pipeline.fitting import naming_takers, takers
+from norse_export.pipeline.loading import load_model
+from norse_export.report.results import TargetCheck
 from norse_export.report.schema import schema
 
 
@@ -91,3 +97,49 @@ def test_a_target_of_integers_names_no_others(models: dict[str, Path], tmp_path:
     (refused,) = export(models["adex"], "loihi", out=tmp_path / "a").targets
     assert refused.error is not None
     assert "targets that take this model" not in refused.error.fix
+
+
+ASKED = {
+    "a chip of its own": IntegerChoice(chip="loihi1"),
+    "a mode of its own": IntegerChoice(precision="split"),
+    "widths of its own": IntegerChoice(weight_bits=4, state_bits=16, per_channel=True),
+    "bits of a layer": IntegerChoice(layer_bits={"0": 4}),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_what_is_chosen_for_one_target_says_nothing_of_the_others(asked: str, models: dict[str, Path]) -> None:
+    model = load_model(models["lsnn"], LoadChoice(), InputChoice())
+    expected = tuple(one.target for one in check(models["lsnn"], ()).targets if one.fits)
+    assert "sim" in expected
+    assert takers(model, {"loihi": False}, ASKED[asked], Limits()) == expected
+    error = UnsupportedError("no", where="0", fix="none", kind="family")
+    told = naming_takers(error, model, registry.load("nir"), ASKED[asked], Limits()).fix
+    assert f"targets that take this model: {', '.join(expected)};" in told
+
+
+def test_the_command_names_them_with_an_option_of_the_asked_target_as_without(
+    models: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+    for more in ((), ("--chip", "loihi1"), ("--precision", "split")):
+        assert cli.main(["check", str(models["lsnn"]), "--target", "loihi", *more]) == 3
+        told.append(capsys.readouterr().out.splitlines()[-1])
+    assert told[0].startswith("targets that take this model: ")
+    assert "sim" in told[0]
+    assert told == told[:1] * 3
+
+
+def test_the_others_are_asked_with_the_rasters_that_the_scales_are_to_be_chosen_on(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[IntegerChoice] = []
+
+    def noting(model: Any, name: str, target: Any, integers: IntegerChoice, limits: Limits) -> TargetCheck:
+        asked.append(integers)
+        return TargetCheck(name, fits=True, findings=())
+
+    monkeypatch.setattr(fitting, "fitting", noting)
+    model, given = load_model(models["lsnn"], LoadChoice(), InputChoice()), Path("rasters.npz")
+    takers(model, {"loihi": False}, IntegerChoice(calibration=given, chip="loihi1", weight_bits=4), Limits())
+    assert asked == [IntegerChoice(calibration=given, search=False)] * (len(registry.names()) - 1)
