@@ -94,14 +94,29 @@ def peculiarity(node: Neuron) -> str:
     if form.rule.reset == "subtract":
         return _BY_SUBTRACTION
     if form.dynamics.endswith("_membrane"):
-        return "a membrane that is read, and reset"
+        return _READ_AND_RESET
+    if form.dynamics in _TO_ZERO:
+        return _not_plain({**node.parameters, **node.initial_state})
+    if form.dynamics.endswith("_integrator"):
+        return _leakless(node.parameters)
     return next((what for start, what in _PECULIAR.items() if form.dynamics.startswith(start)), "a step of their own")
 
 
 def instead(node: Neuron, neurons: str) -> str:
-    """The remedy for neurons that a chip does not have: those of the user's framework that it has, or `neurons`."""
-    framework = node.made_of.partition(" ")[0]
-    return f"use {_INSTEAD.get(framework, neurons)}; or {ELSEWHERE}"
+    """The remedy for neurons that a chip does not have: what to change of them in the user's framework, or `neurons`.
+
+    It is one for what is peculiar to them, so that whoever follows it does not come to the same refusal again.
+    """
+    framework, form = node.made_of.partition(" ")[0], form_of(node.family)
+    if framework == "snnTorch":
+        read = form is not None and not node.family.spikes
+        remedy = (_OF_MEMBRANES if read else _OF_SPIKES).get(peculiarity(node), f"use {_ZERO}")
+    elif framework == "SpikingJelly":
+        remedy = _OF_SPIKINGJELLY.get(peculiarity(node), "use IFNode, LIFNode or ParametricLIFNode with a v_reset")
+    else:
+        by_rule = form is not None and form.rule.reset == "subtract"
+        remedy = "use a reset to a value" if by_rule else f"use {neurons}"
+    return f"{remedy}; or {ELSEWHERE}"
 
 
 def _scaled(lowered: Lowered, projection: Projection, factors: Mapping[str, Floats]) -> Projection:
@@ -208,13 +223,25 @@ def _below_threshold(values: Values) -> bool:
     return bool(np.all(values["v_th"] >= 0) and np.all(values["v"] <= values["v_th"]))
 
 
-# What to do with neurons that a chip does not have.
-_INSTEAD = {  # neurons of a framework without dt that have a plain form on every chip
-    "snnTorch": "Leaky or Synaptic with reset_mechanism='zero' and reset_delay=False",
-    "SpikingJelly": "IFNode, LIFNode or ParametricLIFNode with a v_reset",
-}
+def _not_plain(values: Mapping[str, Any]) -> str:
+    """Why snnTorch's neurons with a reset to 0 have no plain form."""
+    if np.any(values["v_th"] < 0):
+        return _BELOW_ZERO
+    return _BEGINS_ABOVE if np.any(values["v"] > values["v_th"]) else _leakless(values)
+
+
+def _leakless(values: Mapping[str, Any]) -> str:
+    return _NO_LEAK if np.all(values["decay_v"] == 1) else _LEAK_OF_SOME
+
+
+_TO_ZERO = ("leaky_decayed", "leaky_decayed_now", "leaky_zero", "leaky_zero_now", "synaptic_zero", "synaptic_zero_now")
 _BY_SUBTRACTION = "a reset by subtraction"
-_NO_PLAIN_FORM = "a threshold below 0, a membrane that begins above it, or no leak beside a delayed reset"
+_READ_AND_RESET = "a membrane that is read, and reset"
+_READ_WITHOUT_LEAK = "a membrane without a leak that is read and never reset"
+_BELOW_ZERO = "a threshold below 0"
+_BEGINS_ABOVE = "a membrane that begins above its threshold"
+_NO_LEAK = "no leak of the membrane"
+_LEAK_OF_SOME = "no leak in some of the neurons"
 _PECULIAR = {  # by how the name of the dynamics begins, the longer ones first
     "lsnn": "a threshold that rises with every spike",
     "lif_refrac": "a rest after every spike",
@@ -223,19 +250,31 @@ _PECULIAR = {  # by how the name of the dynamics begins, the longer ones first
     "lif_mc": "membranes that are coupled to one another",
     "izhikevich": "a quadratic membrane, and a recovery variable",
     "coba_lif": "conductances",
-    "integrator": "a membrane without a leak that is read and never reset",
+    "integrator": _READ_WITHOUT_LEAK,
     "leaky_subtract": _BY_SUBTRACTION,
     "leaky_none": "no reset",
-    "leaky_integrator": "no leak in some of the neurons",
-    "leaky": _NO_PLAIN_FORM,
     "synaptic_subtract": _BY_SUBTRACTION,
     "synaptic_none": "no reset",
-    "synaptic_integrator": "no leak of the membrane",
-    "synaptic": _NO_PLAIN_FORM,
-    "lif_share_whole": "no leak in some of the neurons",
-    "lif_quotient_whole": "no leak in some of the neurons",
+    "lif_share_whole": _LEAK_OF_SOME,
+    "lif_quotient_whole": _LEAK_OF_SOME,
     "alpha": "two currents of one input, whose difference the membrane is",
 }
+# What to change of neurons that a chip does not have, by what is peculiar to them; first snnTorch's.
+_ZERO = "Leaky or Synaptic with reset_mechanism='zero' and reset_delay=False"
+_OF_SPIKES = {
+    _BELOW_ZERO: "use a threshold of 0 or more",
+    _BEGINS_ABOVE: "start the membrane at the threshold or below",
+    _NO_LEAK: "use Leaky or Synaptic with reset_mechanism='zero', reset_delay=False and beta below 1",
+    _LEAK_OF_SOME: "use one beta below 1 for all neurons of the layer",
+}
+_OF_MEMBRANES = {
+    _READ_AND_RESET: "use reset_mechanism='none' with beta below 1 where the membrane is the output, or return the "
+    f"spikes, of {_ZERO}",
+    _READ_WITHOUT_LEAK: "use beta below 1",
+    _NO_LEAK: "use beta below 1",
+    _LEAK_OF_SOME: "use one beta below 1 for all neurons of the layer",
+}
+_OF_SPIKINGJELLY = {_LEAK_OF_SOME: "give all neurons of the layer a leak, or none of them"}
 _AT_ZERO = {"v_leak": np.zeros(()), "v_reset": np.zeros(())}
 _ONE_STEP = {"rho_reset": np.ones(()), "rho": np.zeros(())}
 _NO_CURRENT = {"beta": np.ones(()), "i": np.zeros(())}  # nothing of it is kept
