@@ -183,7 +183,7 @@ def test_max_pooling_and_graded_inputs_are_refused() -> None:
 
 @pytest.mark.parametrize("choices", [{"per_channel": True}, {"bits": {"0": 4}}, {"law": Law(state_bits=16)}])
 def test_widths_are_the_chips(choices: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="are the chip's"):
+    with pytest.raises(UsageError, match="the chip has its own widths: 8 bits"):
         lowered(NETS["cuba_lif"][0](), **choices)
 
 

@@ -367,7 +367,7 @@ def test_widths_that_the_chip_does_not_have_are_a_wrong_call() -> None:
         QuantiseChoice(bits={"0": 4}),
         QuantiseChoice(per_channel=True),
     ):
-        with pytest.raises(UsageError, match="widths are its own"):
+        with pytest.raises(UsageError, match="the chip has its own widths: 16 bits"):
             lower(one(cuba_lif((3,))), choice)
 
 
