@@ -96,8 +96,11 @@ def snntorch_neurons() -> list[Row]:
         return Row(f"`{cls}`{words}", make)
 
     def read(reset: str) -> Row:
-        words = f'`Leaky`, `reset_mechanism="{reset}"`, its membrane as the output'
-        return Row(words, lambda: Membranes(snntorch.Leaky(0.75), snntorch.Leaky(0.75, reset_mechanism=reset)))
+        def make() -> nn.Module:
+            first = snntorch.Leaky(0.75, reset_mechanism="zero", reset_delay=False)  # which every target takes
+            return Membranes(first, snntorch.Leaky(0.75, reset_mechanism=reset))
+
+        return Row(f'`Leaky`, `reset_mechanism="{reset}"`, its membrane as the output', make)
 
     return [
         row("Leaky", 0.75),

@@ -91,9 +91,7 @@ def _refused(findings: Iterable[Finding]) -> Outcome:
     told = re.sub(r"^its neurons( \([^)]*\))?", "these neurons", next(iter(findings)).message)
     told = re.sub(r"^(Norse|snnTorch|SpikingJelly) \w+(?=:| whose)", "these neurons", told)  # the row names them
     told = told.replace("these neurons whose reset", "neurons whose reset")
-    return Outcome(
-        "no", re.sub(r"^\w+: NIR has no primitive for this kind", "NIR has no primitive for this kind", told)
-    )
+    return Outcome("no", re.sub(r"^(these neurons: .*) its step$", r"\1 their step", told))  # of a class: of neurons
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:

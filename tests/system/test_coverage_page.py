@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from bulk import some
 
+from norse_export.errors import Finding
+
 DOCS = Path(__file__).parents[2] / "docs"
 AGAIN = "run `python docs/write_coverage.py`, and read the difference"
 PACKAGES = {"snnTorch": "snntorch", "SpikingJelly": "spikingjelly"}  # of titles: what has to be installed
@@ -63,6 +65,36 @@ def test_every_layer_that_has_a_rule_has_a_row(coverage: ModuleType) -> None:
 
     names = " ".join(row.name for row in coverage.SECTIONS["Layers"]())
     assert [cls.__name__ for cls in torch_nn.rules() if f"`{cls.__name__}`" not in names] == []
+
+
+def test_reasons_speak_of_these_neurons_whatever_class_they_were_made_of(coverage: ModuleType) -> None:
+    def told(message: str) -> str:
+        return str(coverage._refused([Finding("family", "error", "1", message, "-")]).reason)
+
+    nir = "NIR has no primitive that takes"
+    assert told(f"Norse LSNN: {nir} its step") == f"these neurons: {nir} their step"
+    assert told("its neurons (snnTorch Leaky) have no reset") == "these neurons have no reset"
+    assert told("SpikingJelly IFNode whose reset subtracts") == "neurons whose reset subtracts"
+    assert (
+        told("a ReLU between layers: NIR has no primitive for it")
+        == "a ReLU between layers: NIR has no primitive for it"
+    )
+
+
+def test_a_row_of_membranes_is_refused_for_the_membranes_alone(coverage: ModuleType) -> None:
+    """The layer in front of them is one that every target takes."""
+    pytest.importorskip("snntorch")
+    written = (DOCS / "coverage.md").read_text(encoding="utf-8").split("## snnTorch")[1].split("## ")[0].splitlines()
+    columns = [name.strip(" |") for name in next(line for line in written if line.startswith("| |")).split("|")[2:-1]]
+    rows = {line.split(" | ")[0]: line.strip(" |").split(" | ")[1:] for line in written if "its membrane as" in line}
+    read, reset = (
+        dict(zip(columns, next(cells for name, cells in rows.items() if word in name), strict=True))
+        for word in ('"none"', '"subtract"')
+    )
+    assert [read[chip].split(",")[0] for chip in ("loihi", "spinnaker")] == ["rounded", "rounded"]
+    for chip in ("loihi", "spinnaker"):
+        number = reset[chip].removeprefix("no (").removesuffix(")")
+        assert any(line.startswith(f"{number}. these neurons have a membrane that is read, and") for line in written)
 
 
 @pytest.mark.bulk
