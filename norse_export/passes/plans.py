@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
@@ -49,7 +49,8 @@ class QuantiseChoice:
     bits: of the weights of single layers, by their names, instead of the law's. per_channel: a scale for each feature
     map or row. search: of scales, by spike parity on the calibration inputs, or, without any, by the error of the
     weights; otherwise no weight is clipped. seed: of stochastic rounding. precision, chip: a mode and a chip of a
-    target that offers several; None: its own choice.
+    target that offers several; None: its own choice. given: widths of the law that somebody asked for, by their names,
+    be they those that it has by itself.
     """
 
     law: Law = field(default_factory=Law)
@@ -59,6 +60,7 @@ class QuantiseChoice:
     seed: int = 0
     precision: str | None = None
     chip: str | None = None
+    given: Collection[str] = ()
 
 
 def offered(wanted: str | None, option: str, modes: Sequence[str], target: str) -> str | None:
@@ -83,7 +85,8 @@ def refuse_widths(choice: QuantiseChoice, own: str) -> None:
         UsageError: there is one; `own` says which the chip has.
     """
     usual = Law()
-    given = [option for name, option in _WIDTHS.items() if getattr(choice.law, name) != getattr(usual, name)]
+    asked = {name for name in _WIDTHS if name in choice.given or getattr(choice.law, name) != getattr(usual, name)}
+    given = [option for name, option in _WIDTHS.items() if name in asked]
     given += ["--bits"] * bool(choice.bits) + ["--per-channel"] * choice.per_channel
     if given or choice.law != usual:
         where = ", ".join(given) or "the law"

@@ -69,27 +69,40 @@ def integers_of(
         UnsupportedError: the model has no integer form. UsageError: wrong bits, or rasters that do not fit the model.
     """
     from norse_export.passes.lower import input_ranges
-    from norse_export.passes.quantise import QuantiseChoice, quantise
+    from norse_export.passes.quantise import quantise
 
-    law = replace(Law(), **{name: getattr(choice, name) for name in _WIDTHS if getattr(choice, name) is not None})
+    wanted = _wanted(choice)
     rasters, told = _calibration(model, choice, chosen, limits)
     ranges: dict[str, InputRange] = {}
     for given in (rasters, None if chosen is None else chosen.rasters):
         for name, one in ({} if given is None else input_ranges(given)).items():
             held = ranges.get(name, one)
             ranges[name] = replace(one, low=min(one.low, held.low), high=max(one.high, held.high))
-    wanted = QuantiseChoice(
-        law, choice.layer_bits, choice.per_channel, choice.search, precision=choice.precision, chip=choice.chip
-    )
     lowering: Lowering = getattr(target, "lower", quantise)
     made = lowering(model.discrete, wanted, rasters, ranges=ranges or None)
-    metadata = {"law": _text(law), "scales": _scales(choice, told), **made.graph.metadata, **origin}
+    metadata = {"law": _text(wanted.law), "scales": _scales(choice, told), **made.graph.metadata, **origin}
     graph = Graph(made.graph.nodes, made.graph.edges, metadata)
     message, fix = f"the scales were chosen on {told}", "choose others with --calib"
     note = () if chosen is None else (Finding("calibration", "note", "scales", message, fix),)
     warned = advice(made.table, own_law=hasattr(target, "lower"))
     table = tuple(replace(cost, measured_on=None if cost.cells is None else told) for cost in made.table)
     return Integers(graph, table, (*made.findings, *warned, *note), made.skew)
+
+
+def _wanted(choice: IntegerChoice) -> QuantiseChoice:
+    """How to quantise: the law with the widths that are asked for, and which these are."""
+    from norse_export.passes.quantise import QuantiseChoice
+
+    widths = {name: getattr(choice, name) for name in _WIDTHS if getattr(choice, name) is not None}
+    return QuantiseChoice(
+        law=replace(Law(), **widths),
+        bits=choice.layer_bits,
+        per_channel=choice.per_channel,
+        search=choice.search,
+        precision=choice.precision,
+        chip=choice.chip,
+        given=tuple(widths),
+    )
 
 
 def compared(

@@ -200,6 +200,8 @@ def test_only_the_choices_that_were_made_are_named(choice: IntegerChoice, where:
     ("choice", "where"),
     [
         (IntegerChoice(weight_bits=4), "--weight-bits"),
+        (IntegerChoice(weight_bits=8), "--weight-bits"),  # as the generic law has them by itself
+        (IntegerChoice(state_bits=24, decay_bits=12), "--state-bits, --decay-bits"),
         (IntegerChoice(decay_bits=5, layer_bits={"0": 4}), "--decay-bits, --bits"),
         (IntegerChoice(per_channel=True), "--per-channel"),
     ],

@@ -366,6 +366,7 @@ def test_widths_that_the_chip_does_not_have_are_a_wrong_call() -> None:
         QuantiseChoice(law=Law(weight_bits=4)),
         QuantiseChoice(bits={"0": 4}),
         QuantiseChoice(per_channel=True),
+        QuantiseChoice(given=("weight_bits",)),  # those of the generic law, which are not the chip's
     ):
         with pytest.raises(UsageError, match="the chip has its own widths: 16 bits"):
             lower(one(cuba_lif((3,))), choice)
