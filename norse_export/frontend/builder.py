@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from norse_export.errors import ExportError, Finding, UnsupportedError, locating
@@ -14,6 +15,7 @@ from norse_export.ir.neurons import NeuronModel
 from norse_export.ir.stages import ContinuousNode
 
 MEMBRANE = ".membrane"  # behind the name of a population, that of the one that sends its membrane
+_numbers = count()
 _BN_FIX = "let the batch normalisation be the only one that takes the layer's output"
 
 
@@ -35,7 +37,8 @@ class Value:
     of them, in the place of what a step before step 0 would have sent; `node` is then what made it, if any
     did, and for the steps behind step 0 it is what that node sent.
     rows: of a tensor that holds single steps along an axis, what each of them stands for. swapped: that axis is the
-    second, and the batch the first. readout: what was made of all steps of a node.
+    second, and the batch the first. readout: what was made of all steps of a node. number: of what one call of a layer
+    made; what only tells its axes or its time in another way keeps it.
     """
 
     node: str | None
@@ -46,6 +49,10 @@ class Value:
     rows: tuple[Value, ...] = ()
     swapped: bool = False
     readout: Readout | None = None
+    number: int = field(default_factory=_numbers.__next__)
+
+
+_Layer = tuple[ContinuousNode, tuple[Edge, ...]]  # and the edges into it
 
 
 def is_place_of(name: str, path: str) -> bool:
@@ -64,7 +71,7 @@ class Builder:
     nodes: dict[str, ContinuousNode] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    replaced: set[int] = field(default_factory=set)  # ids of values that a folded normalisation took the place of
+    replaced: set[int] = field(default_factory=set)  # numbers of values that a folded normalisation took the place of
     consumed: set[str] = field(default_factory=set)
     reserved: frozenset[str] = frozenset()
     now: int | None = None
@@ -75,7 +82,8 @@ class Builder:
     membranes: dict[str, str] = field(default_factory=dict)  # population -> the one that sends its membrane
     classes: dict[Finding, type[ExportError]] = field(default_factory=dict)  # of findings that were raised as errors
     _made: dict[Any, list[Value]] = field(default_factory=dict)  # in this step: name and sources -> what was made
-    _kept: list[Value] = field(default_factory=list)  # keeps ids in `replaced` from being used again
+    _used: set[int] = field(default_factory=set)  # numbers of values that a node was fed with
+    _moved: dict[int, _Layer] = field(default_factory=dict)  # number of a value -> the layer whose node was folded
 
     def unique(self, name: str, *, module: bool = False) -> str:
         """A node name that is not taken: the name itself, or with the number of the call behind it.
@@ -105,22 +113,37 @@ class Builder:
         except ExportError as error:
             self.note(error)
             return Value(None, lead)
-        if any(id(value) in self.replaced for value, _ in sources):
+        if any(value.number in self.replaced for value, _ in sources):
             self.refuse("batch_norm", name, "a value is used both before and after its batch normalisation", _BN_FIX)
         if any(value.node is None for value, _ in sources):
             return Value(None, lead)
+        self._used.update(value.number for value, _ in sources)
+        sources = tuple((self.settled(value), port) for value, port in sources)
         into = [Edge(value.node, name, port, self._late(value)) for value, port in sources if value.node is not None]
-        key = self._key(name, into)
-        if (twin := self._twin(key, node)) is not None:
-            return twin
-        self.nodes[name] = node
-        self.edges += into
-        self.feedback = self.feedback or any(edge.delay_steps for edge in into)
-        self.consumed.update(edge.source for edge in into)
         still = self.shown and not isinstance(node, NeuronModel) and all(value.time is None for value, _ in sources)
-        made = Value(name, lead, time=None if still else self.now)
+        return self._put(name, node, into, lead, None if still else self.now)
+
+    def _put(self, name: str, node: ContinuousNode, into: Sequence[Edge], lead: int, time: int | None) -> Value:
+        """Add a node with the edges into it; or none, where there is one that is the same."""
+        key = self._key(name, into)
+        twin = self._twin(key, node)
+        if twin is None:
+            name = self.unique(key[0]) if name in self.nodes else name
+            self.nodes[name] = node
+            self.edges += [replace(edge, target=name) for edge in into]
+            self.feedback = self.feedback or any(edge.delay_steps for edge in into)
+            self.consumed.update(edge.source for edge in into)
+        made = Value(name if twin is None else twin, lead, time=time)
         self._made.setdefault(key, []).append(made)
         return made
+
+    def settled(self, value: Value) -> Value:
+        """The value itself; of one whose node was folded for another call of its layer, that of a node of its own."""
+        if value.number not in self._moved or value.node is None:
+            return value
+        node, into = self._moved[value.number]
+        made = self._put(self.unique(self._key(value.node, into)[0]), node, into, value.lead, value.time)
+        return replace(value, node=made.node, number=made.number)
 
     def add_membrane(self, path: str, make: Callable[[], ContinuousNode], source: tuple[Value, str]) -> None:
         """Add the population that sends the membrane of the one at a path; `finish` leaves it out where it is not read.
@@ -139,31 +162,53 @@ class Builder:
         own = path if path and number.isdecimal() else name
         return own, tuple((edge.source, edge.port, edge.delay_steps) for edge in into)
 
-    def _twin(self, key: Any, node: ContinuousNode) -> Value | None:
-        """What this step made of the same by the same layer; None of a population, for each has its own state."""
+    def _twin(self, key: Any, node: ContinuousNode) -> str | None:
+        """The node that this step made of the same by the same layer; of a population none: each has its own state."""
         if (self.now is None and not self.shown) or isinstance(node, NeuronModel | Output):
             return None
-        made = (value for value in self._made.get(key, ()) if id(value) not in self.replaced and value.node)
-        return next((value for value in made if alike(self.nodes[str(value.node)], node)), None)
+        names = (value.node for value in self._made.get(key, ()) if self._stands(value))
+        return next((name for name in names if name in self.nodes and alike(self.nodes[name], node)), None)
+
+    def _stands(self, value: Value) -> bool:
+        """Whether a value still stands for what its node sends."""
+        return value.number not in self.replaced and value.number not in self._moved
+
+    def _others(self, key: Any, value: Value) -> list[Value]:
+        """What else stands for the node of a value: further calls of its layer."""
+        made = (other for other in self._made.get(key, ()) if other.number != value.number and self._stands(other))
+        return [other for other in made if other.node == value.node]
+
+    def taken(self, value: Value) -> bool:
+        """Whether something takes what a layer gave; what takes that of a further call of the layer does not count."""
+        if value.node not in self.consumed:
+            return False
+        key = self._key(value.node, [edge for edge in self.edges if edge.target == value.node])
+        return value.number in self._used or not self._others(key, value)
 
     def connect(self, source: str, target: str, port: str, delay_steps: int) -> None:
         """Add an edge between two nodes."""
         self.edges.append(Edge(source, target, port, delay_steps))
 
     def replace(self, value: Value, node: ContinuousNode) -> Value:
-        """Put another node in the place of the one that sends `value`; the old value may not be used any more."""
-        self.replaced.add(id(value))
-        self._kept.append(value)
+        """Put another node in the place of the one that sends `value`; the old value may not be used any more.
+
+        Where the layer was called several times, the other calls keep the old node: one that is taken stays, and one
+        that is not, as of a call for its shape alone, is added again once it is (see `settled`).
+        """
+        self.replaced.add(value.number)
         if value.node is None:
             return Value(None, value.lead, time=value.time)
-        into = [edge for edge in self.edges if edge.target == value.node]
+        into = tuple(edge for edge in self.edges if edge.target == value.node)
         key = self._key(value.node, into)
-        if (twin := self._twin(key, node)) is not None:
-            del self.nodes[value.node]
-            self.edges = [edge for edge in self.edges if edge.target != value.node]
-            return twin
-        self.nodes[value.node] = node
-        made = Value(value.node, value.lead, time=value.time)
+        twin = self._twin(key, node)
+        if value.node in self.consumed:
+            return self._put(value.node, node, into, value.lead, value.time)
+        self._moved.update((other.number, (self.nodes[value.node], into)) for other in self._others(key, value))
+        if twin is None:
+            self.nodes[value.node] = node
+        else:
+            self._drop(value.node)
+        made = Value(value.node if twin is None else twin, value.lead, time=value.time)
         self._made.setdefault(key, []).append(made)
         return made
 
@@ -188,8 +233,15 @@ class Builder:
             membranes=dict(self.membranes),
             shown=self.shown,
             _made={key: list(made) for key, made in self._made.items()} if self.shown and self.now is None else {},
-            _kept=list(self._kept),
+            _used=set(self._used),
+            _moved=dict(self._moved),
         )
+
+    def take_over(self, steady: Builder) -> None:
+        """Go on from what another recording made, that started from here."""
+        self.nodes, self.edges, self.membranes = dict(steady.nodes), list(steady.edges), dict(steady.membranes)
+        self.replaced, self.consumed = set(steady.replaced), set(steady.consumed)
+        self._used, self._moved = set(steady._used), dict(steady._moved)
 
     def merge(self, other: Builder) -> None:
         """Take over the findings of another recording of the same model."""

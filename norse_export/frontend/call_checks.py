@@ -9,7 +9,7 @@ from typing import Any
 from torch.nn.modules import module as torch_module
 
 from norse_export.frontend.builder import Value, is_place_of
-from norse_export.frontend.frameworks import norse
+from norse_export.frontend.frameworks import norse, torch_nn
 from norse_export.frontend.functions.operations import ASK
 from norse_export.frontend.recording import Recording, same_state, tensors_in
 from norse_export.frontend.step_starts import LATE
@@ -155,7 +155,7 @@ def explained(recording: Recording, module: Any, path: str) -> Iterator[None]:
         yield
     except Exception:
         home = recording.tables.home(module)
-        if home is not None and (error := home.problem(module, path)) is not None:
+        if (error := (torch_nn if home is None else home).problem(module, path)) is not None:
             recording.builder.note(error)
         elif type(module) not in recording.tables.rules and type(module).__name__ in WHY:
             refused_call(recording, module, path, None, None)

@@ -77,7 +77,7 @@ def _recorded(recording: Recording, module: Any, path: str, raster: Any, x: Valu
     elif last.state_of:
         message = f"the result is the state of {last.state_of!r}"
         recording.builder.refuse("output", path, message, "return what a layer gives: an LI gives its potential")
-    return Value(None if last is None else last.node, 2)
+    return Value(None, 2) if last is None else Value(last.node, 2, number=last.number)
 
 
 def _another(first: Value | None, later: Value | None) -> str | None:
@@ -92,7 +92,7 @@ def _step(
     """One step through the module: what its result stands for, and the state."""
     with recording.pause():
         step = raster[number % len(raster)].clone()
-    recording.track(step, Value(x.node, 1))
+    recording.track(step, Value(x.node, 1, number=x.number))
     inner = module.lifted_module(step, state) if module.is_stateful else module.lifted_module(step)
     sent, after = inner if isinstance(inner, tuple) else (inner, None)
     return recording.value(sent), after

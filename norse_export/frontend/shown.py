@@ -86,7 +86,7 @@ def show(recording: Recording, name: str, traced: list[Any], result: Any) -> Val
         return None
     for taken in _inputs(recording.builder):
         recording.images[taken] = max(len(result), recording.images.get(taken, 1))
-    return Value(value.node, 2)
+    return Value(value.node, 2, number=value.number)
 
 
 def _inputs(builder: Builder) -> list[str]:

@@ -104,9 +104,7 @@ class TimeLoop:
         recording.builder, recording.carried = made, self._carried
         recording.calls = {**self._calls, **recording.calls}
         if steady is not None:
-            made.nodes, made.edges = dict(steady.nodes), list(steady.edges)
-            made.replaced, made.consumed = set(steady.replaced), set(steady.consumed)
-            made.membranes = dict(steady.membranes)
+            made.take_over(steady)
         self.over = True
 
     def whole(self, values: Sequence[Value]) -> Value | None:

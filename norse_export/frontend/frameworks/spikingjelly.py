@@ -171,7 +171,7 @@ def _over_steps(
         recording.track(result, Value(None, 0))
         return result
     before = set(recording.builder.nodes)
-    recording.track(step, Value(x.node, 1, time=x.time, silent=x.silent))
+    recording.track(step, Value(x.node, 1, time=x.time, silent=x.silent, number=x.number))
     for layer in module:
         step = layer(step)
     made = recording.value(step)

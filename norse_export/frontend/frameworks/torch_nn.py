@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from norse_export.errors import ExportError, locating
+from norse_export.errors import ExportError, UnsupportedError, locating
 from norse_export.frontend.builder import Builder, Value
 from norse_export.frontend.frameworks import torch_functions, torch_pools
 from norse_export.frontend.frameworks.torch_pools import LIFT, check_spatial
@@ -122,6 +122,9 @@ def _unflatten(call: Call, builder: Builder) -> Value:
 def _conv_of_rasters(call: Call, builder: Builder) -> Value:
     """LConv2d: a Conv3d whose last kernel axis, time, is 1; without a bias."""
     module = call.module
+    if (error := problem(module, call.path)) is not None:
+        builder.note(error)
+        return Value(None, 2)
     if call.x.lead != 2 or len(call.features) != 3:
         message = f"LConv2d is given {call.x_shape}: it takes rasters, [T, B, C, H, W]"
         return refused(call, builder, "time_axis", message, "use nn.Conv2d for a step, or save with time='inside'")
@@ -141,6 +144,17 @@ def _conv_of_rasters(call: Call, builder: Builder) -> Value:
         )
 
     return builder.add(call.path, make, 2, (call.x, "x"))
+
+
+def problem(module: Any, path: str) -> ExportError | None:
+    """Why a layer cannot be called, where what it raises does not say so: LConv2d takes a text letter by letter."""
+    loaded, padding = sys.modules.get("norse.torch"), getattr(module, "padding", ())
+    if loaded is None or type(module) is not loaded.LConv2d:
+        return None
+    if not isinstance(padding, str) and not any(isinstance(part, str) for part in padding):
+        return None
+    fix = "give it as numbers: of 'same', half of kernel_size - 1, for an odd kernel and a dilation of 1"
+    return UnsupportedError("LConv2d with its padding as a text", where=path, fix=fix, kind="conv_padding")
 
 
 def _zero_pad(call: Call, builder: Builder) -> Value:
@@ -169,8 +183,9 @@ def _batch_norm(call: Call, builder: Builder) -> Value:
         return refused(call, builder, "time_axis", f"{name} on a raster with a time axis", LIFT)
     if x.node is None or x.silent:
         return x if x.silent else Value(None, x.lead)
-    layer = builder.nodes[x.node]
-    if not isinstance(layer, Linear | Conv) or x.node in builder.consumed or layer.folded is not None:
+    x = builder.settled(x)
+    layer = None if x.node is None else builder.nodes[x.node]
+    if not isinstance(layer, Linear | Conv) or builder.taken(x) or layer.folded is not None:
         message = f"{name} is folded into the Linear or Conv layer before it; here there is none that only it takes"
         return refused(call, builder, "batch_norm", message, "put it right behind a Linear or Conv layer, alone")
     try:

@@ -189,7 +189,8 @@ def _added(
     if set(kwargs) - {"other"} or len(args) > 2 or shape != tuple(b.shape) or one.lead != other.lead:
         return None
     node, features = builder.unique(joined(recording, "add")), shape[one.lead :]
-    if one.node == other.node and not builder.replaced & {id(one), id(other)}:
+    one, other = builder.settled(one), builder.settled(other)
+    if one.node == other.node and not builder.replaced & {one.number, other.number}:
         two = np.full(features, 2, str(a.dtype).removeprefix("torch."))
         return builder.add(node, lambda: Scale(two), one.lead, (one, "x"))
     return builder.add(node, lambda: Sum(features), one.lead, (one, "x"), (other, "x"))

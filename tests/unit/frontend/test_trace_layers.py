@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from traced_models import equal, judged, on_grid, refusal, same, seeded, spikes
 
+from norse_export.errors import UnsupportedError
 from norse_export.frontend.frameworks import torch_nn
 from norse_export.frontend.trace import trace
 from norse_export.ir.layers import Conv, Flatten, Linear, Pool
@@ -201,6 +202,18 @@ def test_a_convolution_of_rasters_that_mixes_steps_is_refused() -> None:
     model.conv.stride = (1, 1, 2)
     found = refusal(model.eval(), spikes(12, 2, 2, 7, 6))
     assert (found[0].kind, found[0].where) == ("conv_padding", "conv")
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_padding_of_a_convolution_of_rasters_that_is_a_text_is_refused_by_name(padding: str, later: bool) -> None:
+    model = Lifted() if later else Lifted(padding=padding)
+    if later:
+        model.conv.padding = padding  # which torch takes, and Norse's constructor does not
+    (finding,) = refusal(model.eval(), spikes(12, 2, 2, 7, 6), error=UnsupportedError)
+    assert (finding.kind, finding.where) == ("conv_padding", "conv")
+    assert "as a text" in finding.message
+    assert "as numbers" in finding.fix
 
 
 WITH_REMEDY = {
