@@ -55,8 +55,8 @@ def _outside(graph: Graph[ContinuousNode]) -> Iterator[Finding]:
     for name in named(graph, STATES):
         message = "the model returns a record of its states beside the output: it is no output of what is exported"
         fix = (
-            "norse-export run -o TRACE gives every state at every step; to have membranes of snnTorch as the output, "
-            "return the membranes alone"
+            "norse-export run -o TRACE gives every state at every step; to have membranes of snnTorch as an output, "
+            "return a list, [spikes, membranes], or the membranes alone"
         )
         yield Finding("boundary", "warning", name, message, fix)
 

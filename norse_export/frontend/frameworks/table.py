@@ -17,7 +17,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from norse_export.errors import ExportError, MissingDependencyError
-from norse_export.frontend.builder import is_place_of
+from norse_export.frontend.builder import MEMBRANE, is_place_of
 from norse_export.frontend.leaf import Rule
 from norse_export.ir.doubts import COUNTED
 from norse_export.ir.graph import Graph
@@ -198,7 +198,8 @@ def classes(model: Any, graph: Graph[ContinuousNode], found: Tables) -> dict[str
     for path, module in model.named_modules():
         if (title := titles.get(type(module).__module__.partition(".")[0])) is not None:
             own = type(module).__name__
-            made |= {name: f"{title} {own}" for name in populations if is_place_of(name, path or own)}
+            held = [name for name in populations if is_place_of(name.removesuffix(MEMBRANE), path or own)]
+            made |= dict.fromkeys(held, f"{title} {own}")
     return {CLASSES: json.dumps({name: made[name] for name in graph.nodes if name in made})} if made else {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from norse_export.frontend.trace import rerun, trace
 from norse_export.interpret import interpret
 from norse_export.ir.doubts import IMAGES, READOUTS, STATES, doubts
 from norse_export.ir.neurons import NeuronModel
+from norse_export.ir.notes import CLASSES
 from norse_export.passes.discretise import discretise
 
 snn = pytest.importorskip("snntorch", reason="snnTorch is not installed: pip install 'norse-export[snntorch]'")
@@ -142,7 +144,21 @@ def test_membranes_beside_the_spikes_are_told_to_be_left_out(reset: str) -> None
     assert list(traced.reference.spikes) == ["lif1", "lif2"]
     assert traced.graph.metadata[STATES] == '["lif2"]'
     (told,) = (finding for finding in doubts(traced.graph) if "record of its states" in finding.message)
-    assert "return the membranes alone" in told.fix
+    assert "return a list, [spikes, membranes], or the membranes alone" in told.fix
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_list_of_both_gives_both_as_the_remedy_says(turned: bool) -> None:
+    def give(spk: Any, mem: Any) -> Any:
+        return [torch.stack(mem), torch.stack(spk)] if turned else [torch.stack(spk), torch.stack(mem)]
+
+    traced = same(weighted(Readout(snn.Leaky(0.8), give)), X)
+    assert STATES not in traced.graph.metadata
+    sources = {edge.target: edge.source for edge in traced.graph.edges}
+    both = [sources["output.0"], sources["output.1"]]
+    assert (both[::-1] if turned else both) == ["lif2", "lif2.membrane"]
+    classes = json.loads(traced.graph.metadata[CLASSES])
+    assert classes == dict.fromkeys(("lif1", "lif2", "lif2.membrane"), "snnTorch Leaky")
 
 
 def test_spikes_and_membranes_in_a_dict_are_two_outputs() -> None:
