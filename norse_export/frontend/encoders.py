@@ -87,7 +87,9 @@ def _inside(
         if value.lead != 1:  # the model takes an image: it is recorded again as one
             recording.images.update(dict.fromkeys(_inputs_of(builder, value), len(raster)))
             return Value(None, 2)
-        return builder.add(builder.unique(path, module=True), lambda: _population(module, x, dtype), 2, (value, "x"))
+        made = builder.add(builder.unique(path, module=True), lambda: _population(module, x, dtype), 2, (value, "x"))
+        recording.showing.update(() if made.node is None else (made.node,))
+        return made
     sender = builder.nodes.get(value.node or "")
     if type(module).__name__ != "SpikeLatencyEncoder" or not isinstance(sender, NeuronModel) or not sender.spikes:
         return None

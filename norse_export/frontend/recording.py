@@ -42,6 +42,7 @@ class Recording:
     loop: TimeLoop | None = None
     starts: dict[str, Any] = field(default_factory=dict)  # path -> state that the model passed in at the first step
     encoded: dict[str, Encoded] = field(default_factory=dict)  # name of an input -> the encoder that makes it
+    showing: set[str] = field(default_factory=set)  # populations that are encoders, and show an image
     encoders: bool = True  # encoders that are populations are a part of the graph
     images: dict[str, int] = field(default_factory=dict)  # name of an input that is one image -> steps that it is shown
     shown: int = 0  # steps at which the model itself shows its inputs, which are images; 0: it is given rasters

@@ -16,10 +16,14 @@ from norse_export.errors import ExportError
 from norse_export.frontend.builder import Builder, Value, is_place_of
 from norse_export.frontend.frameworks.step_functions import StepCall, watched
 from norse_export.frontend.frameworks.table import Tables
+from norse_export.frontend.likeness import leading_to
 from norse_export.frontend.recording import Recording, same_state, tensors_in
 from norse_export.frontend.reference import call_model
 from norse_export.frontend.time_loop import TimeLoop
-from norse_export.ir.layers import Input
+from norse_export.ir.graph import Graph
+from norse_export.ir.layers import Input, Output
+from norse_export.ir.neurons import NeuronModel
+from norse_export.ir.stages import ContinuousNode
 
 _SHOWING = frozenset({
     "unsqueeze", "__getitem__", "repeat", "expand", "expand_as", "tile", "broadcast_to", "repeat_interleave", "stack",
@@ -87,6 +91,14 @@ def show(recording: Recording, name: str, traced: list[Any], result: Any) -> Val
     for taken in _inputs(recording.builder):
         recording.images[taken] = max(len(result), recording.images.get(taken, 1))
     return Value(value.node, 2, number=value.number)
+
+
+def shown_by_model(recording: Recording, graph: Graph[ContinuousNode]) -> tuple[str, ...]:
+    """The images that reach neurons or outputs past all encoders: the model itself shows them."""
+    ends = [name for name, node in graph.nodes.items() if isinstance(node, NeuronModel | Output)]
+    into = [edge for edge in graph.edges if edge.target not in recording.showing]
+    found = set(leading_to(into, [name for name in ends if name not in recording.showing]))
+    return tuple(name for name in recording.images if name in found)
 
 
 def _inputs(builder: Builder) -> list[str]:

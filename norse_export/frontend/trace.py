@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from norse_export.errors import UnsupportedError, UsageError
-from norse_export.frontend.encoders import Encoded, is_encoder, replaced, showing
+from norse_export.frontend.encoders import Encoded, replaced, showing
 from norse_export.frontend.example import as_rasters, check_inputs, check_model, model_float
 from norse_export.frontend.frameworks.step_functions import in_loops
 from norse_export.frontend.recorded_model import OVER_TIME, read_outputs, record
 from norse_export.frontend.reference import reference_run
+from norse_export.frontend.shown import shown_by_model
 from norse_export.frontend.time_axis import find_time
 from norse_export.frontend.undisturbed import Snapshot, undisturbed
 from norse_export.ir.doubts import IMAGES, READOUTS
@@ -40,7 +41,8 @@ class Traced:
     steps: populations that are steps of norse.torch.functional, in the order in which the model calls them; those of
     one loop over time together. raw: what
     the model itself is called with: the rasters, but where they come from an encoder. encoded: by input, what it gave.
-    images: inputs of which the model takes one image, which an encoder, or the model itself, shows at every step.
+    images: inputs of which the model takes one image, which an encoder, or the model itself, shows at every step. own:
+    those of them that the model itself shows.
     """
 
     graph: Graph[ContinuousNode]
@@ -51,6 +53,7 @@ class Traced:
     raw: tuple[torch.Tensor, ...] = ()
     encoded: Mapping[str, Encoded] = field(default_factory=dict)
     images: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 def trace(model: Any, example_input: Any, *, time: Time = "auto", encoders: Encoders = "inside") -> Traced:
@@ -91,7 +94,8 @@ def trace(model: Any, example_input: Any, *, time: Time = "auto", encoders: Enco
             reference = reference_run(model, rasters, chosen, graph, steps, extent=extent, read=read)
         _check_unchanged(before)
     inputs = {name: raster.contiguous().numpy() for name, raster in given.items()}
-    return Traced(graph, inputs, reference, chosen, steps, rasters, encoded, tuple(steady.recording.images))
+    images, own = tuple(steady.recording.images), shown_by_model(steady.recording, graph)
+    return Traced(graph, inputs, reference, chosen, steps, rasters, encoded, images, own)
 
 
 def _check_words(time: str, encoders: str) -> None:
@@ -115,10 +119,10 @@ def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -
     }
     encoded = {name: replace(one, raster=given[name]) for name, one in traced.encoded.items()}
     names = zip(given, traced.raw, strict=True)
-    changing = any(bool((given[name] != given[name][:1]).any()) for name in traced.images)
-    if traced.images and not any(map(is_encoder, model.modules())):
-        _check_shown(traced, given, changing=changing)
-    shown = {name: given[name].flatten(0, 1) if changing else given[name][0] for name in traced.images}
+    _check_shown(traced, given)
+    changing = any(_changes(given[name]) for name in traced.images)
+    flat = frozenset(traced.images if changing else ()) - frozenset(traced.own)  # as many images for each sample
+    shown = {name: given[name].flatten(0, 1) if name in flat else given[name][0] for name in traced.images}
     called_with = tuple(raw if name in encoded else shown.get(name, given[name]) for name, raw in names)
     extent = next(iter(given.values())).shape[:2]
     frames = showing(model, extent[0], frames=changing) if traced.images else nullcontext()
@@ -127,18 +131,22 @@ def rerun(model: torch.nn.Module, traced: Traced, inputs: Mapping[str, Array]) -
         return reference_run(model, called_with, traced.time, traced.graph, traced.steps, extent=extent, read=read)
 
 
-def _check_shown(traced: Traced, given: Mapping[str, torch.Tensor], *, changing: bool) -> None:
+def _changes(raster: torch.Tensor) -> bool:
+    return bool((raster != raster[:1]).any())
+
+
+def _check_shown(traced: Traced, given: Mapping[str, torch.Tensor]) -> None:
     """Refuse what a model cannot be run on that shows one image at each of its steps by itself."""
-    name = traced.images[0]
-    steps, own = len(given[name]), len(traced.inputs[name])
-    if changing or steps != own:
-        found = "images that change" if changing else f"{steps} steps"
-        raise UsageError(
-            f"the model shows one image at each of its {own} steps, and is given {found}",
-            where=name,
-            fix=f"give one image at each of {own} steps, as the raster that the model was saved with",
-            kind="images",
-        )
+    for name in traced.own:
+        steps, own, changing = len(given[name]), len(traced.inputs[name]), _changes(given[name])
+        if changing or steps != own:
+            found = "images that change" if changing else f"{steps} steps"
+            raise UsageError(
+                f"the model shows one image at each of its {own} steps, and is given {found}",
+                where=name,
+                fix=f"give one image at each of {own} steps, as the raster that the model was saved with",
+                kind="images",
+            )
 
 
 def _read(model: torch.nn.Module, rasters: tuple[torch.Tensor, ...], graph: Graph[ContinuousNode]) -> dict[str, Any]:

@@ -176,6 +176,52 @@ def test_a_model_that_shows_one_image_cannot_be_run_on_others(raster: slice | No
     assert str(T) in caught.value.findings[0].fix
 
 
+def test_an_encoder_that_is_not_used_shows_nothing() -> None:
+    class Unused(Shown):
+        def __init__(self) -> None:
+            super().__init__(_each_time)
+            self.encoder = snn.ConstantCurrentLIFEncoder(T)
+
+    model = seeded(Unused(), gain=6.0)
+    traced = trace(model, IMAGE)
+    assert traced.own == ("input",)
+    for raster, words in (
+        (traced.inputs["input"][:5], "5 steps"),
+        (np.random.default_rng(0).random((T, 3, 8), dtype=np.float32), "images that change"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            rerun(model, traced, {"input": raster})
+
+
+class Mixed(nn.Module):
+    """Two images: an encoder shows one of them, and the model the other."""
+
+    def __init__(self, turned: bool) -> None:
+        super().__init__()
+        self.encoder, self.layer, self.other = snn.ConstantCurrentLIFEncoder(T), nn.Linear(8, 6), nn.Linear(8, 6)
+        self.cell, self.turned = snn.LIF(), turned
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        image, encoded = (a, self.encoder(b)) if self.turned else (b, self.encoder(a))
+        return self.cell(self.layer(encoded) + self.other(image).unsqueeze(0).repeat(T, 1, 1))[0]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_images_the_one_that_the_model_shows_may_not_change(turned: bool) -> None:
+    model = seeded(Mixed(turned), gain=6.0)
+    traced, rng = trace(model, (IMAGE * 30, IMAGE)[:: -1 if turned else 1]), np.random.default_rng(0)
+    encoded, own = ("b", "a") if turned else ("a", "b")
+    assert (set(traced.images), traced.own) == ({"a", "b"}, (own,))
+    changed = rng.random((T, 3, 8), dtype=np.float32)
+    with pytest.raises(UsageError, match="images that change") as caught:
+        rerun(model, traced, {**traced.inputs, own: changed})
+    assert caught.value.findings[0].where == own
+    other = {**traced.inputs, encoded: 30 * changed}
+    run = rerun(model, traced, other)
+    assert run.spikes["cell"].any()
+    assert np.array_equal(run.spikes["cell"], interpret(discretise(traced.graph), other).spikes["cell"])
+
+
 def test_a_normalised_layer_of_the_image_is_one_layer() -> None:
     def run(m: Any, x: torch.Tensor) -> torch.Tensor:
         state, outputs = None, []
