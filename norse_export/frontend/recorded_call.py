@@ -113,6 +113,8 @@ def _recorded(asked: Asked, xs: Rasters, step: int | None, before: Recorded | No
     if not way.shown and recording.images.keys() - way.images.keys():
         return _recorded(asked, xs, step, before, replace(way, images={**recording.images, **way.images}))
     recording.images.update(way.images)
+    for name in recording.encoded:  # what the encoder gives is a raster
+        recording.images.pop(name, None)
     if raised is not None:
         if recording.failed not in {finding.where for finding in recording.builder.findings}:
             recording.builder.note(_placed(raised, recording))

@@ -222,6 +222,21 @@ def test_of_two_images_the_one_that_the_model_shows_may_not_change(turned: bool)
     assert np.array_equal(run.spikes["cell"], interpret(discretise(traced.graph), other).spikes["cell"])
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_an_encoder_gives_beside_an_image_is_a_raster(turned: bool) -> None:
+    model = seeded(Mixed(turned), gain=6.0)
+    traced = trace(model, (IMAGE * 30, IMAGE)[:: -1 if turned else 1], encoders="boundary")
+    encoded, own = ("b", "a") if turned else ("a", "b")
+    assert {name: raster.shape for name, raster in traced.inputs.items()} == {"a": (T, 3, 8), "b": (T, 3, 8)}
+    assert traced.images == traced.own == (own,)
+    assert list(traced.encoded) == [encoded]
+    run = rerun(model, traced, traced.inputs)
+    found = interpret(discretise(traced.graph), traced.inputs)
+    for spikes in (run.spikes["cell"], found.spikes["cell"]):
+        assert np.array_equal(spikes, traced.reference.spikes["cell"])
+    assert run.spikes["cell"].any()
+
+
 def test_a_normalised_layer_of_the_image_is_one_layer() -> None:
     def run(m: Any, x: torch.Tensor) -> torch.Tensor:
         state, outputs = None, []
