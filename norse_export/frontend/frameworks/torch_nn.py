@@ -114,9 +114,8 @@ def _unflatten(call: Call, builder: Builder) -> Value:
     if axis < call.x.lead:
         message = f"Unflatten of axis {call.module.dim} takes time or batch apart"
         return refused(call, builder, "flatten_axes", message, f"use dim={call.x.lead} or a later axis")
-    shape = tuple(call.result.shape[call.x.lead :])
-    make = lambda: Reorder(call.features, tuple(range(len(call.features))), shape)  # noqa: E731
-    return builder.add(call.path, make, call.x.lead, (call.x, "x"))
+    order, shape = tuple(range(len(call.features))), tuple(call.result.shape[call.x.lead :])
+    return builder.add(call.path, lambda: Reorder(call.features, order, shape), call.x.lead, (call.x, "x"))
 
 
 def _conv_of_rasters(call: Call, builder: Builder) -> Value:

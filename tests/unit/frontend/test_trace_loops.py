@@ -11,7 +11,7 @@ import pytest
 import torch
 from norse.torch.models.conv import ConvNet
 from torch import nn
-from traced_models import on_grid, refusal, same, seeded, spikes
+from traced_models import Stepped, on_grid, refusal, same, seeded, spikes
 
 import norse_export
 from norse_export.errors import ParityError, UnsupportedError
@@ -22,22 +22,13 @@ X = spikes(T, 3, 8)
 Run = Callable[[Any, torch.Tensor], Any]
 
 
-class Loop(nn.Module):
+class Loop(Stepped):
     """Two layers, a population and an integrator, and what a forward of the user's does with them."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()
         self.layer, self.back, self.readout = nn.Linear(8, 6), nn.Linear(6, 6), nn.Linear(6, 3)
         self.cell, self.leaky, self.run = snn.LIFCell(), snn.LICell(), run
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.run(self, x)
-
-    def step(self, current: torch.Tensor, states: Any) -> tuple[torch.Tensor, Any]:
-        """One step from the current on."""
-        z, s = self.cell(current, states[0])
-        v, o = self.leaky(self.readout(z), states[1])
-        return v, (s, o)
 
 
 def model_of(run: Run) -> nn.Module:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from traced_models import assert_replayed, on_grid, refusal, same, seeded
+from traced_models import Stepped, assert_replayed, on_grid, refusal, same, seeded
 
 from norse_export.errors import ExportError, UnsupportedError, UsageError
 from norse_export.frontend.replay import replay
@@ -26,7 +26,7 @@ Run = Callable[[Any, torch.Tensor], Any]
 PLAIN = ["input", "layer", "cell", "readout", "leaky", "output"]
 
 
-class Shown(nn.Module):
+class Shown(Stepped):
     """Two layers, and what a forward of the user's does with them."""
 
     def __init__(self, run: Run) -> None:
@@ -34,15 +34,6 @@ class Shown(nn.Module):
         self.layer, self.other, self.readout = nn.Linear(8, 6), nn.Linear(8, 3), nn.Linear(6, 3)
         self.norm, self.back, self.run, self.leaky = nn.BatchNorm1d(6), nn.Linear(6, 6), run, snn.LICell()
         self.cell, self.second, self.whole, self.held = snn.LIFCell(), snn.LIFCell(), snn.LIF(), snn.LI()
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.run(self, x)
-
-    def step(self, current: torch.Tensor, states: Any) -> tuple[torch.Tensor, Any]:
-        """One step from the current on."""
-        z, s = self.cell(current, states[0])
-        v, o = self.leaky(self.readout(z), states[1])
-        return v, (s, o)
 
 
 def _each_time(m: Any, x: torch.Tensor) -> torch.Tensor:

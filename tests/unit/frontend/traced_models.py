@@ -23,6 +23,24 @@ from norse_export.passes.discretise import discretise
 Array = NDArray[Any]
 
 
+class Stepped(torch.nn.Module):
+    """A cell, a readout and a leaky integrator, one step of them, and `run`: what a forward of the user does."""
+
+    run: Any
+    cell: Any
+    readout: Any
+    leaky: Any
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.run(self, x)
+
+    def step(self, current: torch.Tensor, states: Any) -> tuple[torch.Tensor, Any]:
+        """One step from the current on."""
+        z, s = self.cell(current, states[0])
+        v, o = self.leaky(self.readout(z), states[1])
+        return v, (s, o)
+
+
 def spikes(*shape: int, rate: float = 0.4, seed: int = 0) -> torch.Tensor:
     """Zeros and ones."""
     generator = torch.Generator().manual_seed(seed)
